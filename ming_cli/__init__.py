@@ -1,0 +1,1 @@
+"""The `ming` command: tools for people beside the nodes."""

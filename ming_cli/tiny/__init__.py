@@ -1,0 +1,1 @@
+"""What `ming make-tiny` writes: sizes, weights and tokenizer of a tiny random checkpoint."""
