@@ -1,0 +1,136 @@
+"""The shape of the code, read from its syntax trees: who may import whom, and how big things get.
+
+The picture of these rules is docs/architecture.md.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE = sorted((ROOT / "ming_core").rglob("*.py"))
+NODES = sorted((ROOT / "nodes").rglob("*.py"))
+COMMANDS = sorted((ROOT / "ming_cli").rglob("*.py"))
+EVERYTHING = [*ENGINE, *NODES, *COMMANDS, ROOT / "__init__.py", ROOT / "quickstart.py"]
+
+HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes"}
+BOXES = ("mingtok", "language_model", "flow")
+GROUND = {
+    "config",
+    "errors",
+    "guidance",
+    "kv_cache",
+    "layers",
+    "operations",
+    "progress",
+    "sampling",
+}
+MAX_FILE, MAX_FUNCTION = 400, 60
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every imported module as a dotted path; relative ones are resolved to the top level."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    found: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = [*base, *(node.module.split(".") if node.module else [])]
+            names = [] if node.module else [alias.name for alias in node.names]
+            found |= {".".join([*module, name]) for name in names} or {".".join(module)}
+    return found
+
+
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
+
+
+def length_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    first = function.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    docstring = first.end_lineno - first.lineno + 1 if is_docstring else 0
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=named)
+def test_engine_knows_no_host(path: Path):
+    tops = {module.split(".")[0] for module in imports_of(path)}
+    assert not tops & (HOST_MODULES | {"ming_cli", "transformers"})
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=named)
+def test_engine_imports_itself_relatively(path: Path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ming_core"):
+            assert node.level > 0, f"line {node.lineno}: two copies of the engine would be loaded"
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_boxes_know_only_the_ground_under_them(box: str):
+    for path in sorted((ROOT / "ming_core" / box).glob("*.py")):
+        inside = {m.removeprefix("ming_core.") for m in imports_of(path) if m.startswith("ming_")}
+        strangers = {m for m in inside if m.split(".")[0] not in GROUND | {box}}
+        assert not strangers, f"{named(path)} imports {sorted(strangers)}"
+
+
+@pytest.mark.parametrize("path", NODES, ids=named)
+def test_only_the_host_file_knows_torch_and_comfy(path: Path):
+    if path.name == "host.py":
+        return
+    tops = {module.split(".")[0] for module in imports_of(path)}
+    assert not tops & ({"torch", "numpy"} | HOST_MODULES - {"comfy_api", "nodes"})
+
+
+@pytest.mark.parametrize("path", NODES, ids=named)
+def test_nodes_use_the_public_engine(path: Path):
+    private = {m for m in imports_of(path) if m.startswith("ming_core.")}
+    assert not private, "import the names that ming_core itself exports"
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=named)
+def test_engine_takes_no_unnamed_options(path: Path):
+    offenders = [f.name for f in functions_of(path) if f.args.kwarg is not None]
+    assert not offenders, "**kwargs swallows misspelt options"
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=named)
+def test_engine_names_no_device(path: Path):
+    for node in ast.walk(tree_of(path)):
+        assert not (isinstance(node, ast.Attribute) and node.attr == "cuda"), node.lineno
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        assert not (is_text and node.value.startswith("cuda")), node.lineno
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=named)
+def test_files_and_functions_stay_small(path: Path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE
+    long = {f.name: length_of(f) for f in functions_of(path) if length_of(f) > MAX_FUNCTION}
+    assert not long
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=named)
+def test_engine_functions_take_few_parameters(path: Path):
+    for function in functions_of(path):
+        every = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+        count = len([argument for argument in every if argument.arg not in ("self", "cls")])
+        # `progress` and `context` ride along everywhere, hence nine and not six for the entry
+        # points; ruff holds positional parameters to six.
+        assert count <= 9, f"{function.name} takes {count} parameters"
+
+
+@pytest.mark.parametrize("path", [p for p in EVERYTHING if p.name != "__init__.py"], ids=named)
+def test_every_module_says_what_it_is(path: Path):
+    assert ast.get_docstring(tree_of(path)), "the first line of a module states its one idea"
