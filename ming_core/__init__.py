@@ -1,0 +1,65 @@
+"""The engine of Ming-UniVision in plain PyTorch; everything not named here is private."""
+
+from .checkpoint import load_model
+from .checkpoint_files import find_checkpoint, list_checkpoints
+from .context import LatentContext, Picture, Text, Turn
+from .context_file import load_context, save_context
+from .errors import CheckpointError, ConfigError, ContextError, MingError, PromptError
+from .generation import (
+    Edit,
+    decode_pixels,
+    describe,
+    edit,
+    encode_image,
+    expand,
+    generate,
+    working_memory,
+)
+from .model import MingModel
+from .operations import ExpertLinear, Operations, TorchOperations
+from .progress import Progress, SilentProgress
+from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
+from .sampling import SOLVERS, ImageSampling, TextSampling
+from .turn import Reply
+from .values import Features, Latents
+
+__all__ = [
+    "DESCRIBE_PROMPT",
+    "GENERATE_PREFIX",
+    "SOLVERS",
+    "CheckpointError",
+    "ConfigError",
+    "ContextError",
+    "Edit",
+    "Exchange",
+    "ExpertLinear",
+    "Features",
+    "ImageSampling",
+    "LatentContext",
+    "Latents",
+    "MingError",
+    "MingModel",
+    "Operations",
+    "Picture",
+    "Progress",
+    "PromptError",
+    "Reply",
+    "SilentProgress",
+    "Text",
+    "TextSampling",
+    "TorchOperations",
+    "Turn",
+    "decode_pixels",
+    "describe",
+    "edit",
+    "encode_image",
+    "expand",
+    "find_checkpoint",
+    "generate",
+    "list_checkpoints",
+    "load_context",
+    "load_model",
+    "region_prompt",
+    "save_context",
+    "working_memory",
+]

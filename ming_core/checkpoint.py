@@ -1,0 +1,201 @@
+"""A published checkpoint folder -> a loaded model: headers first, then strict, then the weights."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from .checkpoint_files import (
+    CheckpointFolder,
+    StoredTensor,
+    TensorFiles,
+    find_checkpoint,
+    read_json,
+)
+from .config import MingConfig
+from .errors import CheckpointError
+from .key_map import IGNORED, Place, expected_tensors, place_of
+from .model import Components, MingModel
+from .operations import Operations, TorchOperations
+from .progress import Progress, SilentProgress
+from .text_tokenizer import TextTokenizer
+
+STORED_DTYPES = ("F32", "BF16", "F16")
+VISION = "vision."
+IDENTITY_BYTES = 1 << 16  # tensors up to this size are read for the identity
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCheckpoint:
+    """A checkpoint whose configs and headers have been read and hold together."""
+
+    folder: CheckpointFolder
+    config: MingConfig
+    stored: dict[str, StoredTensor]
+    files: tuple[TensorFiles, ...]
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return a tensor by its name in the big checkpoint, backed by the mapped file."""
+        stored = self.stored[name]
+        owner = next(f for f in self.files if f.folder == stored.path.parent)
+        return owner.read(stored)
+
+
+@contextmanager
+def open_checkpoint(path: Path) -> Iterator[OpenCheckpoint]:
+    """Open a checkpoint's configs and headers; raises CheckpointError or ConfigError.
+
+    `vision.*` tensors of the big checkpoint win over the MingTok folder's own, which are older.
+    """
+    folder = find_checkpoint(path)
+    config = MingConfig.read(
+        read_json(folder.univision / "config.json"), read_json(folder.mingtok / "config.json")
+    )
+    with ExitStack() as stack:
+        big = stack.enter_context(TensorFiles(folder.univision))
+        files, stored = (big,), dict(big.tensors)
+        if not any(name.startswith(VISION) for name in stored):
+            tokenizer = stack.enter_context(TensorFiles(folder.mingtok))
+            files = (big, tokenizer)
+            stored |= {VISION + name: tensor for name, tensor in tokenizer.tensors.items()}
+        yield OpenCheckpoint(folder, config, stored, files)
+
+
+def compare(
+    config: MingConfig, stored: dict[str, StoredTensor], places: dict[str, Place]
+) -> list[str]:
+    """List every missing, unexpected, wrongly shaped or unreadable tensor, and odd figures."""
+    problems = [*_odd_figures(config, stored)]
+    problems += [f"missing: {name} {places[name].shape}" for name in places if name not in stored]
+    for name, tensor in stored.items():
+        if name not in places:
+            if not IGNORED.fullmatch(name):
+                problems.append(f"unexpected: {name} {tensor.shape}")
+        elif tensor.shape != places[name].shape:
+            problems.append(
+                f"wrong shape: {name} is {tensor.shape}, config.json implies {places[name].shape}"
+            )
+        elif tensor.dtype not in STORED_DTYPES:
+            problems.append(
+                f"unsupported dtype: {name} is {tensor.dtype}; supported: {STORED_DTYPES}"
+            )
+    return problems
+
+
+def load_model(
+    path: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+    operations: Operations = TorchOperations,
+    progress: Progress | None = None,
+) -> MingModel:
+    """Load a published checkpoint folder into main memory, computing in `dtype`.
+
+    Raises CheckpointError naming every missing, unexpected or wrongly shaped tensor, and
+    ConfigError for unsupported figures, before anything large is allocated.
+    """
+    with open_checkpoint(path) as checkpoint:
+        config = checkpoint.config
+        components = Components.build(config, operations, dtype)
+        places = expected_tensors(config, components)
+        problems = compare(config, checkpoint.stored, places)
+        if problems:
+            raise CheckpointError(
+                f"{checkpoint.folder.univision} does not fit its config.json:\n  "
+                + "\n  ".join(problems)
+                + "\nDownload the folder again, all of it from one place."
+            )
+        tokenizer = _tokenizer(checkpoint.folder, config)
+        identity = _identity(checkpoint, places)
+        _copy_weights(checkpoint, components, places, progress or SilentProgress())
+    if config.language.norm_head:
+        normalise_head(components)
+    model = MingModel(identity, config, tokenizer, components, dtype)
+    return model if device is None else model.to(device)
+
+
+def _copy_weights(
+    checkpoint: OpenCheckpoint,
+    components: Components,
+    places: dict[str, Place],
+    progress: Progress,
+) -> None:
+    """Allocate each component once and copy tensor by tensor from the mapped files."""
+    for module in components.named().values():
+        module.to_empty(device="cpu").requires_grad_(False).eval()
+    for done, (name, place) in enumerate(places.items(), start=1):
+        progress.check_cancelled()
+        place_of(components, place).copy_(checkpoint.read(name))
+        progress.advance(done, len(places))
+
+
+def normalise_head(components: Components) -> None:
+    """Give every channel of the vocabulary head unit length over the vocabulary (`norm_head`)."""
+    weight = components.language_model.transformer.lm_head.weight.data
+    lengths = weight.float().norm(dim=0, keepdim=True) + 1e-7
+    weight.copy_(weight.float() / lengths)
+
+
+def _tokenizer(folder: CheckpointFolder, config: MingConfig) -> TextTokenizer:
+    """Read the tokenizer beside the weights, or of a sibling folder that has one."""
+    siblings = sorted(folder.univision.parent.glob("*/tokenizer.json"))
+    places = [folder.univision, folder.mingtok, *(file.parent for file in siblings)]
+    home = next((p for p in places if (p / "tokenizer.json").is_file()), folder.univision)
+    tokenizer = TextTokenizer.load(home)
+    if tokenizer.max_id >= config.language.vocab_size:
+        raise CheckpointError(
+            f"{home / 'tokenizer.json'} has ids up to {tokenizer.max_id}, but config.json's "
+            f"vocab_size is {config.language.vocab_size}; they belong to different checkpoints."
+        )
+    return tokenizer
+
+
+def _identity(checkpoint: OpenCheckpoint, places: dict[str, Place]) -> str:
+    """Fingerprint a model: config, every name and shape, and the content of its small tensors.
+
+    Precision and file layout do not enter, so a context moves between both.
+    """
+    digest = hashlib.sha256(repr(sorted(asdict(checkpoint.config).items())).encode())
+    for name in sorted(places):
+        stored = checkpoint.stored[name]
+        digest.update(f"{name}{stored.shape}".encode())
+        if stored.num_elements * 4 <= IDENTITY_BYTES:
+            digest.update(checkpoint.read(name).float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _odd_figures(config: MingConfig, stored: dict[str, StoredTensor]) -> Iterator[str]:
+    """Compare counts and widths that the config states with what the tensor names show."""
+    language, flow, prefix = config.language, config.flow, "model.diffloss.net"
+    head = stored.get(f"{prefix}.cond_embed.weight")
+    figures = {
+        "llm_config.num_hidden_layers": (language.num_layers, r"model\.model\.layers\.(\d+)\."),
+        "llm_config.num_experts": (language.num_experts, r".*\.mlp\.experts\.(\d+)\."),
+        "vishead_diffloss_config.diffloss_d": (flow.depth, rf"{prefix}\.res_blocks\.(\d+)\."),
+        "low_level_encoder.depth": (
+            config.mingtok.encoder.depth,
+            r"vision\.low_level_encoder\.blocks\.0\.(\d+)\.",
+        ),
+        "semantic_decoder.decoder_depth": (
+            config.mingtok.semantic.depth,
+            r"vision\.semantic_decoder\.blocks\.0\.(\d+)\.",
+        ),
+        "pixel_decoder.decoder_depth": (
+            config.mingtok.pixel.depth,
+            r"vision\.pixel_decoder\.blocks\.0\.(\d+)\.",
+        ),
+    }
+    for key, (stated, pattern) in figures.items():
+        numbers = {int(m[1]) for m in (re.match(pattern, name) for name in stored) if m}
+        if len(numbers) != stated:
+            yield f"config.json says {key} = {stated}, the tensors have {len(numbers)}"
+    if head is not None and head.shape[0] != flow.width:
+        yield (
+            f"config.json says vishead_diffloss_config.diffloss_w = {flow.width}, "
+            f"the tensors have {head.shape[0]}"
+        )

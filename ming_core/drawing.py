@@ -1,0 +1,142 @@
+"""Drawing pictures: one visual token after another, for all guidance branches side by side.
+
+Per token: hidden states -> condition -> flow head -> latent -> semantic decoder -> connector ->
+next hidden states (SPEC section 5, "Generating an image").
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .flow.sampler import LatentSampler
+from .guidance import Branch, guidance_weights
+from .kv_cache import WorkingCache
+from .language_model.transformer import Step
+from .model import MingModel
+from .progress import Meter
+from .sampling import ImageSampling
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Pictures just drawn side by side, and the state in which drawing left the model.
+
+    latents (pictures, N, C) normalised, features (pictures, N, D)
+    hidden (branches, pictures, H) after the last visual token
+    cache  the rows of the full branch, one per picture
+    """
+
+    latents: Tensor
+    features: Tensor
+    hidden: Tensor
+    cache: WorkingCache
+
+
+def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
+    """Draw the noise of whole pictures up front: (num_tokens, pictures, channels) on the CPU.
+
+    A picture's noise depends on its own seed alone: it is the same on any device, drawn alone or
+    in a batch.
+    """
+    generators = (torch.Generator("cpu").manual_seed(seed) for seed in seeds)
+    return torch.stack([torch.randn(num_tokens, channels, generator=g) for g in generators], dim=1)
+
+
+class BranchRows:
+    """The rows of a drawing, branch by branch: what each sees and at which positions it writes."""
+
+    def __init__(
+        self, masks: Mapping[Branch, Tensor], cache: WorkingCache, pictures: int, room: int
+    ) -> None:
+        self.shape = (len(masks), pictures)
+        seen = torch.stack([mask.repeat(1) for mask in masks.values()])
+        # A row's position is the number of tokens it sees before it, so a branch with hidden
+        # stretches counts on from a smaller number than the full branch.
+        self._next = seen.sum(dim=1).repeat_interleave(pictures)[:, None].to(cache.shape.device)
+        seen = seen.repeat_interleave(pictures, dim=0).to(cache.shape.device)
+        drawn = torch.ones(len(seen), room, dtype=torch.bool, device=seen.device)
+        self._seen = torch.cat((seen, drawn), dim=1)
+        self.cache = cache.widened(len(seen), room)
+
+    def step(self) -> Step:
+        """Return positions and visibility of the next token of every row."""
+        step = Step(self._next, self._seen[:, : self.cache.length])
+        self._next = self._next + 1
+        return step
+
+
+class Canvas:
+    """Pictures in the making: feeds visual tokens to every row and grows their features."""
+
+    def __init__(self, model: MingModel, rows: BranchRows, num_tokens: int, meter: Meter) -> None:
+        self.model, self.rows, self.meter = model, rows, meter
+        self.parts = model.parts
+        start = torch.tensor([[model.tokenizer.image]])
+        embedding = model.word_embeddings(start).expand(rows.shape[1], -1, -1)
+        self.hidden = self._read(embedding)
+        self._semantic_cache = self.parts.semantic_decoder.new_cache(
+            rows.shape[1], num_tokens, like=embedding
+        )
+        self.latents: list[Tensor] = []
+        self.features: list[Tensor] = []
+
+    def condition(self) -> Tensor:
+        """Return the flow head's conditions (branches, pictures, W) for the next token."""
+        return self.parts.language_model.condition_head(self.hidden)
+
+    def add(self, latents: Tensor, fed_back: Tensor) -> None:
+        """Keep each picture's next latent (pictures, C) and read what is fed back of it."""
+        features = self.parts.semantic_decoder(
+            fed_back[:, None].to(self.model.dtype), self._semantic_cache
+        )
+        self.latents.append(latents)
+        self.features.append(features)
+        self.hidden = self._read(self.parts.language_model.connector(features))
+
+    def _read(self, embeddings: Tensor) -> Tensor:
+        """Read one embedding per picture (pictures, 1, H) in every branch."""
+        branches, pictures = self.rows.shape
+        rows = embeddings.repeat(branches, 1, 1)
+        step = self.rows.step()
+        transformer = self.parts.language_model.transformer
+        hidden = transformer(rows, self.rows.cache, step, self.meter)
+        return hidden.view(branches, pictures, -1)
+
+
+def draw(
+    model: MingModel,
+    cache: WorkingCache,
+    visible: Mapping[Branch, Tensor],
+    noise: Tensor,
+    sampling: ImageSampling,
+    meter: Meter,
+    replay: Tensor | None = None,
+) -> Drawing:
+    """Draw pictures that continue the one row of `cache`, which is left as it was.
+
+    visible  what each branch sees of the cache: (length,) booleans
+    noise    (N, pictures, C) of all visual tokens
+    replay   (N, C) latents to feed back instead of the drawn ones, to compare against a record
+    """
+    has_image_branch = not torch.equal(visible[Branch.IMAGE_ONLY], visible[Branch.UNCONDITIONAL])
+    weights = guidance_weights(sampling, has_image_branch=has_image_branch)
+    num_tokens, pictures, _ = noise.shape
+    masks = {branch: visible[branch] for branch in weights}
+    rows = BranchRows(masks, cache, pictures, room=num_tokens + 2)
+    canvas = Canvas(model, rows, num_tokens, meter)
+    noise = noise.to(model.device)
+    velocity = model.parts.language_model.velocity
+    sample = LatentSampler(velocity, sampling, list(weights.values()), like=canvas.hidden)
+    for index in range(num_tokens):
+        latents = sample(canvas.condition(), noise[index])
+        recorded = None if replay is None else replay[index].to(latents).expand_as(latents)
+        canvas.add(latents, latents if recorded is None else recorded)
+        meter.tick()
+    return Drawing(
+        latents=torch.stack(canvas.latents, dim=1),
+        features=torch.cat(canvas.features, dim=1),
+        hidden=canvas.hidden,
+        cache=rows.cache.first_rows(pictures),
+    )

@@ -1,0 +1,173 @@
+"""What a node can ask for: encode, expand, decode, generate, edit, describe.
+
+The wire between the boxes. A context comes in, a new context goes out, nothing stays on the model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .context import LatentContext, Part, Picture, Text
+from .errors import PromptError
+from .model import MingModel
+from .pixels import ImageUse, to_image, to_pixels
+from .progress import Meter, Progress
+from .prompt import Exchange, build_prompt, region_prompt
+from .sampling import ImageSampling, TextSampling
+from .turn import OpenTurn, Reply, Settings, reply_freely, reply_with_pictures
+from .values import Features, Latents
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An edited picture, the context it leaves, and the region drawn first, if asked for."""
+
+    context: LatentContext
+    features: Features
+    region: Features | None
+    text: str = ""
+
+
+@torch.inference_mode()
+def encode_image(model: MingModel, image: Tensor, use: ImageUse) -> Latents:
+    """Encode a host image (B, H, W, C) in [0, 1] to latents (B, N, C') for one of two uses."""
+    size = model.edit_size if use == "edit" else model.understand_size
+    pixels = to_pixels(image, use, size).to(model.device, model.dtype)
+    encoder = model.parts.low_level_encoder
+    # The class token is last; the semantic decoder is causal, so the patches do not need it.
+    latents = encoder.normalised(encoder(pixels).float())[:, :-1]
+    return Latents(latents.cpu(), encoder.grid(pixels))
+
+
+@torch.inference_mode()
+def expand(model: MingModel, latents: Latents) -> Features:
+    """Expand latents (B, N, C) to semantic features (B, N, D)."""
+    values = latents.values.to(model.device, model.dtype)
+    return Features(model.parts.semantic_decoder(values).cpu(), latents.grid)
+
+
+@torch.inference_mode()
+def decode_pixels(model: MingModel, features: Features) -> Tensor:
+    """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
+    values = features.values.to(model.device)
+    return to_image(model.parts.pixel_decoder(values, features.grid))
+
+
+def working_memory(
+    model: MingModel, context: LatentContext | None, features: Features | None, images: int
+) -> int:
+    """Estimate bytes a call needs beyond the weights: caches, activations, the painted picture."""
+    config = model.config
+    given = 0 if features is None else features.values.shape[0] * features.values.shape[1]
+    tokens = 1024 + given + (0 if context is None else context.num_tokens)
+    drawn = config.language.num_image_tokens
+    rows = 1 + 3 * images
+    cache = model.kv_shape.bytes_per_token * (tokens * rows + drawn * 3 * images)
+    widest = max(4 * config.language.hidden_size, 4 * config.mingtok.pixel.width)
+    fine = (config.mingtok.semantic.patch_size // config.mingtok.pixel.patch_size) ** 2
+    return cache + 4 * 4 * widest * max(tokens, fine * max(given, drawn))
+
+
+@torch.inference_mode()
+def generate(
+    model: MingModel,
+    prompt: str,
+    *,
+    seeds: Sequence[int],
+    sampling: ImageSampling | None = None,
+    context: LatentContext | None = None,
+    features: Features | None = None,
+    history: Sequence[Exchange] = (),
+    text: TextSampling | None = None,
+    progress: Progress | None = None,
+) -> list[Reply]:
+    """Answer a prompt with one picture per seed, or, given `text`, as the model itself decides.
+
+    Each seed gets a reply of its own, and all replies share the context they start from.
+    """
+    if not seeds:
+        raise PromptError("No seed was given; one picture is drawn per seed.")
+    sampling = sampling or ImageSampling()
+    layout = build_prompt(model.tokenizer, parts_of(features, prompt), history)
+    steps = model.config.language.num_image_tokens if text is None else text.max_tokens
+    meter = Meter(progress, steps * (1 if text is None else len(seeds)))
+    turn = OpenTurn(model, context or LatentContext(model.identity), layout, meter)
+    if text is None:
+        return reply_with_pictures(turn, seeds, sampling)
+    return [
+        reply_freely(turn.fork(), Settings(seed, replace(text, seed=seed), sampling))
+        for seed in seeds
+    ]
+
+
+@torch.inference_mode()
+def edit(
+    model: MingModel,
+    instruction: str,
+    *,
+    seed: int,
+    sampling: ImageSampling | None = None,
+    context: LatentContext | None = None,
+    features: Features | None = None,
+    show_region_first: bool = False,
+    progress: Progress | None = None,
+) -> Edit:
+    """Edit the picture of a context, or a given one, as instructed.
+
+    With `show_region_first` a turn before it draws the region concerned: the visual chain of
+    thought of the paper. Raises PromptError when there is no picture to edit.
+    """
+    if features is None and not has_picture(context):
+        raise PromptError(
+            "There is no picture to edit: connect a context in which one was drawn or shown, or "
+            "the features of a picture."
+        )
+    sampling = sampling or ImageSampling()
+    tokens = model.config.language.num_image_tokens
+    meter = Meter(progress, tokens * (2 if show_region_first else 1))
+
+    def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
+        layout = build_prompt(model.tokenizer, parts_of(shown, words))
+        turn = OpenTurn(model, start, layout, meter)
+        return reply_with_pictures(turn, [seed], sampling)[0].context
+
+    start, region = context or LatentContext(model.identity), None
+    if show_region_first:
+        start = after(start, region_prompt(instruction), features)
+        region, features = start.turns[-1].pictures[0].features, None
+    edited = after(start, instruction, features)
+    turn = edited.turns[-1]
+    return Edit(edited, turn.pictures[0].features, region, turn.reply_text)
+
+
+@torch.inference_mode()
+def describe(
+    model: MingModel,
+    question: str,
+    *,
+    sampling: TextSampling | None = None,
+    context: LatentContext | None = None,
+    features: Features | None = None,
+    history: Sequence[Exchange] = (),
+    progress: Progress | None = None,
+) -> Reply:
+    """Answer a question in words, about the pictures of the turn and of the context."""
+    sampling = sampling or TextSampling()
+    layout = build_prompt(model.tokenizer, parts_of(features, question), history)
+    start = context or LatentContext(model.identity)
+    turn = OpenTurn(model, start, layout, Meter(progress, sampling.max_tokens))
+    return reply_freely(turn, Settings(sampling.seed, sampling))
+
+
+def parts_of(features: Features | None, text: str) -> tuple[Part, ...]:
+    """Return a user turn: its given pictures in order, then its words."""
+    pictures = () if features is None else tuple(Picture(image) for image in features.images())
+    return (*pictures, Text(text))
+
+
+def has_picture(context: LatentContext | None) -> bool:
+    """Tell whether a picture was drawn or shown in a context."""
+    turns = () if context is None else context.turns
+    return any(isinstance(part, Picture) for t in turns for part in (*t.parts, *t.reply))

@@ -1,0 +1,72 @@
+"""Layers that several boxes of the model share; knows nothing about any one of them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .operations import Operations
+
+
+def swiglu_hidden_size(width: int, ratio: int = 4) -> int:
+    """Hidden width of a SwiGLU MLP: two thirds of ratio * width, rounded up to 8s."""
+    return (int(ratio * width * 2 / 3) + 7) // 8 * 8
+
+
+class SwiGLU(nn.Module):
+    """MLP `w3(silu(a) * b)` with a, b the halves of `w12(x)`: (..., D) -> (..., D)."""
+
+    def __init__(self, width: int, operations: Operations, ratio: int = 4) -> None:
+        super().__init__()
+        hidden = swiglu_hidden_size(width, ratio)
+        self.w12 = operations.Linear(width, 2 * hidden)
+        self.w3 = operations.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., D) to (..., D)."""
+        gate, value = self.w12(x).chunk(2, dim=-1)
+        return self.w3(F.silu(gate) * value)
+
+
+class PlainMLP(nn.Module):
+    """MLP `fc2(gelu(fc1(x)))` with the exact GELU: (..., D) -> (..., D)."""
+
+    def __init__(self, width: int, operations: Operations) -> None:
+        super().__init__()
+        self.fc1 = operations.Linear(width, 4 * width)
+        self.fc2 = operations.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., D) to (..., D)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Rotary:
+    """Rotary embedding over the full head width, half-split convention, angles in fp32."""
+
+    def __init__(self, head_size: int, theta: float, positions: Tensor) -> None:
+        exponents = torch.arange(0, head_size, 2, device=positions.device).float() / head_size
+        angles = positions.float()[..., None] * theta**-exponents
+        angles = torch.cat((angles, angles), dim=-1)[:, None]
+        self.cos, self.sin = angles.cos(), angles.sin()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Rotate (B, heads, T, head_size) by the angles of the positions (B, T)."""
+        first, second = x.float().chunk(2, dim=-1)
+        rotated = torch.cat((-second, first), dim=-1)
+        return (x.float() * self.cos + rotated * self.sin).to(x.dtype)
+
+
+def grouped_attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+    """Attend with H query heads over K key/value heads, each serving H / K query heads in a row.
+
+    q (B, H, T, d), k and v (B, K, L, d), visible (B, T, L) true where a query may look
+    returns (B, T, H * d)
+
+    The query group is folded into the query length, so that no key or value is repeated.
+    """
+    batch, heads, queries, width = q.shape
+    groups = heads // k.shape[1]
+    q = q.reshape(batch, k.shape[1], groups * queries, width)
+    mask = None if visible is None else visible[:, None].repeat(1, 1, groups, 1)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return out.reshape(batch, heads, queries, width).transpose(1, 2).flatten(2)

@@ -1,0 +1,1 @@
+"""MingTok, the visual tokenizer: pixels -> latents -> semantic features -> pixels."""

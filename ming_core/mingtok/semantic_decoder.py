@@ -1,0 +1,52 @@
+"""The semantic decoder: latents -> semantic features, causally (SPEC section 2)."""
+
+import torch
+from torch import Tensor, nn
+
+from ..config import VISION_HEAD_WIDTH, MingTokConfig
+from ..kv_cache import KVShape, WorkingCache
+from ..operations import Operations
+from .blocks import NORM_EPS, vision_blocks
+
+
+class SemanticDecoder(nn.Module):
+    """A causal transformer: a token's feature depends on its own and the earlier latents.
+
+    So a picture can be expanded while it is being drawn, one token at a time with a cache.
+    It reads raw latents; `forward` takes normalised ones and undoes the normalisation.
+    """
+
+    def __init__(self, config: MingTokConfig, operations: Operations) -> None:
+        super().__init__()
+        width = config.semantic.width
+        self.num_heads = width // VISION_HEAD_WIDTH
+        self.mean, self.scale = config.mean, config.scale
+        self.repeats = width // config.latent_size
+        self.in_proj = operations.Linear(config.latent_size, width)
+        self.blocks = vision_blocks(config.semantic, operations)
+        self.norm = operations.LayerNorm(width, eps=NORM_EPS)
+
+    def new_cache(self, images: int, capacity: int, like: Tensor) -> WorkingCache:
+        """Return an empty cache for drawing `images` pictures of `capacity` tokens."""
+        heads, depth = self.num_heads, len(self.blocks)
+        shape = KVShape(depth, heads, VISION_HEAD_WIDTH, like.dtype, like.device)
+        return WorkingCache(shape, images, capacity)
+
+    def forward(self, latents: Tensor, cache: WorkingCache | None = None) -> Tensor:
+        """Expand normalised latents (B, T, C), which follow those in `cache`, to (B, T, D)."""
+        raw = latents * self.scale + self.mean
+        x = self.in_proj(raw) + raw.repeat_interleave(self.repeats, dim=-1)
+        visible = self._causal(x, cache.length if cache else 0)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, visible, cache, layer)
+        if cache is not None:
+            cache.advance(x.shape[1])
+        return self.norm(x)
+
+    def _causal(self, x: Tensor, past: int) -> Tensor | None:
+        """Mask (B, T, past + T) of what each token sees; None where one token sees everything."""
+        batch, tokens, _ = x.shape
+        if tokens == 1:
+            return None
+        mask = torch.ones(tokens, past + tokens, dtype=torch.bool, device=x.device)
+        return mask.tril(diagonal=past).expand(batch, -1, -1)

@@ -1,0 +1,108 @@
+"""The assembled model: four components, their config, the tokenizer, and where they compute."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from .config import MingConfig
+from .connector import Connector
+from .flow.head import ConditionHead, VelocityNetwork
+from .kv_cache import KVShape
+from .language_model.transformer import Transformer
+from .mingtok.low_level_encoder import LowLevelEncoder
+from .mingtok.pixel_decoder import PixelDecoder
+from .mingtok.semantic_decoder import SemanticDecoder
+from .operations import Operations
+from .text_tokenizer import TextTokenizer
+
+
+class LanguageModel(nn.Module):
+    """The language model and what it reads and writes pictures with."""
+
+    def __init__(self, config: MingConfig, operations: Operations) -> None:
+        super().__init__()
+        hidden = config.language.hidden_size
+        self.transformer = Transformer(config.language, operations)
+        self.connector = Connector(
+            config.mingtok.semantic.width, hidden, config.connector_depth, operations
+        )
+        self.condition_head = ConditionHead(hidden, config.flow, operations)
+        self.velocity = VelocityNetwork(config.mingtok.latent_size, config.flow, operations)
+
+
+@dataclass(slots=True)
+class Components:
+    """The parts of a model that a host may move separately."""
+
+    low_level_encoder: LowLevelEncoder
+    semantic_decoder: SemanticDecoder
+    pixel_decoder: PixelDecoder
+    language_model: LanguageModel
+
+    @classmethod
+    def build(cls, config: MingConfig, operations: Operations, dtype: torch.dtype) -> "Components":
+        """Build without memory (on the meta device); the pixel decoder is always fp32."""
+        with torch.device("meta"):
+            return cls(
+                LowLevelEncoder(config.mingtok, operations).to(dtype),
+                SemanticDecoder(config.mingtok, operations).to(dtype),
+                PixelDecoder(config.mingtok, operations).float(),
+                LanguageModel(config, operations).to(dtype),
+            )
+
+    def named(self) -> dict[str, nn.Module]:
+        """Return the components by name."""
+        return {
+            "low_level_encoder": self.low_level_encoder,
+            "semantic_decoder": self.semantic_decoder,
+            "pixel_decoder": self.pixel_decoder,
+            "language_model": self.language_model,
+        }
+
+
+@dataclass(slots=True)
+class MingModel:
+    """A loaded model. It holds no conversation: that is what `LatentContext` is for.
+
+    `device` is where it computes; a host that moves components sets it before every call.
+    """
+
+    identity: str
+    config: MingConfig
+    tokenizer: TextTokenizer
+    parts: Components
+    dtype: torch.dtype
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def components(self) -> dict[str, nn.Module]:
+        """The components by name, for a host that moves them."""
+        return self.parts.named()
+
+    @property
+    def edit_size(self) -> int:
+        """Side in pixels of a drawn image, and of a given one that is to be edited [512]."""
+        return self.config.edit_size
+
+    @property
+    def understand_size(self) -> int:
+        """Side in pixels of a given image that is to be understood [1024]."""
+        return self.config.understand_size
+
+    @property
+    def kv_shape(self) -> KVShape:
+        """What a cache of the language model holds per token."""
+        return self.parts.language_model.transformer.kv_shape(self.dtype, self.device)
+
+    def word_embeddings(self, ids: Tensor) -> Tensor:
+        """Embed token ids (...) as (..., H), on the model's device."""
+        embed = self.parts.language_model.transformer.word_embeddings
+        return embed(ids.to(self.device)).to(self.dtype)
+
+    def to(self, device: torch.device | str) -> "MingModel":
+        """Move every component; for use without a host that does."""
+        for component in self.components.values():
+            component.to(device)
+        self.device = torch.device(device)
+        return self

@@ -1,0 +1,52 @@
+"""How long work reports that it advances and learns that it was cancelled."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receiver of progress; either method may raise to cancel the work."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Report `done` of `total` steps; called after every visual or text token."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Give a chance to cancel between two reports; called often, must be cheap."""
+        ...
+
+
+class SilentProgress:
+    """Progress that goes nowhere and never cancels."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Ignore the report."""
+
+    def check_cancelled(self) -> None:
+        """Never cancel."""
+
+
+class Meter:
+    """Counts the steps of one call towards a total, and reports each."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress: Progress = progress or SilentProgress()
+        self._total, self._done = total, 0
+
+    def extend(self, steps: int) -> None:
+        """Raise the total by steps that were not foreseen."""
+        self._total += steps
+
+    def tick(self) -> None:
+        """Report one more step."""
+        self._done += 1
+        self._progress.advance(self._done, self._total)
+
+    def finish(self) -> None:
+        """Report the total as reached, when fewer steps were needed."""
+        if self._done < self._total:
+            self._done = self._total
+            self._progress.advance(self._done, self._total)
+
+    def check_cancelled(self) -> None:
+        """Give a chance to cancel."""
+        self._progress.check_cancelled()

@@ -1,0 +1,51 @@
+"""What a user may set about drawing and writing; the defaults are the published settings."""
+
+from dataclasses import dataclass
+
+from .errors import PromptError
+
+SOLVERS = ("euler", "ab2")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSampling:
+    """How visual tokens are drawn (SPEC section 4, "Sampling one latent")."""
+
+    steps: int = 16
+    solver: str = "euler"
+    text_guidance: float = 3.0
+    image_guidance: float = 1.1
+    temperature: float = 1.0
+    time_shift: float | None = None
+    renorm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise PromptError(f"steps is {self.steps}; use 1 or more (published: 16).")
+        if self.solver not in SOLVERS:
+            raise PromptError(f"solver is {self.solver!r}; use one of {', '.join(SOLVERS)}.")
+        if self.temperature < 0:
+            raise PromptError(f"temperature is {self.temperature}; use 0 or more (published: 1).")
+        if self.time_shift is not None and self.time_shift <= 0:
+            raise PromptError(f"time_shift is {self.time_shift}; use a figure above 0, or none.")
+
+
+@dataclass(frozen=True, slots=True)
+class TextSampling:
+    """How text tokens are chosen; temperature 0 is greedy, top_k 0 and top_p 1 keep all."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise PromptError(f"max_tokens is {self.max_tokens}; use 1 or more.")
+        if self.temperature < 0:
+            raise PromptError(f"temperature is {self.temperature}; use 0 (greedy) or more.")
+        if not 0 < self.top_p <= 1:
+            raise PromptError(f"top_p is {self.top_p}; use a figure above 0 and up to 1.")
+        if self.top_k < 0:
+            raise PromptError(f"top_k is {self.top_k}; use 0 (off) or more.")

@@ -1,0 +1,36 @@
+"""Choosing the next text token from scores; knows nothing about what the tokens mean."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .sampling import TextSampling
+
+
+class TokenChooser:
+    """Greedy, or drawn with temperature, top-k and top-p from a seeded CPU generator."""
+
+    def __init__(self, sampling: TextSampling, banned: Sequence[int] = ()) -> None:
+        self._sampling = sampling
+        self._banned = list(banned)
+        self._generator = torch.Generator("cpu").manual_seed(sampling.seed)
+
+    def __call__(self, logits: Tensor) -> int:
+        """Choose a token id from the scores (V,)."""
+        scores = logits.float().cpu().clone()
+        scores[self._banned] = float("-inf")
+        if self._sampling.temperature == 0:
+            return int(scores.argmax())
+        probabilities = self._narrowed(scores / self._sampling.temperature).softmax(dim=-1)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+    def _narrowed(self, scores: Tensor) -> Tensor:
+        """Give every token outside the top-k, then outside the top-p nucleus, no chance."""
+        ranked, order = scores.sort(descending=True)
+        if self._sampling.top_k:
+            ranked[self._sampling.top_k :] = float("-inf")
+        before = ranked.softmax(dim=-1).cumsum(dim=-1).roll(1)
+        before[0] = 0.0
+        ranked[before >= self._sampling.top_p] = float("-inf")
+        return torch.empty_like(scores).scatter_(0, order, ranked)

@@ -1,0 +1,107 @@
+"""Text <-> token ids, with control tokens kept apart from anything a user can type.
+
+Reads the checkpoint's `tokenizer.json`; no remote code.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from .errors import CheckpointError, PromptError
+
+EOS = "<|endoftext|>"
+ROLE, ROLE_END = "<role>", "</role>"
+IMAGE, IMAGE_PATCH, IMAGE_END = "<image>", "<imagePatch>", "</image>"
+CONTROL_TOKENS = (EOS, ROLE, ROLE_END, IMAGE, IMAGE_PATCH, IMAGE_END)
+USER, ASSISTANT = "HUMAN", "ASSISTANT"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control token, by its text; what is not wrapped in this is plain text."""
+
+    token: str
+
+
+def role_prefix(role: str) -> list[str | Control]:
+    """Return what opens a role's words."""
+    return [Control(ROLE), role, Control(ROLE_END)]
+
+
+class TextTokenizer:
+    """A byte-level BPE tokenizer whose special ids come from its own file."""
+
+    def __init__(self, tokenizer: Tokenizer, plain: Tokenizer) -> None:
+        self._full = tokenizer
+        self._plain = plain
+        self.ids: dict[str, int] = {token: tokenizer.token_to_id(token) for token in CONTROL_TOKENS}
+        self.eos, self.image = self.ids[EOS], self.ids[IMAGE]
+        self.image_patch, self.image_end = self.ids[IMAGE_PATCH], self.ids[IMAGE_END]
+        self.user_prefix = self.encode(role_prefix(USER))
+        self.assistant_prefix = self.encode(role_prefix(ASSISTANT))
+
+    @classmethod
+    def load(cls, folder: Path) -> "TextTokenizer":
+        """Read `tokenizer.json` of a folder; raises CheckpointError naming what is wrong."""
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise CheckpointError(
+                f"No tokenizer.json in {folder}. Copy the tokenizer files of the published "
+                "checkpoint beside its config.json."
+            )
+        try:
+            layout: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            tokenizer = Tokenizer.from_str(json.dumps(layout))
+            # A twin without control tokens: whatever a user types, it can only give text.
+            plain = Tokenizer.from_str(
+                json.dumps({**layout, "added_tokens": [], "post_processor": None})
+            )
+        except Exception as error:  # noqa: BLE001  the tokenizers package raises bare Exceptions
+            raise CheckpointError(
+                f"{path} cannot be read as a fast tokenizer ({error}). Download it again."
+            ) from error
+        missing = [t for t in CONTROL_TOKENS if tokenizer.token_to_id(t) is None]
+        if missing:
+            raise CheckpointError(
+                f"{path} lacks the special tokens {', '.join(missing)}; it belongs to another "
+                "model. Use the tokenizer files published with Ming-UniVision."
+            )
+        return cls(tokenizer, plain)
+
+    @property
+    def max_id(self) -> int:
+        """The largest id a text can give."""
+        return max(self._full.get_vocab(with_added_tokens=True).values())
+
+    def encode(self, pieces: Sequence[str | Control]) -> list[int]:
+        """Tokenise a turn: neighbouring texts as one, each control token as its own id."""
+        ids: list[int] = []
+        text = ""
+        for piece in [*pieces, None]:
+            if isinstance(piece, str):
+                text += piece
+                continue
+            if text:
+                ids += self._encode_text(text)
+            text = ""
+            if piece is not None:
+                ids.append(self.ids[piece.token])
+        return ids
+
+    def _encode_text(self, text: str) -> list[int]:
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        typed = sorted(set(ids) & set(self.ids.values()))
+        if typed:  # only if a vocabulary holds a control token as an ordinary word
+            raise PromptError(
+                f"The text {text!r} would become control tokens {typed}; leave the markup "
+                f"{', '.join(CONTROL_TOKENS)} out of it."
+            )
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, control tokens left out."""
+        return self._full.decode(list(ids), skip_special_tokens=True)

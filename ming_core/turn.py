@@ -1,0 +1,206 @@
+"""One turn being answered: reading the prompt, writing tokens, drawing pictures, closing.
+
+The only place where a context is opened into working memory and a new one is made.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .context import LatentContext, Part, Picture, Text, Turn
+from .drawing import Drawing, draw, draw_noise
+from .errors import ContextError
+from .guidance import Branch, past_masks, prompt_masks
+from .kv_cache import BUCKET, WorkingCache
+from .language_model.transformer import Step
+from .model import MingModel
+from .progress import Meter
+from .prompt import Prompt
+from .sampling import ImageSampling, TextSampling
+from .text_sampler import TokenChooser
+from .values import Features, Latents
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: the context it leaves, its words, and its pictures, if any were drawn."""
+
+    context: LatentContext
+    text: str = ""
+    features: Features | None = None
+    latents: Latents | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a turn is answered: recorded in the context with the turn."""
+
+    seed: int
+    text: TextSampling | None = None
+    image: ImageSampling | None = None
+
+
+class OpenTurn:
+    """What has been read of a turn so far, and the state its next token follows from.
+
+    Mutable and short-lived. The context it starts from is only read.
+    """
+
+    def __init__(
+        self, model: MingModel, context: LatentContext, prompt: Prompt, meter: Meter
+    ) -> None:
+        if context.model_identity != model.identity:
+            raise ContextError(
+                f"This context was made by the model {context.model_identity[:12]}; the connected "
+                f"model is {model.identity[:12]}. Connect the model it was made by, or run the "
+                "nodes before the context input again with this one."
+            )
+        self.model, self.context, self.prompt, self.meter = model, context, prompt, meter
+        past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)
+        self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}
+        self.prompt_end = context.num_tokens + len(prompt.ids)
+        self.cache = WorkingCache.open(model.kv_shape, context.segments, self.prompt_end)
+        self.hidden = self._prefill()
+        # Taken once: the contexts of all pictures drawn from here share it.
+        self._prompt_segment = self.cache.take(0, context.num_tokens, self.prompt_end)
+
+    def visible(self) -> dict[Branch, Tensor]:
+        """Return what each guidance branch sees of the cache: (length,) booleans."""
+        reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
+        return {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
+
+    def logits(self) -> Tensor:
+        """Score the token that follows: (V,)."""
+        return self.model.parts.language_model.transformer.logits(self.hidden[0])
+
+    def feed(self, token: int) -> None:
+        """Read one text token, in every picture's row."""
+        embedding = self.model.word_embeddings(torch.tensor([[token]]))
+        self.hidden = self._read(embedding.expand(self.cache.rows, -1, -1))
+
+    def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
+        """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
+        drawing = draw(self.model, self.cache, self.visible(), noise, sampling, self.meter, replay)
+        self.cache, self.hidden = drawing.cache, drawing.hidden[0]
+        return drawing
+
+    def fork(self) -> "OpenTurn":
+        """Return a copy that goes its own way from here."""
+        twin = copy(self)
+        twin.cache = self.cache.widened(self.cache.rows, BUCKET)
+        return twin
+
+    def close(self, reply: tuple[Part, ...], how: Settings, picture: int = 0) -> LatentContext:
+        """Return the context with this turn appended, as one picture's row has it."""
+        turn = Turn(
+            parts=self.prompt.parts,
+            reply=reply,
+            num_prompt_tokens=len(self.prompt.ids),
+            num_reply_tokens=self.cache.length - self.prompt_end,
+            seed=how.seed,
+            image_sampling=how.image,
+            text_sampling=how.text,
+        )
+        reply_segment = self.cache.take(picture, self.prompt_end, self.cache.length)
+        return self.context.append(turn, self._prompt_segment, reply_segment)
+
+    def _prefill(self) -> Tensor:
+        """Read the whole prompt at once, given pictures in place; returns hidden states (1, H)."""
+        model, pictures = self.model, self.prompt.pictures
+        ids = torch.tensor([self.prompt.ids])
+        embeddings = model.word_embeddings(ids)
+        if not pictures:
+            return self._read(embeddings)
+        connector = model.parts.language_model.connector
+        values = [picture.values.to(model.device, model.dtype) for picture in pictures]
+        is_patch = (ids == model.tokenizer.image_patch).to(model.device)
+        embeddings = embeddings.clone()
+        embeddings[is_patch] = torch.cat([connector(value).flatten(0, 1) for value in values])
+        return self._read(embeddings, is_patch)
+
+    def _read(self, embeddings: Tensor, is_given_image: Tensor | None = None) -> Tensor:
+        """Read embeddings (rows, T, H), which see everything; returns the last hidden states."""
+        rows, tokens, _ = embeddings.shape
+        start = self.cache.length
+        positions = torch.arange(start, start + tokens, device=self.model.device)
+        step = Step(positions.expand(rows, -1), is_given_image=is_given_image)
+        transformer = self.model.parts.language_model.transformer
+        return transformer(embeddings, self.cache, step, self.meter)[:, -1]
+
+
+def reply_with_pictures(
+    turn: OpenTurn, seeds: Sequence[int], sampling: ImageSampling
+) -> list[Reply]:
+    """Force a picture per seed, all drawn side by side, and close the turn after each."""
+    drawing = turn.draw(_noise(turn.model, seeds), sampling)
+    turn.feed(turn.model.tokenizer.image_end)
+    replies: list[Reply] = []
+    for picture, seed in enumerate(seeds):
+        features, latents = picture_of(turn.model, drawing, picture)
+        context = turn.close((Picture(features),), Settings(seed, image=sampling), picture)
+        replies.append(Reply(context, "", features, latents))
+    return replies
+
+
+def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
+    """Let the model write until it ends, drawing whenever it opens an image.
+
+    Without image settings it is kept from opening one. The last token, whatever it is, is not
+    read back: the next turn follows what was read.
+    """
+    tokenizer, text = turn.model.tokenizer, how.text or TextSampling()
+    banned = [tokenizer.image_patch] if how.image else [tokenizer.image_patch, tokenizer.image]
+    choose = TokenChooser(text, banned)
+    reply: list[Part] = []
+    words: list[int] = []
+    drawn: list[tuple[Features, Latents]] = []
+    for count in range(1, text.max_tokens + 1):
+        token = choose(turn.logits())
+        turn.meter.tick()
+        if token == tokenizer.eos:
+            break
+        words.append(token)
+        if count == text.max_tokens:
+            break
+        if token == tokenizer.image and how.image is not None:
+            # A second picture of one answer must not repeat the first one's noise.
+            noise = _noise(turn.model, [how.seed + len(drawn)])
+            turn.meter.extend(len(noise))
+            drawn.append(picture_of(turn.model, turn.draw(noise, how.image), 0))
+            reply += [*_text_part(turn.model, words), Picture(drawn[-1][0])]
+            words = []
+        else:
+            turn.feed(token)
+    turn.meter.finish()
+    reply += _text_part(turn.model, words)
+    context = turn.close(tuple(reply), how)
+    if not drawn:
+        return Reply(context, context.turns[-1].reply_text)
+    features, latents = drawn[0]
+    return Reply(
+        context,
+        context.turns[-1].reply_text,
+        Features(torch.cat([f.values for f, _ in drawn]), features.grid),
+        Latents(torch.cat([one.values for _, one in drawn]), latents.grid),
+    )
+
+
+def picture_of(model: MingModel, drawing: Drawing, picture: int) -> tuple[Features, Latents]:
+    """Return features and latents of one of the pictures drawn side by side, in main memory."""
+    grid = model.config.language.image_grid
+    one = slice(picture, picture + 1)
+    features = drawing.features[one].to("cpu", copy=True)
+    return Features(features, grid), Latents(drawing.latents[one].to("cpu", copy=True), grid)
+
+
+def _noise(model: MingModel, seeds: Sequence[int]) -> Tensor:
+    config = model.config
+    return draw_noise(seeds, config.language.num_image_tokens, config.mingtok.latent_size)
+
+
+def _text_part(model: MingModel, words: list[int]) -> list[Part]:
+    text = model.tokenizer.decode(words).strip()
+    return [Text(text)] if text else []
