@@ -112,11 +112,11 @@ def draw_pixel_decoder(draw: Drawing) -> None:
     draw.linear("sem_to_pix", SEMANTIC_WIDTH, unfold * PIXEL_WIDTH)
     draw_vision_blocks(draw, "pixel_decoder", PIXEL_WIDTH, swiglu=False)
     draw.norm("pixel_decoder.norm", PIXEL_WIDTH)
-    draw.linear("pixel_decoder.head", PIXEL_WIDTH, 3 * PIXEL_PATCH**2)
+    draw.linear("pixel_decoder.head", PIXEL_WIDTH, 3 * PIXEL_PATCH**2, gain=0.3)
     # Slow waves instead of grain: patches become soft colour fields, clearly not flat grey.
     waves = smooth_waves(PIXEL_PATCH)
     mixing = draw.stream.standard_normal((waves.shape[1], 3, PIXEL_WIDTH)) / PIXEL_WIDTH**0.5
-    head = np.einsum("pw,wcd->pcd", waves, 0.5 * mixing)
+    head = np.einsum("pw,wcd->pcd", waves, 0.22 * mixing)
     draw.tensors["pixel_decoder.head.weight"] = head.reshape(-1, PIXEL_WIDTH)
 
 
