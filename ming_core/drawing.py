@@ -4,14 +4,13 @@ Per token: hidden states -> condition -> flow head -> latent -> semantic decoder
 next hidden states (SPEC section 5, "Generating an image").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .flow.sampler import LatentSampler
-from .guidance import Branch, guidance_weights
 from .kv_cache import WorkingCache
 from .language_model.transformer import Step
 from .model import MingModel
@@ -47,15 +46,16 @@ def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
 class BranchRows:
     """The rows of a drawing, branch by branch: what each sees and at which positions it writes."""
 
-    def __init__(
-        self, masks: Mapping[Branch, Tensor], cache: WorkingCache, pictures: int, room: int
-    ) -> None:
-        self.shape = (len(masks), pictures)
-        seen = torch.stack([mask.repeat(1) for mask in masks.values()])
+    def __init__(self, cache: WorkingCache, seen: Tensor, pictures: int, room: int) -> None:
+        """Give every picture a row per branch, all starting as the one row of `cache`.
+
+        seen  (branches, length) what each branch sees of the cache; room  tokens to be drawn
+        """
+        self.shape = (len(seen), pictures)
+        seen = seen.repeat_interleave(pictures, dim=0).to(cache.shape.device)
         # A row's position is the number of tokens it sees before it, so a branch with hidden
         # stretches counts on from a smaller number than the full branch.
-        self._next = seen.sum(dim=1).repeat_interleave(pictures)[:, None].to(cache.shape.device)
-        seen = seen.repeat_interleave(pictures, dim=0).to(cache.shape.device)
+        self._next = seen.sum(dim=1, keepdim=True)
         drawn = torch.ones(len(seen), room, dtype=torch.bool, device=seen.device)
         self._seen = torch.cat((seen, drawn), dim=1)
         self.cache = cache.widened(len(seen), room)
@@ -107,32 +107,27 @@ class Canvas:
 
 def draw(
     model: MingModel,
-    cache: WorkingCache,
-    visible: Mapping[Branch, Tensor],
+    rows: BranchRows,
+    weights: Sequence[float],
     noise: Tensor,
     sampling: ImageSampling,
     meter: Meter,
     replay: Tensor | None = None,
 ) -> Drawing:
-    """Draw pictures that continue the one row of `cache`, which is left as it was.
+    """Draw pictures side by side, each in a row per guidance branch.
 
-    visible  what each branch sees of the cache: (length,) booleans
+    weights  of the branches' velocities, in the order of the rows
     noise    (N, pictures, C) of all visual tokens
     replay   (N, C) latents to feed back instead of the drawn ones, to compare against a record
     """
-    has_image_branch = not torch.equal(visible[Branch.IMAGE_ONLY], visible[Branch.UNCONDITIONAL])
-    weights = guidance_weights(sampling, has_image_branch=has_image_branch)
     num_tokens, pictures, _ = noise.shape
-    masks = {branch: visible[branch] for branch in weights}
-    rows = BranchRows(masks, cache, pictures, room=num_tokens + 2)
     canvas = Canvas(model, rows, num_tokens, meter)
-    noise = noise.to(model.device)
     velocity = model.parts.language_model.velocity
-    sample = LatentSampler(velocity, sampling, list(weights.values()), like=canvas.hidden)
+    sample = LatentSampler(velocity, sampling, weights, like=canvas.hidden)
+    noise = noise.to(model.device)
     for index in range(num_tokens):
         latents = sample(canvas.condition(), noise[index])
-        recorded = None if replay is None else replay[index].to(latents).expand_as(latents)
-        canvas.add(latents, latents if recorded is None else recorded)
+        canvas.add(latents, latents if replay is None else replay[index : index + 1].to(latents))
         meter.tick()
     return Drawing(
         latents=torch.stack(canvas.latents, dim=1),

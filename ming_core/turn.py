@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from .context import LatentContext, Part, Picture, Text, Turn
-from .drawing import Drawing, draw, draw_noise
+from .drawing import BranchRows, Drawing, draw, draw_noise
 from .errors import ContextError
-from .guidance import Branch, past_masks, prompt_masks
+from .guidance import Branch, guidance_weights, past_masks, prompt_masks
 from .kv_cache import BUCKET, WorkingCache
 from .language_model.transformer import Step
 from .model import MingModel
@@ -67,10 +67,11 @@ class OpenTurn:
         # Taken once: the contexts of all pictures drawn from here share it.
         self._prompt_segment = self.cache.take(0, context.num_tokens, self.prompt_end)
 
-    def visible(self) -> dict[Branch, Tensor]:
-        """Return what each guidance branch sees of the cache: (length,) booleans."""
-        reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
-        return {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
+    def guidance(self, sampling: ImageSampling) -> dict[Branch, float]:
+        """Return the branches a picture drawn now needs, with the weights of their velocities."""
+        visible = self._visible
+        alike = torch.equal(visible[Branch.IMAGE_ONLY], visible[Branch.UNCONDITIONAL])
+        return guidance_weights(sampling, has_image_branch=not alike)
 
     def logits(self) -> Tensor:
         """Score the token that follows: (V,)."""
@@ -83,7 +84,11 @@ class OpenTurn:
 
     def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
         """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
-        drawing = draw(self.model, self.cache, self.visible(), noise, sampling, self.meter, replay)
+        weights = self.guidance(sampling)
+        reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
+        seen = torch.stack([torch.cat((self._visible[branch], reply)) for branch in weights])
+        rows = BranchRows(self.cache, seen, noise.shape[1], room=len(noise) + BUCKET)
+        drawing = draw(self.model, rows, list(weights.values()), noise, sampling, self.meter, replay)
         self.cache, self.hidden = drawing.cache, drawing.hidden[0]
         return drawing
 
