@@ -1,0 +1,31 @@
+"""The nodes of the pack. Each unpacks its widgets, calls the engine once, wraps the result."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .contexts import ContextTimeline, LoadContext, SaveContext
+from .describe import Describe
+from .edit import EditStep
+from .generate import Generate
+from .images import EncodeImage, PixelDecode, SemanticExpand
+from .load_model import LoadModel
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadModel,
+    EncodeImage,
+    SemanticExpand,
+    Generate,
+    EditStep,
+    PixelDecode,
+    Describe,
+    SaveContext,
+    LoadContext,
+    ContextTimeline,
+]
+
+
+class MingUniVisionExtension(ComfyExtension):
+    """What the host asks for the nodes of this pack."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Return every node class, in the order of the documentation."""
+        return list(NODES)

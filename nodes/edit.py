@@ -1,0 +1,90 @@
+"""The node that changes the picture of a conversation by an instruction."""
+
+from comfy_api.latest import io
+
+from ..ming_core import Features, ImageSampling, LatentContext, edit
+from . import host
+from .schema import (
+    ContextSocket,
+    FeaturesSocket,
+    context_input,
+    features_input,
+    model_input,
+    node_schema,
+    sampling_inputs,
+    seed_input,
+    widget,
+)
+
+
+class EditStep(io.ComfyNode):
+    """Edit Step: one instruction, one new picture, a new context; the given one stays as it was."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "EditStep",
+            display_name="Edit Step",
+            description="Edits the picture of a context, or a given picture. Chain steps through "
+            "their contexts, or start two steps from one context to branch.",
+            search_aliases=["ming edit", "image edit", "instruction edit"],
+            inputs=[
+                model_input(),
+                widget(
+                    io.String,
+                    "instruction",
+                    multiline=True,
+                    default="",
+                    dynamic_prompts=True,
+                    tooltip="What to change, in English or Chinese.",
+                ),
+                widget(
+                    io.Boolean,
+                    "show_region_first",
+                    default=False,
+                    tooltip="Let the model first draw the region it will change, then edit with "
+                    "that in mind. Takes about twice as long.",
+                ),
+                seed_input(),
+                *sampling_inputs(),
+                context_input("The conversation whose last picture is edited."),
+                features_input("A picture to edit; with a context as well, it joins that one."),
+            ],
+            outputs=[
+                ContextSocket.Output("context", tooltip="The conversation with this edit in it."),
+                FeaturesSocket.Output("features", tooltip="The edited picture, for Pixel Decode."),
+                FeaturesSocket.Output(
+                    "region_features",
+                    tooltip="The region drawn first; quiet unless show_region_first is on.",
+                ),
+                io.String.Output("text", tooltip="What the model wrote with it, if anything."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: host.HostedModel,
+        instruction: str,
+        show_region_first: bool,
+        seed: int,
+        steps: int,
+        solver: str,
+        text_guidance: float,
+        image_guidance: float,
+        temperature: float,
+        context: LatentContext | None = None,
+        features: Features | None = None,
+    ) -> io.NodeOutput:
+        result = edit(
+            host.prepare(model, host.TALKING, host.Work(context, features, images=1)),
+            instruction,
+            seed=seed,
+            sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
+            context=context,
+            features=features,
+            show_region_first=show_region_first,
+            progress=host.HostProgress(),
+        )
+        region = host.or_quiet(result.region)
+        return io.NodeOutput(result.context, result.features, region, result.text)

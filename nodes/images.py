@@ -1,0 +1,88 @@
+"""The nodes between pictures, latents and semantic features."""
+
+from comfy_api.latest import io
+
+from ..ming_core import Features, Latents, decode_pixels, encode_image, expand
+from . import host
+from .schema import FeaturesSocket, LatentsSocket, model_input, node_schema, widget
+
+USES = ["edit", "understand"]
+
+
+class EncodeImage(io.ComfyNode):
+    """Encode Image to Latent: the low-level encoder of MingTok."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "EncodeImage",
+            display_name="Encode Image to Latent",
+            description="Turns pictures into continuous latents, in the size their use asks for.",
+            search_aliases=["mingtok encode", "image to latent"],
+            inputs=[
+                model_input(),
+                widget(io.Image, "image", tooltip="One picture, or a batch for several in a turn."),
+                widget(
+                    io.Combo,
+                    "use",
+                    options=USES,
+                    default=USES[0],
+                    tooltip="edit: centre crop at the size the model draws (512 when published). "
+                    "understand: the whole picture at twice that, for questions about it.",
+                ),
+            ],
+            outputs=[LatentsSocket.Output("latents", tooltip="Normalised continuous latents.")],
+        )
+
+    @classmethod
+    def execute(cls, model: host.HostedModel, image: host.Tensor, use: str) -> io.NodeOutput:
+        engine = host.prepare(model, ["low_level_encoder"], host.Work(images=len(image)))
+        return io.NodeOutput(encode_image(engine, image, use))
+
+
+class SemanticExpand(io.ComfyNode):
+    """Semantic Expand: the semantic decoder of MingTok over a whole picture."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "SemanticExpand",
+            display_name="Semantic Expand",
+            description="Expands latents into the semantic features that the language model "
+            "reads and the pixel decoder paints from.",
+            search_aliases=["mingtok semantic decoder"],
+            inputs=[
+                model_input(),
+                widget(LatentsSocket, "latents", tooltip="Latents of one picture or of several."),
+            ],
+            outputs=[FeaturesSocket.Output("features", tooltip="Semantic features.")],
+        )
+
+    @classmethod
+    def execute(cls, model: host.HostedModel, latents: Latents) -> io.NodeOutput:
+        work = host.Work(images=len(latents.values))
+        return io.NodeOutput(expand(host.prepare(model, ["semantic_decoder"], work), latents))
+
+
+class PixelDecode(io.ComfyNode):
+    """Pixel Decode: the pixel decoder of MingTok."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "PixelDecode",
+            display_name="Pixel Decode",
+            description="Paints pictures from semantic features.",
+            search_aliases=["mingtok decode", "latent to image"],
+            inputs=[
+                model_input(),
+                widget(FeaturesSocket, "features", tooltip="Features of one picture or several."),
+            ],
+            outputs=[io.Image.Output("image", tooltip="The painted pictures.")],
+        )
+
+    @classmethod
+    def execute(cls, model: host.HostedModel, features: Features) -> io.NodeOutput:
+        work = host.Work(features=features, images=len(features.values))
+        engine = host.prepare(model, ["pixel_decoder"], work)
+        return io.NodeOutput(host.to_host(decode_pixels(engine, features)))

@@ -1,0 +1,50 @@
+"""The node that loads a checkpoint."""
+
+from comfy_api.latest import io
+
+from . import host
+from .schema import Model, node_schema, widget
+
+
+class LoadModel(io.ComfyNode):
+    """Load MingUniVision: a checkpoint folder becomes the model every other node takes."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "LoadModel",
+            display_name="Load MingUniVision",
+            description="Loads a Ming-UniVision checkpoint folder together with MingTok-Vision.",
+            search_aliases=["ming", "univision", "checkpoint loader"],
+            inputs=[
+                widget(
+                    io.Combo,
+                    "checkpoint",
+                    options=host.checkpoint_choices(),
+                    default=host.AUTO,
+                    tooltip="A folder in models/ming_univision. auto takes the largest one there, "
+                    "or the small bundled model when there is none.",
+                ),
+                widget(
+                    io.Combo,
+                    "precision",
+                    options=list(host.PRECISIONS),
+                    default=host.AUTO,
+                    tooltip="Number format of the weights. auto: bf16 where the device has it, "
+                    "else fp16; fp32 on a CPU.",
+                ),
+            ],
+            outputs=[Model.Output("model", tooltip="The loaded model.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str) -> bool | str:
+        return host.checkpoint_problem(checkpoint) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str, **_others: str) -> str:
+        return host.checkpoint_fingerprint(checkpoint)
+
+    @classmethod
+    def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:
+        return io.NodeOutput(host.load(checkpoint, precision))
