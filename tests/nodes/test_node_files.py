@@ -1,0 +1,134 @@
+"""Checkpoints and saved contexts: found, chosen, refused, and noticed when they change."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.runtime
+
+
+def node(pack, name):
+    return pack.nodes[name]
+
+
+def options(pack, name, widget):
+    inputs = {i.id: i for i in node(pack, name).GET_SCHEMA().inputs}
+    return inputs[widget].options
+
+
+def test_checkpoints_are_offered_by_name_and_auto_comes_first(pack, checkpoint):
+    offered = options(pack, "LoadModel", "checkpoint")
+    assert offered[0] == "auto"
+    assert checkpoint in offered
+
+
+def test_auto_takes_the_largest_checkpoint(pack, folders, checkpoint, monkeypatch):
+    small = folders / "models" / "ming_univision" / "tiny" / "Ming-UniVision"
+    found = pack.host._checkpoints()
+    assert found.resolve("auto").is_relative_to(folders)
+    assert found.resolve(checkpoint) == small
+
+
+def test_extra_model_folders_are_searched_too(pack, tmp_path, checkpoint, folders):
+    import folder_paths
+
+    shutil.copytree(folders / "models" / "ming_univision" / "tiny", tmp_path / "elsewhere")
+    folder_paths.add_model_folder_path("ming_univision", str(tmp_path))
+    try:
+        assert "elsewhere/Ming-UniVision" in options(pack, "LoadModel", "checkpoint")
+        assert (
+            node(pack, "LoadModel").validate_inputs(checkpoint="elsewhere/Ming-UniVision") is True
+        )
+    finally:
+        folder_paths.folder_names_and_paths["ming_univision"][0].remove(str(tmp_path))
+
+
+def test_without_a_checkpoint_the_error_says_what_to_put_where(pack, tmp_path, monkeypatch):
+    folders = type(pack.host._checkpoints())((tmp_path / "models",), tmp_path / "bundled")
+    monkeypatch.setattr(pack.host, "_checkpoints", lambda: folders)
+    problem = node(pack, "LoadModel").validate_inputs(checkpoint="auto")
+    for words in (str(tmp_path / "models"), "38 GB", "MingTok-Vision", "licence", "inclusionAI"):
+        assert words in problem
+    with pytest.raises(pack.core.CheckpointError, match="38 GB"):
+        pack.run("LoadModel")
+
+
+def test_the_bundled_model_is_the_last_resort(pack, tmp_path, checkpoint, folders, monkeypatch):
+    bundled = tmp_path / "bundled"
+    shutil.copytree(folders / "models" / "ming_univision" / "tiny", bundled)
+    found = type(pack.host._checkpoints())((tmp_path / "models",), bundled)
+    monkeypatch.setattr(pack.host, "_checkpoints", lambda: found)
+    assert options(pack, "LoadModel", "checkpoint") == ["auto", "bundled"]
+    assert found.resolve("auto") == found.resolve("bundled") == bundled
+    assert pack.run("LoadModel")[0].engine.identity
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "missing", "tiny/../../x"])
+def test_a_checkpoint_that_was_not_found_cannot_be_named(pack, checkpoint, name):
+    problem = node(pack, "LoadModel").validate_inputs(checkpoint=name)
+    assert repr(name) in problem and checkpoint in problem
+
+
+def test_a_replaced_checkpoint_is_noticed(pack, folders, checkpoint):
+    load = node(pack, "LoadModel")
+    file = folders / "models" / "ming_univision" / "tiny" / "MingTok-Vision" / "config.json"
+    before = load.fingerprint_inputs(checkpoint=checkpoint, precision="auto")
+    assert load.fingerprint_inputs(checkpoint=checkpoint, precision="auto") == before
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 10**9))
+    assert load.fingerprint_inputs(checkpoint=checkpoint, precision="auto") != before
+    assert "was found" in load.fingerprint_inputs(checkpoint="missing", precision="auto")
+
+
+def test_a_saved_context_comes_back_and_goes_on_as_the_original(pack, model, context):
+    saved = [pack.run("SaveContext", context=context)[0] for _ in range(2)]
+    assert [name.split("_")[-2] for name in saved] == ["00001", "00002"]
+    assert set(saved) <= set(options(pack, "LoadContext", "file"))
+    loaded = pack.run("LoadContext", file=saved[0])[0]
+    edits = [
+        pack.run("EditStep", model=model, instruction="red", steps=2, context=start)[1].values
+        for start in (context, loaded)
+    ]
+    assert torch.equal(*edits)
+
+
+def test_nothing_unfinished_stays_when_saving_fails(pack, folders, context, monkeypatch):
+    def fail(context, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pack.host, "save_context", fail)
+    with pytest.raises(OSError, match="disk full"):
+        pack.run("SaveContext", context=context, filename_prefix="full/x")
+    assert list((folders / "output" / "full").iterdir()) == []
+
+
+def test_a_context_in_the_input_folder_is_offered_without_a_mark(pack, folders, context):
+    saved = pack.run("SaveContext", context=context, filename_prefix="c")[0]
+    target = folders / "input" / "shared.mingctx.safetensors"
+    shutil.copyfile(folders / "output" / saved.removesuffix(" [output]"), target)
+    assert target.name in options(pack, "LoadContext", "file")
+    load = node(pack, "LoadContext")
+    assert load.validate_inputs(file=target.name) is True
+    before = load.fingerprint_inputs(file=target.name)
+    os.utime(target, ns=(0, 0))
+    assert load.fingerprint_inputs(file=target.name) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gone.mingctx.safetensors", "Save Latent Context"),
+        ("../x.mingctx.safetensors", "not a saved context"),
+        ("../x.mingctx.safetensors [output]", "not a saved context"),
+        ("/etc/passwd", "not a saved context"),
+    ],
+)
+def test_a_file_that_is_no_saved_context_is_refused(pack, name, words):
+    assert words in node(pack, "LoadContext").validate_inputs(file=name)
+
+
+def test_a_prefix_that_leaves_the_output_folder_is_refused(pack, context):
+    with pytest.raises(Exception, match="outside the output folder"):
+        pack.run("SaveContext", context=context, filename_prefix="../x")

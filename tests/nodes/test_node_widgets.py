@@ -1,0 +1,134 @@
+"""Every widget changes what comes out: no knob does nothing."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.runtime
+
+SAMPLING = {
+    "seed": {"seed": 8},
+    "steps": {"steps": 5},
+    "solver": {"solver": "ab2"},
+    "text_guidance": {"text_guidance": 1.5},
+    "image_guidance": {"image_guidance": 2.0},
+    "temperature": {"temperature": 0.5},
+}
+# node -> widget -> the inputs that show its effect against the node's base inputs
+CHANGES = {
+    "Generate": {
+        **SAMPLING,
+        "prompt": {"prompt": "a dog"},
+        "images": {"images": 2},
+        "reply": {"reply": "model decides", "max_tokens": 3},
+        "max_tokens": {"reply": "model decides", "max_tokens": 6},
+    },
+    "EditStep": {
+        **SAMPLING,
+        "instruction": {"instruction": "a dog"},
+        "show_region_first": {"show_region_first": True},
+    },
+    "Describe": {
+        "question": {"question": "Why?"},
+        "max_tokens": {"max_tokens": 5},
+        "temperature": {"temperature": 1.0},
+        "top_p": {"temperature": 1.0, "top_p": 0.05},
+        "top_k": {"temperature": 1.0, "top_k": 2},
+        "seed": {"temperature": 1.0, "seed": 8},
+    },
+}
+BASE = {
+    "Generate": {"prompt": "a cat", "seed": 7, "steps": 3},
+    "EditStep": {"instruction": "a cat", "seed": 7, "steps": 3},
+    "Describe": {"question": "What?", "max_tokens": 12, "seed": 7},
+}
+CASES = [(node, widget) for node, changes in CHANGES.items() for widget in changes]
+
+
+@pytest.fixture(scope="module")
+def outcome(pack, model, context, features):
+    """Run a node on the same conversation, once per set of inputs; return its outputs."""
+    known = {}
+
+    def run(node, **changed):
+        key = (node, tuple(sorted(changed.items())))
+        if key not in known:
+            given = {"context": context, "features": features if node == "Describe" else None}
+            inputs = BASE[node] | changed
+            known[key] = comparable(pack.run(node, model=model, **given, **inputs).args)
+        return known[key]
+
+    return run
+
+
+@pytest.mark.parametrize(("node", "widget"), CASES)
+def test_a_widget_changes_the_output(outcome, node, widget):
+    changed = CHANGES[node][widget]
+    # A widget that works only beside another is compared with that other one alone.
+    beside = {key: value for key, value in changed.items() if key != widget}
+    if widget == "max_tokens" and node == "Generate":
+        beside = CHANGES["Generate"]["reply"]
+    assert outcome(node, **changed) != outcome(node, **beside)
+
+
+def test_the_table_above_names_every_widget(pack):
+    for node, changes in CHANGES.items():
+        widgets = [i.id for i in pack.nodes[node].GET_SCHEMA().inputs if hasattr(i, "default")]
+        assert set(widgets) == set(changes)
+
+
+def test_the_same_inputs_give_the_same_output(pack, model, context):
+    inputs = {"model": model, "context": context, **BASE["EditStep"]}
+    first, second = (comparable(pack.run("EditStep", **inputs).args) for _ in range(2))
+    assert first == second
+
+
+def test_use_decides_the_size_an_image_is_encoded_at(pack, model, photo):
+    edit = pack.run("EncodeImage", model=model, image=photo, use="edit")[0]
+    understand = pack.run("EncodeImage", model=model, image=photo, use="understand")[0]
+    assert understand.grid == tuple(2 * side for side in edit.grid)
+
+
+def test_precision_decides_the_format_of_the_weights(pack, checkpoint):
+    for precision, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        loaded = pack.run("LoadModel", checkpoint=checkpoint, precision=precision)[0]
+        assert loaded.engine.dtype == dtype
+    assert pack.run("LoadModel", checkpoint=checkpoint)[0].engine.dtype == torch.float32
+
+
+def test_checkpoint_decides_which_model_is_loaded(pack, folders, checkpoint, model):
+    from ming_cli.make_tiny import make_tiny
+
+    other = folders / "models" / "ming_univision" / "other"
+    make_tiny(other, seed=1)
+    loaded = pack.run("LoadModel", checkpoint="other/Ming-UniVision")[0]
+    assert loaded.engine.identity != model.engine.identity
+
+
+def test_filename_prefix_decides_where_a_context_is_saved(pack, folders, context):
+    file = pack.run("SaveContext", context=context, filename_prefix="a/b")[0]
+    assert file == "a/b_00001_.mingctx.safetensors [output]"
+    assert (folders / "output" / file.removesuffix(" [output]")).is_file()
+
+
+def comparable(value):
+    """Turn an output into something that compares by content."""
+    if isinstance(value, torch.Tensor):
+        return value.float().flatten().tolist()
+    if isinstance(value, (list, tuple)):
+        return tuple(comparable(item) for item in value)
+    if hasattr(value, "segments"):
+        return value.num_tokens
+    if hasattr(value, "grid"):
+        return comparable(value.values)
+    if value is None or isinstance(value, (str, int, float, Path)):
+        return value
+    return type(value).__name__
+
+
+def test_comparable_tells_values_apart():
+    values = [torch.zeros(2), torch.ones(2), "a", ["a", "b"], None]
+    for first, second in itertools.combinations(values, 2):
+        assert comparable(first) != comparable(second)
