@@ -1,1 +1,1 @@
-"""The `ming` command: tools for people beside the nodes."""
+"""The `ming` command: tools beside the nodes. Knows nothing about a running ComfyUI's insides."""

@@ -1,0 +1,42 @@
+"""Reads which tool is wanted and hands over. Imports a tool only when its name is given."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+# name -> (module, one line for the help page)
+TOOLS = {
+    "run": ("ming_cli.run", "execute workflow files, in a real ComfyUI or without one"),
+    "verify": ("ming_cli.verify", "compare the engine with a folder of golden numbers"),
+    "inspect": ("ming_cli.inspect", "say what a checkpoint folder holds and what it needs"),
+    "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),
+    "make-tiny": ("ming_cli.make_tiny", "write a tiny random checkpoint for tests"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one tool and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = words[0] if words else ""
+    if chosen not in TOOLS:
+        return _explain(chosen)
+    module_name, summary = TOOLS[chosen]
+    tool = importlib.import_module(module_name)
+    parser = argparse.ArgumentParser(prog=f"ming {chosen}", description=summary)
+    tool.add_arguments(parser)
+    return tool.main(parser.parse_args(words[1:]))
+
+
+def _explain(chosen: str) -> int:
+    lines = ["usage: ming TOOL ...   (ming TOOL --help tells more)", ""]
+    lines += [f"  {name:<10} {summary}" for name, (_, summary) in TOOLS.items()]
+    is_help = chosen in ("", "-h", "--help")
+    if not is_help:
+        lines.insert(0, f"ming: there is no tool {chosen!r}\n")
+    print("\n".join(lines), file=sys.stdout if is_help else sys.stderr)
+    return 0 if chosen in ("-h", "--help") else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

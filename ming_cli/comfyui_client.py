@@ -1,0 +1,197 @@
+"""Talks to a running ComfyUI over HTTP and its WebSocket.
+
+Knows nothing about how the server was started.
+"""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from .run_host import HostError, Interrupted, Job, NodeError, Watcher, WorkflowError, title_of
+from .websocket_client import WebSocket
+
+_WAIT = 2.0  # seconds between looks at whether the server still lives
+_INTERRUPT_WAIT = 60.0
+
+
+class ComfyClient:
+    """One client of one server; `is_alive` tells when waiting has become useless."""
+
+    def __init__(self, url: str, is_alive: Callable[[], bool] = lambda: True) -> None:
+        self.url = url.rstrip("/")
+        self._is_alive = is_alive
+        self._id = uuid.uuid4().hex
+
+    def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - any JSON
+        """The JSON a route answers with."""
+        return json.loads(self.get_bytes(path, **query))
+
+    def get_bytes(self, path: str, **query: str) -> bytes:
+        """The body a route answers with."""
+        return self._open(path + (f"?{urlencode(query)}" if query else ""))
+
+    def post(self, path: str, content: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """Send JSON; the answer's JSON, or None where the route answers nothing."""
+        headers = {"Content-Type": "application/json"}
+        body = self._open(path, json.dumps(content).encode(), headers)
+        return json.loads(body) if body else None
+
+    def upload_picture(self, source: Path, name: str) -> None:
+        """Put a picture into the server's input folder under `name`."""
+        boundary = uuid.uuid4().hex
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        body = head.encode() + source.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        self._open("/upload/image", body, headers)
+
+    def run(self, job: Job, watcher: Watcher) -> dict[str, dict[str, Any]]:
+        """Queue a prompt, wait for its end; {node id: ui values}."""
+        socket = self._connect()
+        try:
+            prompt_id = self._queue(job)
+            try:
+                _Follower(self, socket, job, prompt_id, watcher).follow()
+            except KeyboardInterrupt:
+                self.interrupt(prompt_id)
+                raise
+        finally:
+            socket.close()
+        return self.get(f"/history/{prompt_id}")[prompt_id]["outputs"]
+
+    def interrupt(self, prompt_id: str) -> None:
+        """Stop a prompt and wait until it has stopped, so that no file is left half-written."""
+        self.post("/interrupt", {"prompt_id": prompt_id})
+        self.post("/queue", {"delete": [prompt_id]})
+        deadline = time.monotonic() + _INTERRUPT_WAIT
+        while self._is_alive() and time.monotonic() < deadline and self.is_queued(prompt_id):
+            time.sleep(0.1)
+
+    def is_queued(self, prompt_id: str) -> bool:
+        """True while a prompt waits or runs."""
+        queue = self.get("/queue")
+        return any(entry[1] == prompt_id for part in queue.values() for entry in part)
+
+    def check_alive(self) -> None:
+        """Raise when the server process has ended."""
+        if not self._is_alive():
+            raise HostError("ComfyUI ended while the workflow ran; its last lines stand above.")
+
+    def _connect(self) -> WebSocket:
+        try:
+            return WebSocket(f"{self.url}/ws?clientId={self._id}", timeout=30)
+        except OSError as error:
+            raise HostError(f"{self.url}: no WebSocket connection ({error}).") from error
+
+    def _queue(self, job: Job) -> str:
+        content: dict[str, Any] = {"prompt": job.prompt, "client_id": self._id}
+        if job.workflow is not None:
+            content["extra_data"] = {"extra_pnginfo": {"workflow": job.workflow}}
+        try:
+            answer = self.post("/prompt", content)
+        except urllib.error.HTTPError as error:
+            raise WorkflowError(_refusal(job, error.read())) from error
+        return answer["prompt_id"]
+
+    def _open(
+        self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        request = urllib.request.Request(self.url + path, data=body, headers=dict(headers or {}))  # noqa: S310 - the person names the server
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return answer.read()
+        except urllib.error.HTTPError:
+            raise
+        except OSError as error:
+            raise HostError(f"{self.url}: ComfyUI does not answer ({error}).") from error
+
+
+class _Follower:
+    """Reads the server's messages about one prompt until it ends."""
+
+    def __init__(
+        self, client: ComfyClient, socket: WebSocket, job: Job, prompt_id: str, watcher: Watcher
+    ) -> None:
+        self._client = client
+        self._socket = socket
+        self._job = job
+        self._prompt_id = prompt_id
+        self._watcher = watcher
+
+    def follow(self) -> None:
+        while True:
+            try:
+                message = self._socket.receive(_WAIT)
+            except OSError as error:
+                self._client.check_alive()
+                raise HostError(f"The connection to ComfyUI broke ({error}).") from error
+            if message is None:
+                self._client.check_alive()
+                if not self._client.is_queued(self._prompt_id):
+                    return self._check_history()
+            elif isinstance(message, str) and self._is_end(json.loads(message)):
+                return None
+
+    def _is_end(self, message: Mapping[str, Any]) -> bool:
+        """Pass one message on; True once the prompt has ended."""
+        content = message.get("data", {})
+        if content.get("prompt_id") != self._prompt_id:
+            return False
+        kind = message["type"]
+        if kind == "executing" and content.get("node") is not None:
+            self._watcher.node_started(self._title(content["node"]))
+        elif kind == "progress":
+            self._watcher.advanced(int(content["value"]), int(content["max"]))
+        elif kind == "execution_error":
+            self._on_error(content)
+        elif kind == "execution_interrupted":
+            title = self._title(content.get("node_id", ""))
+            raise Interrupted(f"{self._job.name}: interrupted at {title!r}.")
+        return kind == "executing" and content.get("node") is None
+
+    def _on_error(self, content: Mapping[str, Any]) -> None:
+        title, message = self._title(content["node_id"]), content["exception_message"].strip()
+        if content.get("exception_type") == "ExecutionBlocked":  # a branch is skipped, no failure
+            self._watcher.noted(f"{title} skipped: {message.removeprefix('Execution Blocked: ')}")
+            return
+        raise NodeError(title, content["node_type"], message)
+
+    def _check_history(self) -> None:
+        """The end was missed on the WebSocket: read what happened from the history."""
+        entry = self._client.get(f"/history/{self._prompt_id}").get(self._prompt_id, {})
+        for kind, content in entry.get("status", {}).get("messages", []):
+            if kind in ("execution_error", "execution_interrupted"):
+                self._is_end({"type": kind, "data": {**content, "prompt_id": self._prompt_id}})
+
+    def _title(self, node_id: str) -> str:
+        real_id = node_id.split(".")[0]  # nodes made while running are called "12.0.0.1"
+        node = self._job.prompt.get(real_id)
+        return title_of(node) if node else node_id
+
+
+def _refusal(job: Job, body: bytes) -> str:
+    """The server's reasons for refusing a prompt, one a line."""
+    try:
+        answer = json.loads(body)
+        lines = [answer["error"]["message"] + _detail(answer["error"])]
+    except (ValueError, KeyError, TypeError):
+        return f"{job.name}: ComfyUI refused it: {body.decode(errors='replace')[:500]}"
+    for node_id, entry in (answer.get("node_errors") or {}).items():
+        node = job.prompt.get(node_id, entry)
+        for error in entry.get("errors", []):
+            lines.append(
+                f"  - node {node_id} {title_of(node)!r}: {error['message']}{_detail(error)}"
+            )
+    return f"{job.name}: ComfyUI refused it: " + "\n".join(lines)
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    return f" ({error['details']})" if error.get("details") else ""

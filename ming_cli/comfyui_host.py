@@ -1,0 +1,118 @@
+"""Executes prompts in a real ComfyUI: one that runs already, or one started for the purpose.
+
+Knows nothing about workflow files, only about prompts.
+"""
+
+import time
+import urllib.error
+from collections.abc import Mapping
+from pathlib import Path
+
+from .comfyui_client import ComfyClient
+from .comfyui_process import ComfyProcess
+from .node_definitions import NodeDefinition, parse_definitions
+from .run_host import Folders, HostError, Job, Product, Watcher
+from .run_products import products_of
+
+OUR_NODE = "MingUniVision_LoadModel"
+_START_LIMIT = 300.0
+
+
+class ComfyHost:
+    """A `Host` over HTTP. With `process`, its folders are this machine's; else files travel."""
+
+    def __init__(self, url: str, folders: Folders, process: ComfyProcess | None = None) -> None:
+        self.folders = folders
+        self._process = process
+        is_alive = process.is_alive if process else lambda: True
+        self._client = ComfyClient(url, is_alive)
+        self.label = f"in {process.root}" if process else f"in the ComfyUI at {url}"
+
+    @classmethod
+    def start(cls, root: Path, folders: Folders, arguments: list[str]) -> "ComfyHost":
+        """Start ComfyUI from its folder and wait until it answers."""
+        process = ComfyProcess(root, folders, arguments)
+        host = cls(process.url, folders, process)
+        try:
+            host._wait_until_up()
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    def definitions(self) -> dict[str, NodeDefinition]:
+        found = parse_definitions(self._client.get("/object_info"))
+        if OUR_NODE not in found:
+            log = f" Its log says:\n{self._process.last_lines()}" if self._process else ""
+            raise HostError(
+                f"ComfyUI runs {self.label.removeprefix('in ')}, but has no MingUniVision nodes. "
+                f"Install the pack there, or look for an import error.{log}"
+            )
+        return found
+
+    def offer_input(self, source: Path, name: str) -> None:
+        if not self._has_input(name):
+            self._client.upload_picture(source, name)
+
+    def run(self, job: Job, watcher: Watcher) -> list[Product]:
+        try:
+            outputs = self._client.run(job, watcher)
+        except HostError as error:
+            if self._process is None or self._process.is_alive():
+                raise
+            raise HostError(f"{error}\n{self._process.last_lines()}") from error
+        return products_of(job, outputs, self._locate)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+    def _has_input(self, name: str) -> bool:
+        try:
+            self._client.get_bytes("/view", filename=name, type="input")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + _START_LIMIT
+        while time.monotonic() < deadline:
+            if self._process is not None and not self._process.is_alive():
+                raise HostError(
+                    f"ComfyUI in {self._process.root} ended while starting. Its last lines:\n"
+                    f"{self._process.last_lines()}\nUse --headless to run without it."
+                )
+            try:
+                self._client.get("/system_stats")
+            except (HostError, urllib.error.HTTPError):
+                time.sleep(0.2)
+            else:
+                return
+        raise HostError(f"ComfyUI did not answer within {_START_LIMIT:.0f} s after its start.")
+
+    def _locate(self, entry: Mapping[str, str]) -> Path:
+        """Where a result lies here; what a server elsewhere wrote is fetched."""
+        kind = entry.get("type", "output")
+        if self._process is not None and kind == "output":
+            return self.folders.output / entry.get("subfolder", "") / entry["filename"]
+        root = self.folders.output if kind == "output" else self.folders.work / "temp"
+        target = root / entry.get("subfolder", "") / entry["filename"]
+        target = _unused(target) if kind == "output" else target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".part")
+        query = {key: entry[key] for key in ("filename", "subfolder", "type") if key in entry}
+        try:
+            partial.write_bytes(self._client.get_bytes("/view", **query))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+
+def _unused(path: Path) -> Path:
+    """The path itself, or one with a number behind its name when it is taken."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}({number}){path.suffix}")
+    return candidate
