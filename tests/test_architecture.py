@@ -16,7 +16,8 @@ EVERYTHING = [*ENGINE, *NODES, *COMMANDS, ROOT / "__init__.py", ROOT / "quicksta
 
 HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes"}
 BOXES = ("mingtok", "language_model", "flow")
-GROUND = set("config errors kv_cache layers operations progress sampling values".split())
+GROUND = {"config", "errors", "kv_cache", "layers", "operations", "progress"}
+GROUND |= {"sampling", "values"}
 MAX_FILE, MAX_FUNCTION = 400, 60
 
 
