@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class OpenCheckpoint:
 
 
 @contextmanager
-def open_checkpoint(path: Path) -> Iterator[OpenCheckpoint]:
+def open_checkpoint(path: Path) -> Generator[OpenCheckpoint, None, None]:
     """Open a checkpoint's configs and headers; raises CheckpointError or ConfigError.
 
     `vision.*` tensors of the big checkpoint win over the MingTok folder's own, which are older.
@@ -127,7 +127,7 @@ def _copy_weights(
 ) -> None:
     """Allocate each component once and copy tensor by tensor from the mapped files."""
     for module in components.named().values():
-        module.to_empty(device="cpu").requires_grad_(False).eval()
+        module.to_empty(device="cpu").requires_grad_(requires_grad=False).eval()
     for done, (name, place) in enumerate(places.items(), start=1):
         progress.check_cancelled()
         place_of(components, place).copy_(checkpoint.read(name))

@@ -5,7 +5,7 @@ Knows nothing about tensors: `checkpoint.py` holds these figures against them.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .errors import ConfigError
 
@@ -24,10 +24,10 @@ FLOW_DEFAULTS = {
 class Section:
     """One object of a config.json, read key by key with errors that name the key."""
 
-    def __init__(self, values: Any, name: str) -> None:
+    def __init__(self, values: object, name: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"config.json: {name} is {values!r}; expected an object.")
-        self.values: dict[str, Any] = values
+        self.values = cast("dict[str, Any]", values)
         self.name = name
 
     def section(self, key: str) -> "Section":
@@ -70,7 +70,7 @@ class Section:
             raise ConfigError(f"{self._at(key)} is {value!r}; expected a string.")
         return value
 
-    def only(self, key: str, supported: Any) -> None:
+    def only(self, key: str, supported: object) -> None:
         """Refuse any value of `key` but the supported one; a missing key is that value."""
         value = self.values.get(key, supported)
         if value != supported:
@@ -79,7 +79,7 @@ class Section:
                 "The checkpoint is of a kind it was not written for."
             )
 
-    def _required(self, key: str) -> Any:
+    def _required(self, key: str) -> Any:  # noqa: ANN401  JSON
         if key not in self.values:
             raise ConfigError(f"{self._at(key)} is missing; is this the published config.json?")
         return self.values[key]
@@ -294,7 +294,7 @@ class MingConfig:
     connector_depth: int
 
     @classmethod
-    def read(cls, univision: Any, mingtok: Any) -> "MingConfig":
+    def read(cls, univision: object, mingtok: object) -> "MingConfig":
         """Read the two parsed config.json objects of a checkpoint."""
         root = Section(univision, "Ming-UniVision")
         head = root.values.get("vishead_diffloss_config", {})

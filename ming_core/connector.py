@@ -1,5 +1,7 @@
 """The connector: semantic features -> input embeddings of the language model (SPEC section 4)."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -7,13 +9,10 @@ from .operations import Operations
 
 
 class Connector(nn.Module):
-    """Linear layers with exact GELUs between them."""
+    """Linear layers from each size to the next, with exact GELUs between them."""
 
-    def __init__(
-        self, feature_size: int, hidden_size: int, depth: int, operations: Operations
-    ) -> None:
+    def __init__(self, sizes: Sequence[int], operations: Operations) -> None:
         super().__init__()
-        sizes = [feature_size, *[hidden_size] * depth]
         self.layers = nn.ModuleList(
             operations.Linear(before, after)
             for before, after in zip(sizes[:-1], sizes[1:], strict=True)

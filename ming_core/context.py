@@ -1,7 +1,6 @@
 """The latent context: what the model has read and drawn so far, as an immutable value."""
 
 from dataclasses import dataclass
-from typing import Union
 
 from .kv_cache import KVSegment
 from .sampling import ImageSampling, TextSampling
@@ -22,7 +21,7 @@ class Picture:
     features: Features
 
 
-Part = Union[Text, Picture]
+Part = Text | Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
-"""Latent contexts <-> one safetensors file each: tensors, and a JSON header that says what they are.
+"""Latent contexts <-> one safetensors file each: tensors, and a JSON header saying what they are.
 
 Nothing that can run code is written or read.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +41,7 @@ def save_context(context: LatentContext, path: Path) -> None:
     unfinished = path.with_name(path.name + ".part")
     try:
         save_file(whole, str(unfinished), metadata={HEADER_KEY: json.dumps(header)})
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -73,7 +72,7 @@ def load_context(path: Path) -> LatentContext:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContextError(
-            f"{path} has a damaged header ({type(error).__name__}: {error}); save the context again."
+            f"{path} has a damaged header ({error!r}); save the context again."
         ) from error
 
 

@@ -4,13 +4,14 @@ Per token: hidden states -> condition -> flow head -> latent -> semantic decoder
 next hidden states (SPEC section 5, "Generating an image").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .flow.sampler import LatentSampler
+from .guidance import Branch
 from .kv_cache import WorkingCache
 from .language_model.transformer import Step
 from .model import MingModel
@@ -46,19 +47,29 @@ def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
 class BranchRows:
     """The rows of a drawing, branch by branch: what each sees and at which positions it writes."""
 
-    def __init__(self, cache: WorkingCache, seen: Tensor, pictures: int, room: int) -> None:
-        """Give every picture a row per branch, all starting as the one row of `cache`.
+    def __init__(
+        self,
+        cache: WorkingCache,
+        weights: Mapping[Branch, float],
+        seen: Mapping[Branch, Tensor],
+        shape: tuple[int, int],
+    ) -> None:
+        """Give every picture a row per weighted branch, all starting as the one row of `cache`.
 
-        seen  (branches, length) what each branch sees of the cache; room  tokens to be drawn
+        weights  of the branches' velocities; seen  what each sees of the cache: (length,) booleans
+        shape    pictures, and tokens there must be room for
         """
-        self.shape = (len(seen), pictures)
-        seen = seen.repeat_interleave(pictures, dim=0).to(cache.shape.device)
+        pictures, room = shape
+        self.weights = list(weights.values())
+        self.shape = (len(weights), pictures)
+        rows = torch.stack([seen[branch] for branch in weights]).repeat_interleave(pictures, dim=0)
+        rows = rows.to(cache.shape.device)
         # A row's position is the number of tokens it sees before it, so a branch with hidden
         # stretches counts on from a smaller number than the full branch.
-        self._next = seen.sum(dim=1, keepdim=True)
-        drawn = torch.ones(len(seen), room, dtype=torch.bool, device=seen.device)
-        self._seen = torch.cat((seen, drawn), dim=1)
-        self.cache = cache.widened(len(seen), room)
+        self._next = rows.sum(dim=1, keepdim=True)
+        drawn = torch.ones(len(rows), room, dtype=torch.bool, device=rows.device)
+        self._seen = torch.cat((rows, drawn), dim=1)
+        self.cache = cache.widened(len(rows), room)
 
     def step(self) -> Step:
         """Return positions and visibility of the next token of every row."""
@@ -108,7 +119,6 @@ class Canvas:
 def draw(
     model: MingModel,
     rows: BranchRows,
-    weights: Sequence[float],
     noise: Tensor,
     sampling: ImageSampling,
     meter: Meter,
@@ -116,14 +126,13 @@ def draw(
 ) -> Drawing:
     """Draw pictures side by side, each in a row per guidance branch.
 
-    weights  of the branches' velocities, in the order of the rows
-    noise    (N, pictures, C) of all visual tokens
-    replay   (N, C) latents to feed back instead of the drawn ones, to compare against a record
+    noise   (N, pictures, C) of all visual tokens
+    replay  (N, C) latents to feed back instead of the drawn ones, to compare against a record
     """
     num_tokens, pictures, _ = noise.shape
     canvas = Canvas(model, rows, num_tokens, meter)
     velocity = model.parts.language_model.velocity
-    sample = LatentSampler(velocity, sampling, weights, like=canvas.hidden)
+    sample = LatentSampler(velocity, sampling, rows.weights, like=canvas.hidden)
     noise = noise.to(model.device)
     for index in range(num_tokens):
         latents = sample(canvas.condition(), noise[index])

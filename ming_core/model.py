@@ -24,9 +24,8 @@ class LanguageModel(nn.Module):
         super().__init__()
         hidden = config.language.hidden_size
         self.transformer = Transformer(config.language, operations)
-        self.connector = Connector(
-            config.mingtok.semantic.width, hidden, config.connector_depth, operations
-        )
+        sizes = [config.mingtok.semantic.width, *[hidden] * config.connector_depth]
+        self.connector = Connector(sizes, operations)
         self.condition_head = ConditionHead(hidden, config.flow, operations)
         self.velocity = VelocityNetwork(config.mingtok.latent_size, config.flow, operations)
 

@@ -4,7 +4,7 @@ Every weighted layer of the model is built from such a namespace, so that a host
 cast or quantise it. Weights are read in a layer's own `forward` and nowhere else.
 """
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class ExpertLinear(nn.Module):
         shape = (num_experts, out_features, in_features)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
 
-    def expert_weight(self, expert: int, like: Tensor) -> Tensor:
+    def expert_weight(self, expert: int, like: Tensor) -> Tensor:  # noqa: ARG002  for hosts
         """Return the (out, in) weight of one expert on the device and in the dtype of `like`."""
         return self.weight[expert]
 
@@ -49,9 +49,9 @@ class Operations(Protocol):
 class TorchOperations:
     """Plain torch layers, resident where their weights are."""
 
-    Linear = nn.Linear
-    Conv2d = nn.Conv2d
-    LayerNorm = nn.LayerNorm
-    RMSNorm = nn.RMSNorm
-    Embedding = nn.Embedding
-    ExpertLinear = ExpertLinear
+    Linear: ClassVar[Any] = nn.Linear
+    Conv2d: ClassVar[Any] = nn.Conv2d
+    LayerNorm: ClassVar[Any] = nn.LayerNorm
+    RMSNorm: ClassVar[Any] = nn.RMSNorm
+    Embedding: ClassVar[Any] = nn.Embedding
+    ExpertLinear: ClassVar[Any] = ExpertLinear

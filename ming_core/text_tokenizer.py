@@ -38,7 +38,9 @@ class TextTokenizer:
     def __init__(self, tokenizer: Tokenizer, plain: Tokenizer) -> None:
         self._full = tokenizer
         self._plain = plain
-        self.ids: dict[str, int] = {token: tokenizer.token_to_id(token) for token in CONTROL_TOKENS}
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+        self.max_id = max(vocabulary.values())
+        self.ids = {token: vocabulary[token] for token in CONTROL_TOKENS}
         self.eos, self.image = self.ids[EOS], self.ids[IMAGE]
         self.image_patch, self.image_end = self.ids[IMAGE_PATCH], self.ids[IMAGE_END]
         self.user_prefix = self.encode(role_prefix(USER))
@@ -71,11 +73,6 @@ class TextTokenizer:
                 "model. Use the tokenizer files published with Ming-UniVision."
             )
         return cls(tokenizer, plain)
-
-    @property
-    def max_id(self) -> int:
-        """The largest id a text can give."""
-        return max(self._full.get_vocab(with_added_tokens=True).values())
 
     def encode(self, pieces: Sequence[str | Control]) -> list[int]:
         """Tokenise a turn: neighbouring texts as one, each control token as its own id."""

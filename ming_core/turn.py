@@ -84,11 +84,11 @@ class OpenTurn:
 
     def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
         """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
-        weights = self.guidance(sampling)
         reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
-        seen = torch.stack([torch.cat((self._visible[branch], reply)) for branch in weights])
-        rows = BranchRows(self.cache, seen, noise.shape[1], room=len(noise) + BUCKET)
-        drawing = draw(self.model, rows, list(weights.values()), noise, sampling, self.meter, replay)
+        seen = {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
+        shape = (noise.shape[1], len(noise) + BUCKET)
+        rows = BranchRows(self.cache, self.guidance(sampling), seen, shape)
+        drawing = draw(self.model, rows, noise, sampling, self.meter, replay)
         self.cache, self.hidden = drawing.cache, drawing.hidden[0]
         return drawing
 
