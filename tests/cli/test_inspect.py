@@ -1,0 +1,87 @@
+"""`ming inspect` counts what is there, names what is not, and judges the machine."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ming_cli.__main__ import main
+from ming_cli.inspect import inspect, recommend
+from ming_cli.machine import Machine
+from ming_cli.make_tiny import make_tiny
+from ming_core import load_model
+
+GIB = 1 << 30
+DESKTOP = Machine(free_ram=16 * GIB, total_ram=32 * GIB)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny, tmp_path / "copy")
+
+
+def test_counts_equal_the_loaded_model(tiny: Path):
+    found = inspect(tiny, DESKTOP)
+    counted = {size.name: size.parameters for size in found.components}
+    for name, module in load_model(tiny).components.items():
+        assert counted[name] == sum(parameter.numel() for parameter in module.parameters())
+    assert found.is_usable
+    assert {size.dtypes for size in found.components} == {("BF16",)}
+
+
+def test_a_missing_shard_is_named(copy: Path):
+    (copy / "Ming-UniVision" / "model-00002-of-00002.safetensors").unlink()
+    found = inspect(copy, DESKTOP)
+    assert not found.is_usable
+    assert "model-00002-of-00002.safetensors" in found.problems[0]
+
+
+def test_a_figure_against_the_tensors_is_named(copy: Path):
+    path = copy / "Ming-UniVision" / "config.json"
+    config = json.loads(path.read_text())
+    config["llm_config"]["num_hidden_layers"] = 3
+    path.write_text(json.dumps(config))
+    problems = inspect(copy, DESKTOP).problems
+    assert any("num_hidden_layers" in problem for problem in problems)
+    assert any("missing: model.model.layers.2" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("machine", "precision", "how"),
+    [
+        (DESKTOP, "fp32", "cpu"),
+        (Machine(16 * GIB, 32 * GIB, "card", 8 * GIB, 8 * GIB, has_fast_bf16=True), "bf16", "gpu"),
+        (Machine(16 * GIB, 32 * GIB, "old card", 8 * GIB, 8 * GIB), "fp16", "gpu"),
+        (Machine(None, None), "fp32", "cpu"),
+    ],
+    ids=["cpu", "gpu", "gpu without bf16", "unknown memory"],
+)
+def test_advice_fits_the_machine(tiny: Path, machine: Machine, precision: str, how: str):
+    found = inspect(tiny, machine)
+    assert found.recommended == precision
+    assert {verdict.precision: verdict.how for verdict in found.verdicts}[precision] == how
+
+
+def test_a_machine_without_memory_is_told_so(tiny: Path):
+    found = inspect(tiny, Machine(free_ram=1000, total_ram=2000))
+    assert not found.is_usable
+    assert recommend(found.verdicts, found.machine) is None
+    assert "main memory" in found.verdicts[0].how
+
+
+def test_json_holds_the_whole_report(tiny: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["inspect", str(tiny), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["is_usable"] is True
+    assert {entry["name"] for entry in report["components"]} >= {"language_model", "pixel_decoder"}
+
+
+def test_an_unusable_folder_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().out
