@@ -1,0 +1,216 @@
+"""A real ComfyUI for tests: started on a base directory of its own, on the CPU.
+
+Knows nothing about the pack but where it lies; talks HTTP and websocket as a browser does.
+"""
+
+import json
+import os
+import queue
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ming_cli.comfyui_process import python_of
+from ming_cli.websocket_client import WebSocket, WebSocketError
+
+Prompt = dict[str, dict[str, Any]]
+ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
+START_SECONDS, RUN_SECONDS = 120, 120
+
+
+@dataclass
+class Run:
+    """What happened to one prompt: its messages in order, and what the history says."""
+
+    prompt_id: str
+    messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    history: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ending(self) -> str:
+        """How it ended, one of `ENDINGS`."""
+        return next(kind for kind, _ in reversed(self.messages) if kind in ENDINGS)
+
+    @property
+    def executed(self) -> set[str]:
+        """The nodes that ran; the host announces cached ones in a message of their own."""
+        return {
+            data["node"] for kind, data in self.messages if kind == "executing" and data["node"]
+        }
+
+    @property
+    def cached(self) -> set[str]:
+        """The nodes whose result was taken from the host's cache."""
+        lists = [data["nodes"] for kind, data in self.messages if kind == "execution_cached"]
+        return {node for nodes in lists for node in nodes}
+
+    @property
+    def error(self) -> str:
+        """The message of the error that ended it."""
+        return next(d["exception_message"] for k, d in self.messages if k == "execution_error")
+
+    def progress(self, node: str) -> list[tuple[int, int]]:
+        """Return (done, total) of every progress message of a node."""
+        wanted = [d for kind, d in self.messages if kind == "progress" and d["node"] == node]
+        return [(data["value"], data["max"]) for data in wanted]
+
+    def output(self, node: str, kind: str) -> list[Any]:
+        """Return what an output node gave to the user."""
+        return self.history["outputs"][node][kind]
+
+
+class RefusedError(Exception):
+    """The server did not take a prompt; `details` is its whole answer."""
+
+    def __init__(self, details: dict[str, Any]):
+        super().__init__(json.dumps(details))
+        self.details = details
+
+
+class ComfyServer:
+    """A running server; `base` holds its models, custom_nodes, input, output and temp."""
+
+    def __init__(self, comfyui: Path, base: Path, *options: str):
+        self.base = base
+        self.port = _free_port()
+        self._log_path = base / "server.log"
+        self._client_id = uuid.uuid4().hex
+        self._messages: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
+        command = [str(python_of(comfyui)), "main.py", "--cpu", "--disable-api-nodes"]
+        command += ["--port", str(self.port), "--base-directory", str(base)]
+        command += ["--database-url", "sqlite:///:memory:", *options]
+        with self._log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=comfyui, stdout=log, stderr=subprocess.STDOUT
+            )
+        self._wait_until_it_answers()
+        self._socket = WebSocket(self._url(f"/ws?clientId={self._client_id}"), timeout=30)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def log(self) -> str:
+        """Everything the server has printed."""
+        return self._log_path.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End the server and wait for it."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def get(self, path: str) -> bytes:
+        """Fetch a path."""
+        return self._request(urllib.request.Request(self._url(path)))
+
+    def get_json(self, path: str) -> Any:
+        """Fetch a path that answers JSON."""
+        return json.loads(self.get(path))
+
+    def post(self, path: str, content: object) -> bytes:
+        """Send JSON to a path."""
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(content).encode()
+        return self._request(urllib.request.Request(self._url(path), body, headers))
+
+    def queue(self, prompt: Prompt) -> str:
+        """Queue a prompt and return its id; raises `RefusedError` with the server's answer."""
+        answer = self.post("/prompt", {"prompt": prompt, "client_id": self._client_id})
+        return json.loads(answer)["prompt_id"]
+
+    def started(self, prompt: Prompt) -> Run:
+        """Queue a prompt and return at once; `finish` waits for its end."""
+        return Run(self.queue(prompt))
+
+    def run(self, prompt: Prompt) -> Run:
+        """Queue a prompt and wait for its end."""
+        return self.finish(self.started(prompt))
+
+    def wait_for(self, run: Run, kind: str, node: str, count: int) -> None:
+        """Wait until `count` messages of a kind about a node have come for a prompt."""
+        while count:
+            name, data = self._next_message(run)
+            if name in ENDINGS:
+                raise AssertionError(f"The prompt ended ({name}) before {kind} came: {data}")
+            count -= name == kind and data.get("node") == node
+
+    def finish(self, run: Run) -> Run:
+        """Wait for the end of a prompt and fetch its history."""
+        while self._next_message(run)[0] not in ENDINGS:
+            pass
+        deadline = time.monotonic() + 10  # the history is written just after the last message
+        while not run.history and time.monotonic() < deadline:
+            run.history = self.get_json(f"/history/{run.prompt_id}").get(run.prompt_id, {})
+        return run
+
+    def view(self, file: dict[str, str]) -> bytes:
+        """Fetch a file that an output node named."""
+        query = "&".join(f"{key}={urllib.request.quote(value)}" for key, value in file.items())
+        return self.get(f"/view?{query}")
+
+    def resident_bytes(self) -> int:
+        """Return the resident memory of the server process (Linux)."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def _next_message(self, run: Run) -> tuple[str, dict[str, Any]]:
+        """Return the next message of a prompt and keep it in the run."""
+        while True:
+            try:
+                kind, data = self._messages.get(timeout=RUN_SECONDS)
+            except queue.Empty:
+                raise TimeoutError(f"No message for {RUN_SECONDS} s.\n{self.log[-4000:]}") from None
+            if data.get("prompt_id") == run.prompt_id:
+                run.messages.append((kind, data))
+                return kind, data
+
+    def _listen(self) -> None:
+        """Put every JSON message into the queue, until the server goes."""
+        with suppress(WebSocketError):
+            while True:
+                text = self._socket.receive(RUN_SECONDS)
+                if isinstance(text, str):
+                    message = json.loads(text)
+                    self._messages.put((message["type"], message["data"]))
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def _request(self, request: urllib.request.Request) -> bytes:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 400:
+                raise RefusedError(json.load(error)) from None
+            raise
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                self.get("/system_stats")
+            except OSError:
+                time.sleep(0.3)
+            else:
+                return
+        self.stop()
+        raise RuntimeError(f"ComfyUI did not start.\n{self.log[-6000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

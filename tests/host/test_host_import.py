@@ -1,0 +1,70 @@
+"""The pack comes up in a real ComfyUI: quickly, without a warning, with all its nodes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.comfy
+
+PACK_FOLDER = "ming-univision-nodes"
+NODES = {
+    "LoadModel",
+    "EncodeImage",
+    "SemanticExpand",
+    "Generate",
+    "EditStep",
+    "PixelDecode",
+    "Describe",
+    "SaveContext",
+    "LoadContext",
+    "ContextTimeline",
+}
+
+
+def test_all_nodes_are_there_with_their_displays(server):
+    known = server.get_json("/object_info")
+    ours = {name.removeprefix("MingUniVision_") for name in known if name.startswith("MingUni")}
+    assert ours == NODES
+    generate = known["MingUniVision_Generate"]
+    assert generate["display_name"] == "AR Generate"
+    assert generate["output_is_list"] == [True] * 4
+    assert generate["input"]["required"]["seed"][1]["control_after_generate"] is True
+
+
+def test_the_import_takes_less_than_half_a_second(server):
+    lines = [line for line in server.log.splitlines() if line.endswith(PACK_FOLDER)]
+    (seconds,) = re.findall(r"^ *([\d.]+) seconds:", "\n".join(lines), flags=re.MULTILINE)
+    assert float(seconds) < 0.5
+
+
+def test_the_import_warns_of_nothing(server):
+    """Other parts of a host may warn; a line about us names our folder or our logger."""
+    start = server.log.split("Starting server")[0]
+    about_us = [line for line in start.splitlines() if PACK_FOLDER in line or "ming" in line]
+    times = [line for line in about_us if re.match(r" *[\d.]+ seconds: ", line)]
+    told = [line for line in about_us if line not in times and "Using" not in line]
+    assert [line for line in told if "base" not in line.lower()] == []
+
+
+def test_the_models_folder_is_listed_by_the_host(server):
+    assert "ming_univision" in server.get_json("/models")
+
+
+def test_a_pack_that_cannot_be_loaded_says_why(tmp_path):
+    """The host logs one line; the traceback comes from us."""
+    pack = Path(__file__).parents[2]
+    script = (
+        "import asyncio, importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('pack', r'{pack / '__init__.py'}')\n"
+        "pack = sys.modules['pack'] = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(pack)\n"
+        "asyncio.run(pack.comfy_entrypoint())\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    assert "could not be loaded" in result.stderr and "comfy_api" in result.stderr
