@@ -1,0 +1,315 @@
+"""Rules of the model broken one at a time: the recorded numbers must notice each of them.
+
+Every case is one edit of the engine's source, applied to a copy. A case whose text is no longer
+in the engine fails: rewrite it for the new code.
+"""
+
+import importlib
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("ming_core", "ming_cli")
+
+# rule: (recorded set, file, text, wrong text)
+BROKEN = {
+    "rows count positions of their own": (
+        "c",
+        "drawing.py",
+        "self._next = rows.sum(dim=1, keepdim=True)",
+        "self._next = torch.full_like(rows.sum(dim=1, keepdim=True), rows.shape[1])",
+    ),
+    "a row's position is what it sees minus one": (
+        "c",
+        "drawing.py",
+        "self._next = rows.sum(dim=1, keepdim=True)",
+        "self._next = rows.sum(dim=1, keepdim=True) + 1",
+    ),
+    "unconditional does not see the reply just before": (
+        "c",
+        "guidance.py",
+        "Branch.UNCONDITIONAL: without_last_reply",
+        "Branch.UNCONDITIONAL: everything",
+    ),
+    "unconditional sees the replies before that": (
+        "c",
+        "guidance.py",
+        "[context.num_tokens - context.turns[-1].num_reply_tokens :] = False",
+        "[context.turns[0].num_prompt_tokens :] = False",
+    ),
+    "image-only sees the image marks": (
+        "c",
+        "guidance.py",
+        "for t in (IMAGE, IMAGE_PATCH, IMAGE_END)",
+        "for t in (IMAGE_PATCH,)",
+    ),
+    "image-only sees all earlier turns": (
+        "c",
+        "guidance.py",
+        "Branch.IMAGE_ONLY: everything",
+        "Branch.IMAGE_ONLY: without_last_reply",
+    ),
+    "given patches go through the image router": (
+        "c",
+        "language_model/experts.py",
+        "torch.where(is_given_image[:, None], self.image_router(tokens), logits)",
+        "logits",
+    ),
+    "drawn tokens go through the text router": (
+        "c",
+        "drawing.py",
+        "step = Step(self._next, self._seen[:, : self.cache.length])",
+        "step = Step(self._next, self._seen[:, : self.cache.length],"
+        " torch.ones_like(self._next, dtype=torch.bool))",
+    ),
+    "image marks go through the text router": (
+        "c",
+        "turn.py",
+        "return self._read(embeddings, is_patch)",
+        "return self._read(embeddings, is_patch | (ids == model.tokenizer.image))",
+    ),
+    "guidance figures keep their places": (
+        "c",
+        "guidance.py",
+        "text, image = sampling.text_guidance, sampling.image_guidance",
+        "image, text = sampling.text_guidance, sampling.image_guidance",
+    ),
+    "renorm never lengthens": (
+        "c",
+        "flow/sampler.py",
+        "(lengths + 1e-8).clamp(0, 1)",
+        "(lengths + 1e-8)",
+    ),
+    "time shift": (
+        "c",
+        "flow/sampler.py",
+        "grid / (grid + time_shift - time_shift * grid)",
+        "grid * time_shift / (1 + (time_shift - 1) * grid)",
+    ),
+    "time runs from noise to data": (
+        "c",
+        "flow/sampler.py",
+        "network.time_embed((1 - grid[:-1])",
+        "network.time_embed((grid[:-1])",
+    ),
+    "a step is taken at its start": (
+        "c",
+        "flow/sampler.py",
+        "network.time_embed((1 - grid[:-1])",
+        "network.time_embed((1 - grid[1:])",
+    ),
+    "time features: cosines first": (
+        "c",
+        "flow/head.py",
+        "(angles.cos(), angles.sin())",
+        "(angles.sin(), angles.cos())",
+    ),
+    "time is scaled by 1000": ("c", "flow/head.py", "TIME_SCALE = 1000.0", "TIME_SCALE = 1.0"),
+    "block modulation: shift, scale, gate": (
+        "c",
+        "flow/head.py",
+        "shift, scale, gate = modulation",
+        "scale, shift, gate = modulation",
+    ),
+    "final modulation: shift, scale": (
+        "c",
+        "flow/head.py",
+        "shift, scale = final",
+        "scale, shift = final",
+    ),
+    "SwiGLU gates with its first half": (
+        "c",
+        "layers.py",
+        "gate, value = self.w12(x).chunk",
+        "value, gate = self.w12(x).chunk",
+    ),
+    "GELU is exact in the pixel decoder": (
+        "c",
+        "layers.py",
+        "F.gelu(self.fc1(x))",
+        'F.gelu(self.fc1(x), approximate="tanh")',
+    ),
+    "GELU is exact in the connector": (
+        "c",
+        "connector.py",
+        "F.gelu(x)",
+        'F.gelu(x, approximate="tanh")',
+    ),
+    "the semantic decoder reads raw latents": (
+        "c",
+        "mingtok/semantic_decoder.py",
+        "raw = latents * self.scale + self.mean",
+        "raw = latents",
+    ),
+    "decoder shortcut repeats each channel in a row": (
+        "c",
+        "mingtok/semantic_decoder.py",
+        "raw.repeat_interleave(self.repeats, dim=-1)",
+        "raw.repeat(1, 1, self.repeats)",
+    ),
+    "encoder shortcut averages neighbours": (
+        "c",
+        "mingtok/low_level_encoder.py",
+        "x.unflatten(-1, (self.latent_size, -1)).mean(-1)",
+        "x.unflatten(-1, (-1, self.latent_size)).mean(-2)",
+    ),
+    "the class token comes last": (
+        "c",
+        "mingtok/low_level_encoder.py",
+        "torch.cat((patches, cls_token), dim=1)",
+        "torch.cat((cls_token, patches), dim=1)",
+    ),
+    "position resize adds 0.1": (
+        "c",
+        "mingtok/low_level_encoder.py",
+        "((grid[0] + 0.1) / rows, (grid[1] + 0.1) / columns)",
+        "(grid[0] / rows, grid[1] / columns)",
+    ),
+    "the semantic decoder is causal": (
+        "c",
+        "mingtok/semantic_decoder.py",
+        "return mask.tril(diagonal=past).expand(batch, -1, -1)",
+        "return mask.expand(batch, -1, -1)",
+    ),
+    "pixel unfold: rows before columns": (
+        "c",
+        "mingtok/pixel_decoder.py",
+        ".permute(0, 1, 3, 2, 4, 5)",
+        ".permute(0, 1, 4, 2, 3, 5)",
+    ),
+    "painted patches: row, column, channel": (
+        "c",
+        "mingtok/pixel_decoder.py",
+        ".unflatten(-1, (p, p, 3))\n        return patches.permute(0, 5, 1, 3, 2, 4)",
+        ".unflatten(-1, (3, p, p))\n        return patches.permute(0, 3, 1, 4, 2, 5)",
+    ),
+    "rotary: half-split": (
+        "c",
+        "layers.py",
+        "rotated = torch.cat((-second, first), dim=-1)",
+        "rotated = torch.stack((-x.float()[..., 1::2], x.float()[..., ::2]), dim=-1).flatten(-2)",
+    ),
+    "rotary base from the config": (
+        "c",
+        "language_model/transformer.py",
+        "self.config.rope_theta",
+        "10000.0",
+    ),
+    "query heads are grouped in a row": (
+        "a",
+        "layers.py",
+        "q = q.reshape(batch, k.shape[1], groups * queries, width)",
+        "q = q.unflatten(1, (groups, -1)).transpose(1, 2)"
+        ".reshape(batch, k.shape[1], groups * queries, width)",
+    ),
+    "scores are scaled by the head width": (
+        "c",
+        "layers.py",
+        "attn_mask=mask)",
+        "attn_mask=mask, scale=1.0)",
+    ),
+    "routing weights normalised only when asked": (
+        "c",
+        "language_model/experts.py",
+        "if self.norm_topk_prob:",
+        "if True:",
+    ),
+    "routing weights normalised when asked": (
+        "b",
+        "language_model/experts.py",
+        "if self.norm_topk_prob:",
+        "if False:",
+    ),
+    "shared experts are added": (
+        "c",
+        "language_model/experts.py",
+        "routed.to(x.dtype) + self.shared_experts(tokens)",
+        "routed.to(x.dtype)",
+    ),
+    "norm_head normalises over the vocabulary": (
+        "c",
+        "checkpoint.py",
+        "norm(dim=0, keepdim=True)",
+        "norm(dim=1, keepdim=True)",
+    ),
+    "norm_head is applied": ("c", "checkpoint.py", "if config.language.norm_head:", "if False:"),
+    "the big checkpoint's vision wins": (
+        "c",
+        "checkpoint.py",
+        "if not any(name.startswith(VISION) for name in stored):",
+        "if True:",
+    ),
+    "gate projections lie above up projections": (
+        "c",
+        "key_map.py",
+        '{"gate_proj": slice(0, size), "up_proj": slice(size, None)}',
+        '{"up_proj": slice(0, size), "gate_proj": slice(size, None)}',
+    ),
+    "the longer side is truncated": (
+        "c",
+        "pixels.py",
+        "int(size * max(width, height) / min(width, height))",
+        "-int(-size * max(width, height) // min(width, height))",
+    ),
+    "resizing is bicubic": ("c", "pixels.py", "Resampling.BICUBIC", "Resampling.BILINEAR"),
+    "the crop is centred": (
+        "c",
+        "pixels.py",
+        "(round((side - size) / 2) for side in resized)",
+        "(0 for side in resized)",
+    ),
+    "a given image ends with a newline": (
+        "c",
+        "prompt.py",
+        'Control(IMAGE_END), "\\n"]',
+        "Control(IMAGE_END)]",
+    ),
+    "history answers end with eos": (
+        "c",
+        "prompt.py",
+        "exchange.answer, Control(EOS)]",
+        "exchange.answer]",
+    ),
+}
+
+
+@pytest.fixture
+def broken_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a loader of `ming_cli.verify` over a copy of the engine with one text replaced."""
+    kept = {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] in PACKAGES}
+
+    def load(file: str, text: str, wrong: str):
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, tmp_path / package)
+        source = tmp_path / "ming_core" / file
+        original = source.read_text(encoding="utf-8")
+        assert text in original, f"{file} no longer holds {text!r}"
+        source.write_text(original.replace(text, wrong), encoding="utf-8")
+        for name in kept:
+            del sys.modules[name]
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return importlib.import_module("ming_cli.verify")
+
+    yield load
+    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
+        del sys.modules[name]
+    sys.modules.update(kept)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_broken_rule_is_caught(rule: str, broken_engine):
+    recorded, *edit = BROKEN[rule]
+    verify = broken_engine(*edit)
+    assert Path(verify.load_model.__code__.co_filename).parts[:-2] != ROOT.parts
+    report = verify.verify(ROOT / "tests" / "golden" / recorded)
+    assert report.worst > verify.LIMIT
+
+
+@pytest.mark.golden
+def test_an_unbroken_copy_is_not_caught(broken_engine):
+    verify = broken_engine("pixels.py", "Resampling.BICUBIC", "Resampling.BICUBIC")
+    assert verify.verify(ROOT / "tests" / "golden" / "c").worst <= 1e-5
