@@ -107,7 +107,7 @@ def check_mingtok(report: Report, folder: Path) -> None:
         pixels = recorded[f"pixels{suffix}"]
         raw = encoder(pixels)
         latents = encoder.normalised(raw)
-        features = semantic(latents[:, :-1])
+        features = semantic(semantic.raw(latents[:, :-1]))
         found = {"raw_latent": raw, "latent": latents, "semantic": features}
         found["recon"] = model.parts.pixel_decoder(features, encoder.grid(pixels)).clamp(-1, 1)
         for name, ours in found.items():
@@ -115,7 +115,8 @@ def check_mingtok(report: Report, folder: Path) -> None:
                 report.close("mingtok", name + suffix, ours, recorded[name + suffix])
     latents = recorded["latent"][:1, :-1]
     cache = semantic.new_cache(1, latents.shape[1], like=latents)
-    steps = [semantic(latents[:, i : i + 1], cache) for i in range(latents.shape[1])]
+    raw = semantic.raw(latents)
+    steps = [semantic(raw[:, i : i + 1], cache) for i in range(raw.shape[1])]
     report.close("mingtok", "semantic_cached", torch.cat(steps, 1), recorded["semantic_cached"])
 
 
@@ -277,7 +278,7 @@ class SessionRound:
         if "pixel_values" not in self.recorded:
             return ()
         encoder, pixels = self.model.parts.low_level_encoder, self.recorded["pixel_values"]
-        features = self.model.parts.semantic_decoder(encoder.normalised(encoder(pixels))[:, :-1])
+        features = self.model.expand(encoder.normalised(encoder(pixels))[:, :-1])
         return tuple(Features(features, encoder.grid(pixels)).images())
 
     def _draw(self, turn: OpenTurn) -> None:

@@ -99,9 +99,7 @@ class Canvas:
 
     def add(self, latents: Tensor, fed_back: Tensor) -> None:
         """Keep each picture's next latent (pictures, C) and read what is fed back of it."""
-        features = self.parts.semantic_decoder(
-            fed_back[:, None].to(self.model.dtype), self._semantic_cache
-        )
+        features = self.model.expand(fed_back[:, None], self._semantic_cache)
         self.latents.append(latents)
         self.features.append(features)
         self.hidden = self._read(self.parts.language_model.connector(features))

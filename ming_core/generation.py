@@ -44,8 +44,7 @@ def encode_image(model: MingModel, image: Tensor, use: ImageUse) -> Latents:
 @torch.inference_mode()
 def expand(model: MingModel, latents: Latents) -> Features:
     """Expand latents (B, N, C) to semantic features (B, N, D)."""
-    values = latents.values.to(model.device, model.dtype)
-    return Features(model.parts.semantic_decoder(values).cpu(), latents.grid)
+    return Features(model.expand(latents.values).cpu(), latents.grid)
 
 
 @torch.inference_mode()

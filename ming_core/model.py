@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .config import MingConfig
 from .connector import Connector
 from .flow.head import ConditionHead, VelocityNetwork
-from .kv_cache import KVShape
+from .kv_cache import KVShape, WorkingCache
 from .language_model.transformer import Transformer
 from .mingtok.low_level_encoder import LowLevelEncoder
 from .mingtok.pixel_decoder import PixelDecoder
@@ -93,6 +93,11 @@ class MingModel:
     def kv_shape(self) -> KVShape:
         """What a cache of the language model holds per token."""
         return self.parts.language_model.transformer.kv_shape(self.dtype, self.device)
+
+    def expand(self, latents: Tensor, cache: WorkingCache | None = None) -> Tensor:
+        """Expand normalised latents (B, T, C) to semantic features (B, T, D)."""
+        decoder = self.parts.semantic_decoder
+        return decoder(decoder.raw(latents.to(self.device)).to(self.dtype), cache)
 
     def word_embeddings(self, ids: Tensor) -> Tensor:
         """Embed token ids (...) as (..., H), on the model's device."""

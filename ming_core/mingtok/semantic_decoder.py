@@ -12,8 +12,8 @@ from .blocks import NORM_EPS, vision_blocks
 class SemanticDecoder(nn.Module):
     """A causal transformer: a token's feature depends on its own and the earlier latents.
 
-    So a picture can be expanded while it is being drawn, one token at a time with a cache.
-    It reads raw latents; `forward` takes normalised ones and undoes the normalisation.
+    So a picture can be expanded while it is being drawn, one token at a time with a cache. It
+    reads raw latents; what travels elsewhere are normalised ones (see `raw`).
     """
 
     def __init__(self, config: MingTokConfig, operations: Operations) -> None:
@@ -32,9 +32,12 @@ class SemanticDecoder(nn.Module):
         shape = KVShape(depth, heads, VISION_HEAD_WIDTH, like.dtype, like.device)
         return WorkingCache(shape, images, capacity)
 
-    def forward(self, latents: Tensor, cache: WorkingCache | None = None) -> Tensor:
-        """Expand normalised latents (B, T, C), which follow those in `cache`, to (B, T, D)."""
-        raw = latents * self.scale + self.mean
+    def raw(self, latents: Tensor) -> Tensor:
+        """Undo the normalisation of latents, in fp32: the encoder's inverse shift and scale."""
+        return latents.float() * self.scale + self.mean
+
+    def forward(self, raw: Tensor, cache: WorkingCache | None = None) -> Tensor:
+        """Expand raw latents (B, T, C), which follow those in `cache`, to features (B, T, D)."""
         x = self.in_proj(raw) + raw.repeat_interleave(self.repeats, dim=-1)
         visible = self._causal(x, cache.length if cache else 0)
         for layer, block in enumerate(self.blocks):

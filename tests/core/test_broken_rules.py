@@ -141,8 +141,8 @@ BROKEN = {
     "the semantic decoder reads raw latents": (
         "c",
         "mingtok/semantic_decoder.py",
-        "raw = latents * self.scale + self.mean",
-        "raw = latents",
+        "return latents.float() * self.scale + self.mean",
+        "return latents.float()",
     ),
     "decoder shortcut repeats each channel in a row": (
         "c",
