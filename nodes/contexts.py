@@ -110,7 +110,7 @@ class ContextTimeline(io.ComfyNode):
         cls, context: LatentContext, model: host.HostedModel | None = None
     ) -> io.NodeOutput:
         cards = [_card(turn, model) for turn in context.turns]
-        title = f"{len(cards)} turns, {context.num_tokens} tokens, {context.model_identity}"
+        title = f"{len(cards)} turns, {context.num_tokens} tokens"
         return io.NodeOutput(ui=host.preview(draw_timeline(cards, title), cls.hidden))
 
 

@@ -153,6 +153,11 @@ class ComfyServer:
             run.history = self.get_json(f"/history/{run.prompt_id}").get(run.prompt_id, {})
         return run
 
+    def free(self) -> None:
+        """Ask the server to forget its models and results, and give its worker time to."""
+        self.post("/free", {"unload_models": True, "free_memory": True})
+        time.sleep(1)  # a prompt that is queued before the worker wakes up would go first
+
     def view(self, file: dict[str, str]) -> bytes:
         """Fetch a file that an output node named."""
         query = "&".join(f"{key}={urllib.request.quote(value)}" for key, value in file.items())

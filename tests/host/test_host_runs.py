@@ -47,7 +47,7 @@ def test_a_branch_leaves_the_other_branch_as_it_was(server):
     both = server.run(branches("left", "right").prompt)
     assert "left" not in both.executed
     assert "right" in both.executed
-    server.post("/free", {"unload_models": True, "free_memory": True})
+    server.free()
     again = server.run(branches("right", "left").prompt)
     assert {"model", "left", "right"} <= again.executed, "/free drops the model and the results"
     left = [pixels(server, run, "left_shown") for run in (alone, both, again)]

@@ -1,0 +1,54 @@
+"""The host may keep part of a model off the device: results stay, and only experts are copied."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ming_cli.comfyui_process import python_of
+from ming_cli.make_tiny import make_tiny
+
+pytestmark = pytest.mark.comfy
+
+CHECK = Path(__file__).with_name("partial_load_check.py")
+PACK = Path(__file__).parents[2]
+CAST_AT_USE = {"low_level_encoder.cls_token", "low_level_encoder.pos_embed"}
+
+
+@pytest.fixture(scope="module")
+def figures(comfyui, tmp_path_factory):
+    """What the check measured, in the host's own Python."""
+    root = make_tiny(tmp_path_factory.mktemp("checkpoints"))
+    command = [str(python_of(comfyui)), str(CHECK), str(comfyui), str(PACK), str(root)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=200)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("share", ["0.0", "0.3", "0.7"])
+def test_a_partial_load_gives_the_same_results(figures, share):
+    part = figures["shares"][share]
+    assert part["same"]
+    assert part["streamed"]["HostExpertLinear"] > 0 and part["streamed"]["Linear"] > 0
+
+
+def test_less_room_streams_more_layers(figures):
+    counts = [sum(figures["shares"][s]["streamed"].values()) for s in ("0.0", "0.3", "0.7")]
+    assert counts == sorted(counts, reverse=True) and len(set(counts)) == 3
+
+
+def test_a_full_load_after_partial_ones_gives_the_same_results(figures):
+    assert figures["same_after_a_full_load_again"]
+
+
+def test_a_streaming_expert_layer_copies_only_the_expert_it_needs(figures):
+    assert figures["copied"] * 8 == figures["size"]
+
+
+def test_no_weight_is_left_behind_without_streaming(figures):
+    assert set(figures["stranded"]) == CAST_AT_USE
+
+
+def test_a_dropped_model_is_freed_at_once(figures):
+    assert figures["freed"]
