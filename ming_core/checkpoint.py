@@ -21,7 +21,7 @@ from .errors import CheckpointError
 from .key_map import IGNORED, Place, expected_tensors, place_of
 from .model import Components, MingModel
 from .operations import Operations, TorchOperations
-from .progress import Progress, SilentProgress
+from .progress import Meter, Progress
 from .text_tokenizer import TextTokenizer
 
 STORED_DTYPES = ("F32", "BF16", "F16")
@@ -112,7 +112,8 @@ def load_model(
             )
         tokenizer = _tokenizer(checkpoint.folder, config)
         identity = _identity(checkpoint, places)
-        _copy_weights(checkpoint, components, places, progress or SilentProgress())
+        meter = Meter(progress, len(places))
+        _copy_weights(checkpoint, components, places, meter)
     if config.language.norm_head:
         normalise_head(components)
     model = MingModel(identity, config, tokenizer, components, dtype)
@@ -123,15 +124,15 @@ def _copy_weights(
     checkpoint: OpenCheckpoint,
     components: Components,
     places: dict[str, Place],
-    progress: Progress,
+    meter: Meter,
 ) -> None:
     """Allocate each component once and copy tensor by tensor from the mapped files."""
     for module in components.named().values():
         module.to_empty(device="cpu").requires_grad_(requires_grad=False).eval()
-    for done, (name, place) in enumerate(places.items(), start=1):
-        progress.check_cancelled()
+    for name, place in places.items():
+        meter.check_cancelled()
         place_of(components, place).copy_(checkpoint.read(name))
-        progress.advance(done, len(places))
+        meter.tick()
 
 
 def normalise_head(components: Components) -> None:

@@ -29,7 +29,7 @@ class Meter:
     """Counts the steps of one call towards a total, and reports each."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress: Progress = progress or SilentProgress()
+        self._progress: Progress = SilentProgress() if progress is None else progress
         self._total, self._done = total, 0
 
     def extend(self, steps: int) -> None:
@@ -41,10 +41,10 @@ class Meter:
         self._done += 1
         self._progress.advance(self._done, self._total)
 
-    def finish(self) -> None:
-        """Report the total as reached, when fewer steps were needed."""
-        if self._done < self._total:
-            self._done = self._total
+    def skip(self, steps: int) -> None:
+        """Report steps that turned out not to be needed as done."""
+        if steps > 0:
+            self._done += steps
             self._progress.advance(self._done, self._total)
 
     def check_cancelled(self) -> None:

@@ -166,6 +166,7 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
         token = choose(turn.logits())
         turn.meter.tick()
         if token == tokenizer.eos:
+            turn.meter.skip(text.max_tokens - count)
             break
         words.append(token)
         if count == text.max_tokens:
@@ -179,7 +180,6 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
             words = []
         else:
             turn.feed(token)
-    turn.meter.finish()
     reply += _text_part(turn.model, words)
     context = turn.close(tuple(reply), how)
     if not drawn:
