@@ -16,7 +16,7 @@ from .kv_cache import WorkingCache
 from .language_model.transformer import Step
 from .model import MingModel
 from .progress import Meter
-from .sampling import ImageSampling
+from .sampling import ImageSampling, seeded_generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
     A picture's noise depends on its own seed alone: it is the same on any device, drawn alone or
     in a batch.
     """
-    generators = (torch.Generator("cpu").manual_seed(seed) for seed in seeds)
-    return torch.stack([torch.randn(num_tokens, channels, generator=g) for g in generators], dim=1)
+    noises = (torch.randn(num_tokens, channels, generator=seeded_generator(s)) for s in seeds)
+    return torch.stack(tuple(noises), dim=1)
 
 
 class BranchRows:

@@ -1,10 +1,29 @@
 """What a user may set about drawing and writing; the defaults are the published settings."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+
+import torch
 
 from .errors import PromptError
 
 SOLVERS = ("euler", "ab2")
+
+
+def seeded_generator(seed: int) -> torch.Generator:
+    """Return a CPU generator for a seed, taken modulo 2**64.
+
+    torch's CPU generator reads the low 32 bits of a seed only. Folding the high ones in keeps
+    large seeds apart, and leaves the numbers of seeds below 2**32 as torch has them.
+    """
+    low, high = seed % 2**32, seed // 2**32 % 2**32
+    return torch.Generator("cpu").manual_seed(low ^ high * 0x9E3779B1 % 2**32)
+
+
+def _refuse_endless(settings: dict[str, object]) -> None:
+    for name, value in settings.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PromptError(f"{name} is {value}; use a finite number.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +39,7 @@ class ImageSampling:
     renorm: bool = False
 
     def __post_init__(self) -> None:
+        _refuse_endless(asdict(self))
         if self.steps < 1:
             raise PromptError(f"steps is {self.steps}; use 1 or more (published: 16).")
         if self.solver not in SOLVERS:
@@ -41,6 +61,7 @@ class TextSampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _refuse_endless(asdict(self))
         if self.max_tokens < 1:
             raise PromptError(f"max_tokens is {self.max_tokens}; use 1 or more.")
         if self.temperature < 0:

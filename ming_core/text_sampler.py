@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .sampling import TextSampling
+from .sampling import TextSampling, seeded_generator
 
 
 class TokenChooser:
@@ -14,7 +14,7 @@ class TokenChooser:
     def __init__(self, sampling: TextSampling, banned: Sequence[int] = ()) -> None:
         self._sampling = sampling
         self._banned = list(banned)
-        self._generator = torch.Generator("cpu").manual_seed(sampling.seed)
+        self._generator = seeded_generator(sampling.seed)
 
     def __call__(self, logits: Tensor) -> int:
         """Choose a token id from the scores (V,)."""
@@ -22,7 +22,9 @@ class TokenChooser:
         scores[self._banned] = float("-inf")
         if self._sampling.temperature == 0:
             return int(scores.argmax())
-        probabilities = self._narrowed(scores / self._sampling.temperature).softmax(dim=-1)
+        # The best score becomes 0, so that no temperature makes it infinite.
+        scores = (scores - scores.max()) / self._sampling.temperature
+        probabilities = self._narrowed(scores).softmax(dim=-1)
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
 
     def _narrowed(self, scores: Tensor) -> Tensor:
