@@ -161,7 +161,7 @@ def region_first(canvas: Canvas) -> None:
     model = _model(canvas)
     features, shown = _picture(canvas, model, PHOTO)
     instruction = "Change the colour of the door to bright yellow."
-    step = _edit(canvas, model, (2, 0), "Edit Step", instruction, features=features)
+    step = _edit(canvas, model, (2, 0), None, instruction, features=features)
     step.values["show_region_first"] = True
     region = canvas.add(
         "PixelDecode", (3, 0), "Decode region", model=model, features=step["region_features"]
@@ -247,7 +247,7 @@ def resume(canvas: Canvas) -> None:
         canvas,
         model,
         (1, 0),
-        "Edit Step",
+        None,
         "Turn the day into night, with a full moon in the sky.",
         context=loaded["context"],
     )
@@ -287,7 +287,7 @@ def _edit(
     canvas: Canvas,
     model: Output,
     at: tuple[int, int],
-    title: str,
+    title: str | None,
     instruction: str,
     **start: Output,
 ) -> DrawnNode:

@@ -17,7 +17,7 @@ NAMESPACE = uuid.UUID("5f0c9a54-6d0e-4f7e-9a35-2d1f6f0f4f11")  # ours; makes fil
 
 WIDE, NARROW, PICTURE = 400, 300, 320
 SLOT, WIDGET, TEXT_BOX, PICTURE_BOX = 20, 30, 120, 300
-COLUMN_GAP, ROW_GAP, MARGIN, TITLE = 90, 90, 20, 30
+COLUMN_GAP, ROW_GAP, STACK_GAP, MARGIN, TITLE = 90, 130, 60, 20, 30
 NOTE_COLOURS = {"color": "#432", "bgcolor": "#653"}
 GROUP_COLOURS = ("#3f789e", "#8a6d3b", "#4a7c59", "#7d5a8c")
 OPTIONAL_SHAPE, LIST_SHAPE = 7, 6
@@ -38,7 +38,7 @@ class DrawnNode:
 
     number: int
     definition: NodeDefinition
-    cell: tuple[float, int]
+    cell: tuple[int, int]
     title: str | None
     links: dict[str, Output]
     values: dict[str, Any]
@@ -219,37 +219,31 @@ def _size_of(node: DrawnNode) -> tuple[int, int]:
 
 
 def _place(nodes: list[DrawnNode]) -> dict[int, _Place]:
-    """Put every node into its cell; a column is as wide, a row as high as its largest node."""
+    """Put every node into its cell.
+
+    A column is as wide as its widest node. Row 0 is as high as its highest; below it each column
+    stacks its nodes without waiting for the others.
+    """
     sizes = {node.number: _size_of(node) for node in nodes}
-    columns = _edges({n.cell[0] for n in nodes}, COLUMN_GAP, _largest(nodes, sizes, 0))
-    rows = _edges({n.cell[1] for n in nodes}, ROW_GAP, _largest(nodes, sizes, 1))
-    return {
-        node.number: _Place(columns[node.cell[0]], rows[node.cell[1]], *sizes[node.number])
-        for node in nodes
-    }
-
-
-def _largest(
-    nodes: list[DrawnNode], sizes: dict[int, tuple[int, int]], axis: int
-) -> dict[float, int]:
-    largest: dict[float, int] = {}
-    for node in nodes:
-        cell = node.cell[axis]
-        largest[cell] = max(largest.get(cell, 0), sizes[node.number][axis])
-    return largest
-
-
-def _edges(cells: set[Any], gap: int, extents: dict[float, int]) -> dict[Any, int]:
-    edges, position = {}, 0
-    for cell in sorted(cells):
-        edges[cell] = position
-        position += extents[cell] + gap
-    return edges
+    lefts: dict[int, int] = {}
+    position = 0
+    for column in sorted({node.cell[0] for node in nodes}):
+        lefts[column] = position
+        position += max(sizes[n.number][0] for n in nodes if n.cell[0] == column) + COLUMN_GAP
+    below = max(sizes[node.number][1] for node in nodes if node.cell[1] == 0) + ROW_GAP
+    tops = dict.fromkeys(lefts, below)
+    places = {}
+    for node in sorted(nodes, key=lambda entry: entry.cell[1]):
+        column, row = node.cell
+        width, height = sizes[node.number]
+        places[node.number] = _Place(lefts[column], tops[column] if row else 0, width, height)
+        tops[column] += (height + STACK_GAP) if row else 0
+    return places
 
 
 def _draw_note(number: int, text: str) -> dict[str, Any]:
     """The explanation, left of everything else."""
-    height = 120 + 20 * sum(1 + len(line) // 52 for line in text.splitlines())
+    height = 70 + 18 * sum(1 + len(line) // 64 for line in text.splitlines())
     return {
         "id": number,
         "type": "MarkdownNote",
@@ -271,7 +265,7 @@ def _draw_group(number: int, title: str, places: list[_Place]) -> dict[str, Any]
     left, top = min(p.x for p in places), min(p.y for p in places)
     right = max(p.x + p.width for p in places)
     bottom = max(p.y + p.height for p in places)
-    head = TITLE + MARGIN + 24  # the node's own title bar and the group's
+    head = TITLE + MARGIN + 44  # the node's title bar, the pack badge above it, our own title
     return {
         "id": number,
         "title": title,
