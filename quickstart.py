@@ -99,6 +99,7 @@ def test(arguments: argparse.Namespace) -> int:
         "format": ["-m", "ruff", "format", "--check", "."],
         "lint": ["-m", "ruff", "check", "."],
         "types": ["-m", "pyright", "--pythonpath", python],
+        "strict": ["-m", "pyright", "--pythonpath", python, "--project", "ming_core"],
         "tests": ["-m", "pytest", *arguments.pytest_arguments],
     }
     lines, failures = [], 0
