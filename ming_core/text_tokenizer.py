@@ -57,6 +57,7 @@ class TextTokenizer:
             )
         try:
             layout: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            layout |= {"truncation": None, "padding": None}  # of training, not of prompts
             tokenizer = Tokenizer.from_str(json.dumps(layout))
             # A twin without control tokens: whatever a user types, it can only give text.
             plain = Tokenizer.from_str(
@@ -90,7 +91,12 @@ class TextTokenizer:
         return ids
 
     def _encode_text(self, text: str) -> list[int]:
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        try:
+            ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
+        except TypeError as error:
+            raise PromptError(
+                f"The text {text!r} holds half a character (a lone surrogate); type it again."
+            ) from error
         typed = sorted(set(ids) & set(self.ids.values()))
         if typed:  # only if a vocabulary holds a control token as an ordinary word
             raise PromptError(
@@ -101,4 +107,5 @@ class TextTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, control tokens left out."""
-        return self._full.decode(list(ids), skip_special_tokens=True)
+        controls = set(self.ids.values())  # a file need not mark all of them as special
+        return self._full.decode([i for i in ids if i not in controls], skip_special_tokens=True)
