@@ -24,7 +24,10 @@ VERSION = 1
 
 
 def save_context(context: LatentContext, path: Path) -> None:
-    """Write a context to `path`, which appears only once it is whole."""
+    """Write a context to `path`, which appears only once it is whole.
+
+    Raises ContextError when it cannot be written; what was there before is then still there.
+    """
     tensors: dict[str, Tensor] = {}
     for index, segment in enumerate(context.segments):
         tensors[f"segment.{index}.keys"] = segment.keys
@@ -42,6 +45,11 @@ def save_context(context: LatentContext, path: Path) -> None:
     try:
         save_file(whole, str(unfinished), metadata={HEADER_KEY: json.dumps(header)})
         unfinished.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise ContextError(
+            f"{path} could not be written ({error}); is the folder there, writable, and the disk "
+            "not full?"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -64,13 +72,13 @@ def load_context(path: Path) -> LatentContext:
             # Clones, so that the file can be replaced while the context lives on.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return _read_context(json.loads(metadata[HEADER_KEY]), tensors, path)
-    except MingError:
+    except ContextError:
         raise
     except (SafetensorError, OSError) as error:
         raise ContextError(
             f"{path} is no whole safetensors file ({error}); save the context again."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (MingError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ContextError(
             f"{path} has a damaged header ({error!r}); save the context again."
         ) from error
@@ -112,13 +120,14 @@ def _read_context(header: dict[str, Any], tensors: dict[str, Tensor], path: Path
         for i in range(header["num_segments"])
     )
     turns = tuple(_read_turn(turn, tensors) for turn in header["turns"])
-    context = LatentContext(header["model_identity"], turns, segments)
-    counted = sum(turn.num_prompt_tokens + turn.num_reply_tokens for turn in turns)
-    shapes = [(s.keys.shape, s.values.shape) for s in segments]
-    if counted != context.num_tokens or any(k != v or len(k) != 4 for k, v in shapes):
+    context = LatentContext(str(header["model_identity"]), turns, segments)
+    # Every turn leaves two stretches: what was read, and what was answered.
+    counts = [n for turn in turns for n in (turn.num_prompt_tokens, turn.num_reply_tokens)]
+    shapes = [(tuple(s.keys.shape), tuple(s.values.shape)) for s in segments]
+    if [k[2] if k == v and len(k) == 4 else None for k, v in shapes] != counts:
         raise ContextError(
-            f"{path} holds keys and values of {context.num_tokens} tokens in stretches {shapes}, "
-            f"but its turns count {counted}; the file is damaged, save the context again."
+            f"{path} holds keys and values of shapes {shapes}, but its turns count {counts} "
+            "tokens read and answered; the file is damaged, save the context again."
         )
     return context
 
