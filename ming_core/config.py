@@ -39,7 +39,7 @@ class Section:
         value = self._required(key) if default is None else self.values.get(key, default)
         try:
             number = int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = 0
         if number < 1 or isinstance(value, bool) or number != float(value):
             raise ConfigError(f"{self._at(key)} is {value!r}; expected a whole number above 0.")
