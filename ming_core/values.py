@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .errors import PromptError
+
 Grid = tuple[int, int]  # rows, columns of visual tokens
+
+
+def _refuse_other_shapes(values: Tensor, grid: Grid) -> None:
+    if values.dim() != 3 or values.shape[1] != grid[0] * grid[1] or 0 in values.shape:
+        raise PromptError(
+            f"Values of shape {tuple(values.shape)} are no images of {grid[0]}x{grid[1]} visual "
+            "tokens; expected (images, rows * columns, channels)."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +24,9 @@ class Latents:
     values: Tensor
     grid: Grid
 
+    def __post_init__(self) -> None:
+        _refuse_other_shapes(self.values, self.grid)
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -21,6 +34,9 @@ class Features:
 
     values: Tensor
     grid: Grid
+
+    def __post_init__(self) -> None:
+        _refuse_other_shapes(self.values, self.grid)
 
     def __len__(self) -> int:
         return self.values.shape[0]
