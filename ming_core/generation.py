@@ -44,12 +44,14 @@ def encode_image(model: MingModel, image: Tensor, use: ImageUse) -> Latents:
 @torch.inference_mode()
 def expand(model: MingModel, latents: Latents) -> Features:
     """Expand latents (B, N, C) to semantic features (B, N, D)."""
+    _refuse_other_width(latents, model.config.mingtok.latent_size)
     return Features(model.expand(latents.values).cpu(), latents.grid)
 
 
 @torch.inference_mode()
 def decode_pixels(model: MingModel, features: Features) -> Tensor:
     """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
+    _refuse_other_width(features, model.config.mingtok.semantic.width)
     values = features.values.to(model.device)
     return to_image(model.parts.pixel_decoder(values, features.grid))
 
@@ -89,7 +91,7 @@ def generate(
     if not seeds:
         raise PromptError("No seed was given; one picture is drawn per seed.")
     sampling = sampling or ImageSampling()
-    layout = build_prompt(model.tokenizer, parts_of(features, prompt), history)
+    layout = build_prompt(model.tokenizer, parts_of(model, features, prompt), history)
     steps = model.config.language.num_image_tokens if text is None else text.max_tokens
     meter = Meter(progress, steps * (1 if text is None else len(seeds)))
     turn = OpenTurn(model, context or LatentContext(model.identity), layout, meter)
@@ -116,8 +118,10 @@ def edit(
     """Edit the picture of a context, or a given one, as instructed.
 
     With `show_region_first` a turn before it draws the region concerned: the visual chain of
-    thought of the paper. Raises PromptError when there is no picture to edit.
+    thought of the paper. Raises PromptError when there is no picture, or no instruction.
     """
+    if not instruction.strip():
+        raise PromptError("The instruction is empty; write what to change.")
     if features is None and not has_picture(context):
         raise PromptError(
             "There is no picture to edit: connect a context in which one was drawn or shown, or "
@@ -128,7 +132,7 @@ def edit(
     meter = Meter(progress, tokens * (2 if show_region_first else 1))
 
     def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
-        layout = build_prompt(model.tokenizer, parts_of(shown, words))
+        layout = build_prompt(model.tokenizer, parts_of(model, shown, words))
         turn = OpenTurn(model, start, layout, meter)
         return reply_with_pictures(turn, [seed], sampling)[0].context
 
@@ -154,16 +158,27 @@ def describe(
 ) -> Reply:
     """Answer a question in words, about the pictures of the turn and of the context."""
     sampling = sampling or TextSampling()
-    layout = build_prompt(model.tokenizer, parts_of(features, question), history)
+    layout = build_prompt(model.tokenizer, parts_of(model, features, question), history)
     start = context or LatentContext(model.identity)
     turn = OpenTurn(model, start, layout, Meter(progress, sampling.max_tokens))
     return reply_freely(turn, Settings(sampling.seed, sampling))
 
 
-def parts_of(features: Features | None, text: str) -> tuple[Part, ...]:
+def parts_of(model: MingModel, features: Features | None, text: str) -> tuple[Part, ...]:
     """Return a user turn: its given pictures in order, then its words."""
-    pictures = () if features is None else tuple(Picture(image) for image in features.images())
-    return (*pictures, Text(text))
+    if features is None:
+        return (Text(text),)
+    _refuse_other_width(features, model.config.mingtok.semantic.width)
+    return (*(Picture(image) for image in features.images()), Text(text))
+
+
+def _refuse_other_width(values: Latents | Features, width: int) -> None:
+    """Refuse what another model made, as far as its width tells."""
+    if values.values.shape[-1] != width:
+        raise PromptError(
+            f"The {type(values).__name__.lower()} have {values.values.shape[-1]} channels, the "
+            f"connected model has {width}: another model made them. Make them with this one."
+        )
 
 
 def has_picture(context: LatentContext | None) -> bool:
