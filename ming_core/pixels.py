@@ -10,6 +10,7 @@ from torch import Tensor
 from .errors import PromptError
 
 ImageUse = Literal["edit", "understand"]
+LONGEST_SHAPE = 32
 
 
 def to_pil(image: Tensor) -> list[Image.Image]:
@@ -27,7 +28,7 @@ def to_pil(image: Tensor) -> list[Image.Image]:
         alpha = values[..., 3:]
         colours = colours * alpha + (1 - alpha)
     bytes_ = (colours.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    return [Image.fromarray(picture, mode="RGB") for picture in bytes_]
+    return [Image.fromarray(picture) for picture in bytes_]
 
 
 def squashed(picture: Image.Image, size: int) -> Image.Image:
@@ -37,12 +38,23 @@ def squashed(picture: Image.Image, size: int) -> Image.Image:
 
 def cropped(picture: Image.Image, size: int) -> Image.Image:
     """Resize the shorter side to `size` and crop the middle square: the rule for editing."""
+    picture = _without_far_ends(picture)
     width, height = picture.size
     long_side = int(size * max(width, height) / min(width, height))
     resized = (size, long_side) if width <= height else (long_side, size)
     picture = picture.resize(resized, Image.Resampling.BICUBIC)
     left, top = (round((side - size) / 2) for side in resized)
     return picture.crop((left, top, left + size, top + size))
+
+
+def _without_far_ends(picture: Image.Image) -> Image.Image:
+    """Shorten a picture longer than LONGEST_SHAPE times its width, as many pixels at both ends.
+
+    What lies there is cropped away all the same, but resizing it first would take gigabytes.
+    """
+    longest = LONGEST_SHAPE * min(picture.size)
+    left, top = (max(0, (side - longest) // 2) for side in picture.size)
+    return picture.crop((left, top, picture.width - left, picture.height - top))
 
 
 def to_pixels(image: Tensor, use: ImageUse, size: int) -> Tensor:
