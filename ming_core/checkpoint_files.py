@@ -80,6 +80,8 @@ def find_checkpoint(path: Path) -> CheckpointFolder:
     neighbours = path.parent if _has_config(path, "low_level_encoder") else path
     univision = [path] if _has_config(path, "llm_config") else []
     univision += [] if univision else _with_config(neighbours, "llm_config")
+    if not univision:
+        _refuse_broken_configs([path, *_subfolders(neighbours)])
     if len(univision) != 1:
         seen = ", ".join(f.name for f in univision) or "none"
         raise CheckpointError(
@@ -89,12 +91,20 @@ def find_checkpoint(path: Path) -> CheckpointFolder:
     mingtok = _with_config(univision[0], "low_level_encoder")
     mingtok += _with_config(univision[0].parent, "low_level_encoder")
     if not mingtok:
+        _refuse_broken_configs([*_subfolders(univision[0]), *_subfolders(univision[0].parent)])
         raise CheckpointError(
             f"No MingTok-Vision folder beside {univision[0]}: a folder whose config.json has "
             "low_level_encoder. Its config.json is needed even though its weights may lie in "
             "Ming-UniVision; put MingTok-Vision beside it."
         )
     return CheckpointFolder(univision[0], mingtok[0])
+
+
+def _refuse_broken_configs(folders: list[Path]) -> None:
+    """Raise the error of the first config.json that is there but cannot be read."""
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            read_json(folder / "config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +176,10 @@ class TensorFiles:
                     f"{self.folder} holds only pickle files ({', '.join(sorted(pickles))}), which "
                     "can run code when read. Only safetensors is read: download that version."
                 )
+            raise CheckpointError(
+                f"{self.folder} holds no weights (*.safetensors), only the files beside them. "
+                "The download is incomplete: fetch the missing files."
+            )
         return paths
 
     def _open(self, path: Path) -> None:
