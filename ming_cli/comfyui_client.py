@@ -20,6 +20,14 @@ _WAIT = 2.0  # seconds between looks at whether the server still lives
 _INTERRUPT_WAIT = 60.0
 
 
+class RefusedError(HostError):
+    """The server answered a request with an error; `body` is what it said."""
+
+    def __init__(self, message: str, body: bytes) -> None:
+        super().__init__(message)
+        self.body = body
+
+
 class ComfyClient:
     """One client of one server; `is_alive` tells when waiting has become useless."""
 
@@ -30,7 +38,11 @@ class ComfyClient:
 
     def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - any JSON
         """The JSON a route answers with."""
-        return json.loads(self.get_bytes(path, **query))
+        body = self.get_bytes(path, **query)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise HostError(f"{self.url}{path}: this is not how a ComfyUI answers.") from error
 
     def get_bytes(self, path: str, **query: str) -> bytes:
         """The body a route answers with."""
@@ -97,8 +109,8 @@ class ComfyClient:
             content["extra_data"] = {"extra_pnginfo": {"workflow": job.workflow}}
         try:
             answer = self.post("/prompt", content)
-        except urllib.error.HTTPError as error:
-            raise WorkflowError(_refusal(job, error.read())) from error
+        except RefusedError as error:
+            raise WorkflowError(_refusal(job, error.body)) from error
         return answer["prompt_id"]
 
     def _open(
@@ -108,8 +120,8 @@ class ComfyClient:
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 return answer.read()
-        except urllib.error.HTTPError:
-            raise
+        except urllib.error.HTTPError as error:
+            raise RefusedError(f"{self.url}{path}: ComfyUI says {error}.", error.read()) from error
         except OSError as error:
             raise HostError(f"{self.url}: ComfyUI does not answer ({error}).") from error
 
@@ -185,7 +197,7 @@ def _refusal(job: Job, body: bytes) -> str:
     except (ValueError, KeyError, TypeError):
         return f"{job.name}: ComfyUI refused it: {body.decode(errors='replace')[:500]}"
     for node_id, entry in (answer.get("node_errors") or {}).items():
-        node = job.prompt.get(node_id, entry)
+        node = job.prompt.get(node_id) or entry
         for error in entry.get("errors", []):
             lines.append(
                 f"  - node {node_id} {title_of(node)!r}: {error['message']}{_detail(error)}"

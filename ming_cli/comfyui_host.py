@@ -4,17 +4,16 @@ Knows nothing about workflow files, only about prompts.
 """
 
 import time
-import urllib.error
 from collections.abc import Mapping
 from pathlib import Path
 
-from .comfyui_client import ComfyClient
+from .comfyui_client import ComfyClient, RefusedError
 from .comfyui_process import ComfyProcess
 from .node_definitions import NodeDefinition, parse_definitions
 from .run_host import Folders, HostError, Job, Product, Watcher
 from .run_products import products_of
 
-OUR_NODE = "MingUniVision_LoadModel"
+OUR_NODE, SAVE_CONTEXT = "MingUniVision_LoadModel", "MingUniVision_SaveContext"
 _START_LIMIT = 300.0
 
 
@@ -61,16 +60,27 @@ class ComfyHost:
             if self._process is None or self._process.is_alive():
                 raise
             raise HostError(f"{error}\n{self._process.last_lines()}") from error
-        return products_of(job, outputs, self._locate)
+        products = products_of(job, outputs, self._locate)
+        if self._process is None:
+            self._fetch_contexts(job, products)
+        return products
 
     def close(self) -> None:
         if self._process is not None:
             self._process.stop()
 
+    def _fetch_contexts(self, job: Job, products: list[Product]) -> None:
+        """Fetch what Save Latent Context wrote: it names its file in a text."""
+        for product in products:
+            class_type = job.prompt[product.node_id]["class_type"]
+            if class_type == SAVE_CONTEXT and product.text is not None:
+                subfolder, _, name = product.text.removesuffix(" [output]").rpartition("/")
+                self._locate({"filename": name, "subfolder": subfolder, "type": "output"})
+
     def _has_input(self, name: str) -> bool:
         try:
             self._client.get_bytes("/view", filename=name, type="input")
-        except urllib.error.HTTPError:
+        except RefusedError:
             return False
         return True
 
@@ -84,7 +94,7 @@ class ComfyHost:
                 )
             try:
                 self._client.get("/system_stats")
-            except (HostError, urllib.error.HTTPError):
+            except HostError:
                 time.sleep(0.2)
             else:
                 return

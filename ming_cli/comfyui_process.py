@@ -7,7 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .run_host import Folders, HostError
 
@@ -96,15 +100,13 @@ class ComfyProcess:
                 self._process.wait()
 
 
-def _start(command: list[str], root: Path, log: Path) -> "subprocess.Popen[bytes]":
+def _start(command: list[str], root: Path, log: Path) -> "subprocess.Popen[Any]":
     """Start in a group of its own: Ctrl-C in the terminal reaches us alone, and we pass it on."""
     environment = {key: os.environ[key] for key in os.environ if key not in ("PYTHONSAFEPATH",)}
     environment["PYTHONUNBUFFERED"] = "1"
-    group = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # pyright: ignore[reportAttributeAccessIssue]
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
+    group: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     with log.open("wb") as stream:
         return subprocess.Popen(
             command,
@@ -117,13 +119,21 @@ def _start(command: list[str], root: Path, log: Path) -> "subprocess.Popen[bytes
         )
 
 
-def end_on_terminate() -> None:
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
     """Make a polite kill of our own process clean up as Ctrl-C does."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals can be set in the main thread only
+        return
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _free_port() -> int:

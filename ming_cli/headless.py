@@ -29,6 +29,7 @@ from .run_host import (
     NodeError,
     Product,
     Watcher,
+    WorkflowError,
     is_link,
     title_of,
 )
@@ -66,6 +67,8 @@ class HeadlessHost:
         import torch
 
         order = running_order(job.prompt, self.definitions(), job.name)
+        for node_id in order:
+            _check_constants(self._runtime, job, node_id)
         hook = _ProgressHook(watcher)
         self._modules.utils.set_progress_bar_global_hook(hook)
         results: dict[str, NodeResult] = {}
@@ -92,13 +95,10 @@ class HeadlessHost:
             return self._loaded[1]
         watcher.node_started(title_of(node))
         try:
-            self._modules.management.throw_exception_if_processing_interrupted()
             if loads is not None:
                 self._loaded = None  # free the other model first
-            _check_constants(node_class, node["inputs"])
-            result = run_node(
-                node, _caller(node_class, node_id, job), _shape_of(node_class), results, watcher
-            )
+            call = self._cancellable(_caller(node_class, node_id, job))
+            result = run_node(node, call, _shape_of(node_class), results, watcher)
             if loads is not None:
                 self._loaded = (loads, result)
             return result
@@ -107,6 +107,15 @@ class HeadlessHost:
         except Exception as error:
             message = str(error) or type(error).__name__
             raise NodeError(title_of(node), node["class_type"], message) from error
+
+    def _cancellable(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Look for Ctrl-C before every call, also between those over the entries of a list."""
+
+        def checked(**inputs: Any) -> Any:  # noqa: ANN401
+            self._modules.management.throw_exception_if_processing_interrupted()
+            return call(**inputs)
+
+        return checked
 
     def _locate(self, entry: Mapping[str, str]) -> Path:
         root = _directories(self.folders)[entry.get("type", "output")]
@@ -256,16 +265,18 @@ def _node_info(runtime: ModuleType, name: str) -> dict[str, Any]:
     }
 
 
-def _check_constants(node_class: Any, inputs: Mapping[str, Any]) -> None:  # noqa: ANN401
+def _check_constants(runtime: ModuleType, job: Job, node_id: str) -> None:
     """Let a V3 node check its own values, as ComfyUI does before it queues a prompt."""
-    method = node_class.__dict__.get("validate_inputs")
-    if method is None:
+    node = job.prompt[node_id]
+    node_class = runtime.get_node_class(node["class_type"])
+    if "validate_inputs" not in vars(node_class):
         return
+    constants = {n: None if is_link(value) else value for n, value in node["inputs"].items()}
     names = inspect.signature(node_class.validate_inputs).parameters
-    constants = {name: None if is_link(value) else value for name, value in inputs.items()}
     verdict = node_class.validate_inputs(**{name: constants.get(name) for name in names})
     if verdict is not True:
-        raise ValueError(verdict or "a value was refused")
+        reason = verdict or "it refuses one of its values"
+        raise WorkflowError(f"{job.name}: node {node_id} {title_of(node)!r}: {reason}")
 
 
 def _shape_of(node_class: Any) -> NodeDefinition:  # noqa: ANN401

@@ -126,13 +126,12 @@ def _parse_input(name: str, specification: Any, is_required: bool) -> InputDefin
     kind = specification[0]
     options = dict(specification[1]) if len(specification) > 1 and specification[1] else {}
     choices = kind if isinstance(kind, (list, tuple)) else options.get("options")
-    is_fixed_combo = choices is not None and not options.get("remote")
     return InputDefinition(
         name=name,
         kind=_kind_of(kind),
         is_required=is_required,
         options=options,
-        choices=tuple(choices) if is_fixed_combo else None,
+        choices=None if choices is None or options.get("remote") else tuple(choices),
     )
 
 

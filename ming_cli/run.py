@@ -11,11 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .comfyui_process import checked_comfyui, end_on_terminate, find_comfyui
+from .comfyui_process import checked_comfyui, find_comfyui, terminated_as_interrupted
 from .node_definitions import NodeDefinition
 from .prompt_checks import check_prompt
 from .prompt_settings import apply_settings, parse_setting
@@ -61,10 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run every file; 0 when all went well, 1 on any error, 130 when interrupted."""
     console = Console(sys.stderr)
-    with suppress(ValueError):  # signals can be set in the main thread only
-        end_on_terminate()
     try:
-        with _folders(args) as folders:
+        with terminated_as_interrupted(), _folders(args) as folders:
             return _run_files(args, folders, console)
     except (Interrupted, KeyboardInterrupt) as error:
         console.close_line()
@@ -79,12 +77,11 @@ def main(args: argparse.Namespace) -> int:
 @contextmanager
 def _folders(args: argparse.Namespace) -> Iterator[Folders]:
     """The folders of this run; what is temporary is removed at the end."""
-    temporary = None
-    if args.base_directory is None:
-        temporary = Path(tempfile.mkdtemp(prefix="ming-run-"))
-    work = (temporary or args.base_directory).resolve()
     if args.input is not None and not args.input.is_dir():
         raise WorkflowError(f"--input {args.input}: is not a folder.")
+    is_temporary = args.base_directory is None
+    work = Path(tempfile.mkdtemp(prefix="ming-run-")) if is_temporary else args.base_directory
+    work = work.resolve()
     checkpoint = Path(args.checkpoint).resolve() if args.checkpoint else None
     is_folder = checkpoint is not None and checkpoint.is_dir()
     try:
@@ -96,8 +93,8 @@ def _folders(args: argparse.Namespace) -> Iterator[Folders]:
             checkpoint_root=checkpoint.parent if checkpoint and is_folder else None,
         )
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if is_temporary:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 @dataclass(frozen=True)
