@@ -15,6 +15,7 @@ from .guidance import Branch
 from .kv_cache import WorkingCache
 from .language_model.transformer import Step
 from .model import MingModel
+from .pixels import to_image
 from .progress import Meter
 from .sampling import ImageSampling, seeded_generator
 
@@ -104,6 +105,18 @@ class Canvas:
         self.features.append(features)
         self.hidden = self._read(self.parts.language_model.connector(features))
 
+    def paint(self) -> Tensor:
+        """Decode the rows of tokens drawn so far: host images, grey where nothing is drawn yet."""
+        rows, columns = self.model.config.language.image_grid
+        size = self.model.edit_size
+        images = torch.full((self.rows.shape[1], size, size, 3), 0.5)
+        done = len(self.features) // columns
+        if done:
+            features = torch.cat(self.features[: done * columns], dim=1)
+            pixels = self.parts.pixel_decoder(features, (done, columns))
+            images[:, : done * size // rows] = to_image(pixels)
+        return images
+
     def _read(self, embeddings: Tensor) -> Tensor:
         """Read one embedding per picture (pictures, 1, H) in every branch."""
         branches, pictures = self.rows.shape
@@ -136,6 +149,7 @@ def draw(
         latents = sample(canvas.condition(), noise[index])
         canvas.add(latents, latents if replay is None else replay[index : index + 1].to(latents))
         meter.tick()
+        meter.drawing(canvas.paint)
     return Drawing(
         latents=torch.stack(canvas.latents, dim=1),
         features=torch.cat(canvas.features, dim=1),

@@ -1,10 +1,13 @@
 """How long work reports that it advances and learns that it was cancelled."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+from torch import Tensor
 
 
 class Progress(Protocol):
-    """Receiver of progress; either method may raise to cancel the work."""
+    """Receiver of progress; any method may raise to cancel the work."""
 
     def advance(self, done: int, total: int) -> None:
         """Report `done` of `total` steps; called after every visual or text token."""
@@ -12,6 +15,18 @@ class Progress(Protocol):
 
     def check_cancelled(self) -> None:
         """Give a chance to cancel between two reports; called often, must be cheap."""
+        ...
+
+    def drawing(self, paint: Callable[[], Tensor]) -> None:
+        """Offer the pictures as far as they are drawn, after every visual token.
+
+        `paint` decodes them to host images (pictures, H, W, 3) in [0, 1], grey where nothing is
+        drawn yet; it costs a pixel decoding, and nothing when it is not called.
+        """
+        ...
+
+    def writing(self, read: Callable[[], str]) -> None:
+        """Offer the text as far as it is written, after every text token."""
         ...
 
 
@@ -23,6 +38,12 @@ class SilentProgress:
 
     def check_cancelled(self) -> None:
         """Never cancel."""
+
+    def drawing(self, paint: Callable[[], Tensor]) -> None:
+        """Ignore the pictures."""
+
+    def writing(self, read: Callable[[], str]) -> None:
+        """Ignore the text."""
 
 
 class Meter:
@@ -50,3 +71,11 @@ class Meter:
     def check_cancelled(self) -> None:
         """Give a chance to cancel."""
         self._progress.check_cancelled()
+
+    def drawing(self, paint: Callable[[], Tensor]) -> None:
+        """Offer the pictures as far as they are drawn."""
+        self._progress.drawing(paint)
+
+    def writing(self, read: Callable[[], str]) -> None:
+        """Offer the text as far as it is written."""
+        self._progress.writing(read)

@@ -150,6 +150,35 @@ def reply_with_pictures(
     return replies
 
 
+class Answer:
+    """An answer in the making: words and pictures in the order they come."""
+
+    def __init__(self, model: MingModel) -> None:
+        self._model = model
+        self._parts: list[Part] = []
+        self._words: list[int] = []
+        self.drawn: list[tuple[Features, Latents]] = []
+
+    def add_word(self, token: int) -> None:
+        """Add one text token."""
+        self._words.append(token)
+
+    def add_picture(self, drawing: Drawing) -> None:
+        """Add the picture that was just drawn; the words before it are complete."""
+        self.drawn.append(picture_of(self._model, drawing, 0))
+        self._parts = [*self.parts(), Picture(self.drawn[-1][0])]
+        self._words = []
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the answer so far."""
+        text = self._model.tokenizer.decode(self._words).strip()
+        return (*self._parts, *([Text(text)] if text else []))
+
+    def text(self) -> str:
+        """Return the words so far, pictures left out."""
+        return " ".join(part.text for part in self.parts() if isinstance(part, Text))
+
+
 def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
     """Let the model write until it ends, drawing whenever it opens an image.
 
@@ -158,38 +187,33 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
     """
     tokenizer, text = turn.model.tokenizer, how.text or TextSampling()
     banned = [tokenizer.image_patch] if how.image else [tokenizer.image_patch, tokenizer.image]
-    choose = TokenChooser(text, banned)
-    reply: list[Part] = []
-    words: list[int] = []
-    drawn: list[tuple[Features, Latents]] = []
+    choose, answer = TokenChooser(text, banned), Answer(turn.model)
     for count in range(1, text.max_tokens + 1):
         token = choose(turn.logits())
         turn.meter.tick()
         if token == tokenizer.eos:
             turn.meter.skip(text.max_tokens - count)
             break
-        words.append(token)
+        answer.add_word(token)
+        turn.meter.writing(answer.text)
         if count == text.max_tokens:
             break
         if token == tokenizer.image and how.image is not None:
             # A second picture of one answer must not repeat the first one's noise.
-            noise = _noise(turn.model, [how.seed + len(drawn)])
+            noise = _noise(turn.model, [how.seed + len(answer.drawn)])
             turn.meter.extend(len(noise))
-            drawn.append(picture_of(turn.model, turn.draw(noise, how.image), 0))
-            reply += [*_text_part(turn.model, words), Picture(drawn[-1][0])]
-            words = []
+            answer.add_picture(turn.draw(noise, how.image))
         else:
             turn.feed(token)
-    reply += _text_part(turn.model, words)
-    context = turn.close(tuple(reply), how)
-    if not drawn:
-        return Reply(context, context.turns[-1].reply_text)
-    features, latents = drawn[0]
+    context = turn.close(answer.parts(), how)
+    if not answer.drawn:
+        return Reply(context, answer.text())
+    features, latents = answer.drawn[0]
     return Reply(
         context,
-        context.turns[-1].reply_text,
-        Features(torch.cat([f.values for f, _ in drawn]), features.grid),
-        Latents(torch.cat([one.values for _, one in drawn]), latents.grid),
+        answer.text(),
+        Features(torch.cat([drawn.values for drawn, _ in answer.drawn]), features.grid),
+        Latents(torch.cat([drawn.values for _, drawn in answer.drawn]), latents.grid),
     )
 
 
@@ -204,8 +228,3 @@ def picture_of(model: MingModel, drawing: Drawing, picture: int) -> tuple[Featur
 def _noise(model: MingModel, seeds: Sequence[int]) -> Tensor:
     config = model.config
     return draw_noise(seeds, config.language.num_image_tokens, config.mingtok.latent_size)
-
-
-def _text_part(model: MingModel, words: list[int]) -> list[Part]:
-    text = model.tokenizer.decode(words).strip()
-    return [Text(text)] if text else []

@@ -31,6 +31,7 @@ from ..ming_core import (
     LatentContext,
     MingError,
     MingModel,
+    SilentProgress,
     load_context,
     load_model,
     save_context,
@@ -105,7 +106,7 @@ class Work:
     images: int = 0
 
 
-class HostProgress:
+class HostProgress(SilentProgress):
     """The engine's progress on the bar of the running node; raises when the user cancels."""
 
     def __init__(self) -> None:
@@ -148,7 +149,7 @@ def load(name: str, precision: str) -> HostedModel:
     engine = load_model(
         _checkpoints().resolve(name),
         dtype=PRECISIONS[precision] or _automatic_dtype(device),
-        operations=HostOperations,
+        operations=HostOperations(),
         progress=HostProgress(),
     )
     engine.device = device  # where it will compute; the patchers bring the weights there

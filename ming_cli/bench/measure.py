@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ming_core import ImageSampling, MingModel
+from ming_core import ImageSampling, MingModel, SilentProgress
 from ming_core.drawing import BranchRows, draw, draw_noise
 from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
@@ -70,7 +70,7 @@ class Case:
         return draw_baseline(self.model, self.cache, self.seen, noise, how, on_token)[0][:-1]
 
 
-class TokenClock:
+class TokenClock(SilentProgress):
     """Progress that calls back after every token."""
 
     def __init__(self, on_token: Callable[[], None]) -> None:
@@ -79,9 +79,6 @@ class TokenClock:
     def advance(self, done: int, total: int) -> None:  # noqa: ARG002  the protocol's signature
         """Call back."""
         self._on_token()
-
-    def check_cancelled(self) -> None:
-        """Never cancel."""
 
 
 class Marks:
