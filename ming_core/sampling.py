@@ -17,7 +17,8 @@ def seeded_generator(seed: int) -> torch.Generator:
     large seeds apart, and leaves the numbers of seeds below 2**32 as torch has them.
     """
     low, high = seed % 2**32, seed // 2**32 % 2**32
-    return torch.Generator("cpu").manual_seed(low ^ high * 0x9E3779B1 % 2**32)
+    scattered = (high * 0x9E3779B97F4A7C15 >> 32) % 2**32  # Fibonacci hashing: 0 stays 0
+    return torch.Generator("cpu").manual_seed(low ^ scattered)
 
 
 def _refuse_endless(settings: dict[str, object]) -> None:
