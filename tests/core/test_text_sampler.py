@@ -1,0 +1,68 @@
+"""Choosing text tokens."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ming_core import TextSampling
+from ming_core.text_sampler import TokenChooser
+
+LOGITS = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])  # probabilities .03 .64 .09 .24 .01
+
+
+def choices(sampling: TextSampling, count: int = 200, logits: Tensor = LOGITS) -> list[int]:
+    choose = TokenChooser(sampling)
+    return [choose(logits) for _ in range(count)]
+
+
+def test_temperature_zero_is_greedy_whatever_else_is_set():
+    assert set(choices(TextSampling(temperature=0.0, top_p=0.5, top_k=3, seed=9))) == {1}
+
+
+def test_banned_tokens_are_never_chosen():
+    assert TokenChooser(TextSampling(), banned=[1])(LOGITS) == 3
+    choose = TokenChooser(TextSampling(temperature=5.0), banned=[1, 3])
+    assert {choose(LOGITS) for _ in range(200)} == {0, 2, 4}
+
+
+def test_logits_are_left_as_they_were():
+    logits = LOGITS.clone()
+    TokenChooser(TextSampling(temperature=1.0, top_k=2), banned=[1])(logits)
+    assert torch.equal(logits, LOGITS)
+
+
+@pytest.mark.parametrize(
+    ("top_k", "kept"), [(1, {1}), (2, {1, 3}), (3, {1, 2, 3}), (99, set(range(5)))]
+)
+def test_top_k_keeps_the_k_best(top_k: int, kept: set[int]):
+    assert set(choices(TextSampling(temperature=3.0, top_k=top_k))) == kept
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"),
+    [(0.01, {1}), (0.60, {1}), (0.70, {1, 3}), (0.90, {1, 2, 3}), (1.0, set(range(5)))],
+)
+def test_top_p_keeps_the_fewest_that_reach_p(top_p: float, kept: set[int]):
+    assert set(choices(TextSampling(temperature=1.0, top_p=top_p), count=1500)) == kept
+
+
+def test_top_p_counts_after_top_k():
+    # Of the two best alone the first has 0.73: a nucleus of 0.7 is that one.
+    assert set(choices(TextSampling(temperature=1.0, top_k=2, top_p=0.7))) == {1}
+
+
+def test_frequencies_follow_the_softmax():
+    chosen = torch.tensor(choices(TextSampling(temperature=2.0), count=8000))
+    frequencies = torch.bincount(chosen, minlength=5) / 8000
+    assert torch.allclose(frequencies, (LOGITS / 2).softmax(0), atol=0.025)
+
+
+def test_the_same_seed_repeats_and_another_does_not():
+    first = choices(TextSampling(temperature=2.0, seed=4))
+    assert first == choices(TextSampling(temperature=2.0, seed=4))
+    assert first != choices(TextSampling(temperature=2.0, seed=5))
+    assert first != choices(TextSampling(temperature=2.0, seed=4 + 2**32))
+
+
+def test_a_tiny_temperature_is_nearly_greedy_and_never_infinite():
+    assert set(choices(TextSampling(temperature=1e-39), count=20, logits=LOGITS * 100)) == {1}
