@@ -54,8 +54,12 @@ class HeadlessHost:
         _load_nodes(self._runtime, folders.pack)
 
     def definitions(self) -> dict[str, NodeDefinition]:
+        return parse_definitions(self.object_info())
+
+    def object_info(self) -> dict[str, Any]:
+        """What ComfyUI would answer to `/object_info`."""
         names = self._runtime.list_nodes()
-        return parse_definitions({name: _node_info(self._runtime, name) for name in names})
+        return {name: _node_info(self._runtime, name) for name in names}
 
     def offer_input(self, source: Path, name: str) -> None:
         target = self.folders.input / name
