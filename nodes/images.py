@@ -1,12 +1,15 @@
 """The nodes between pictures, latents and semantic features."""
 
+from typing import Literal, get_args
+
 from comfy_api.latest import io
 
 from ..ming_core import Features, Latents, decode_pixels, encode_image, expand
 from . import host
 from .schema import FeaturesSocket, LatentsSocket, model_input, node_schema, widget
 
-USES = ["edit", "understand"]
+Use = Literal["edit", "understand"]
+USES = list(get_args(Use))
 
 
 class EncodeImage(io.ComfyNode):
@@ -35,7 +38,7 @@ class EncodeImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, image: host.Tensor, use: str) -> io.NodeOutput:
+    def execute(cls, model: host.HostedModel, image: host.Tensor, use: Use) -> io.NodeOutput:
         engine = host.prepare(model, ["low_level_encoder"], host.Work(images=len(image)))
         return io.NodeOutput(encode_image(engine, image, use))
 

@@ -1,7 +1,7 @@
 """One real ComfyUI for the session, with the pack linked in and a tiny random checkpoint."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,16 +30,30 @@ def comfyui() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running server that knows only this pack and the tiny checkpoint."""
-    base = tmp_path_factory.mktemp("comfyui")
-    for name in ("custom_nodes", "input", "output"):
-        (base / name).mkdir()
-    link_folder(PACK, base / "custom_nodes" / PACK_FOLDER)
-    make_tiny(base / "models" / "ming_univision")
-    running = ComfyServer(comfyui, base)
-    yield running
-    running.stop()
+def start(
+    comfyui: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., ComfyServer]]:
+    """Start servers that know only this pack and the tiny checkpoint; all end with the session."""
+    running: list[ComfyServer] = []
+
+    def start(*options: str) -> ComfyServer:
+        base = tmp_path_factory.mktemp("comfyui")
+        for name in ("custom_nodes", "input", "output"):
+            (base / name).mkdir()
+        link_folder(PACK, base / "custom_nodes" / PACK_FOLDER)
+        make_tiny(base / "models" / "ming_univision")
+        running.append(ComfyServer(comfyui, base, *options))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(start: Callable[..., ComfyServer]) -> ComfyServer:
+    """The server most tests share, with the host's own settings."""
+    return start()
 
 
 def link_folder(source: Path, target: Path) -> None:
