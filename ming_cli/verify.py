@@ -22,7 +22,7 @@ from ming_core import Features, ImageSampling, LatentContext, MingModel, Picture
 from ming_core.checkpoint_files import TensorFiles, find_checkpoint
 from ming_core.flow.sampler import LatentSampler
 from ming_core.guidance import Branch, past_masks, prompt_masks
-from ming_core.key_map import expected_tensors, place_of
+from ming_core.key_map import expected_tensors, put
 from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.transformer import Step
 from ming_core.pixels import to_pixels
@@ -125,7 +125,7 @@ def use_vision_of(model: MingModel, mingtok: Path) -> None:
     places = expected_tensors(model.config, model.parts)
     with TensorFiles(mingtok) as files:
         for name, stored in files.tensors.items():
-            place_of(model.parts, places[f"vision.{name}"]).copy_(files.read(stored))
+            put(model.parts, places[f"vision.{name}"], files.read(stored))
 
 
 def check_flow_head(report: Report, folder: Path, model: MingModel) -> None:

@@ -16,7 +16,14 @@ from .generation import (
     working_memory,
 )
 from .model import MingModel
-from .operations import ExpertLinear, Operations, TorchOperations
+from .operations import (
+    ExpertLinear,
+    Int8ExpertLinear,
+    Int8Linear,
+    Leaf,
+    Operations,
+    TorchOperations,
+)
 from .progress import Progress, SilentProgress
 from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
 from .sampling import SOLVERS, ImageSampling, TextSampling
@@ -33,6 +40,9 @@ __all__ = [
     "Edit",
     "Exchange",
     "ExpertLinear",
+    "Int8ExpertLinear",
+    "Int8Linear",
+    "Leaf",
     "Features",
     "ImageSampling",
     "LatentContext",

@@ -18,9 +18,9 @@ from .checkpoint_files import (
 )
 from .config import MingConfig
 from .errors import CheckpointError
-from .key_map import IGNORED, Place, expected_tensors, place_of
+from .key_map import IGNORED, Place, expected_tensors, put
 from .model import Components, MingModel
-from .operations import Operations, TorchOperations
+from .operations import Int8Operations, Operations, TorchOperations
 from .progress import Meter, Progress
 from .text_tokenizer import TextTokenizer
 
@@ -90,18 +90,21 @@ def load_model(
     path: Path,
     *,
     dtype: torch.dtype = torch.float32,
-    device: torch.device | None = None,
+    quantise: bool = False,
     operations: Operations = TorchOperations,
     progress: Progress | None = None,
 ) -> MingModel:
     """Load a published checkpoint folder into main memory, computing in `dtype`.
+
+    With `quantise` the large matrices of the language model and the flow head become 8-bit.
 
     Raises CheckpointError naming every missing, unexpected or wrongly shaped tensor, and
     ConfigError for unsupported figures, before anything large is allocated.
     """
     with open_checkpoint(path) as checkpoint:
         config = checkpoint.config
-        components = Components.build(config, operations, dtype)
+        layers = Int8Operations(operations) if quantise else operations
+        components = Components.build(config, layers, dtype)
         places = expected_tensors(config, components)
         problems = compare(config, checkpoint.stored, places)
         if problems:
@@ -116,8 +119,7 @@ def load_model(
         _copy_weights(checkpoint, components, places, meter)
     if config.language.norm_head:
         normalise_head(components)
-    model = MingModel(identity, config, tokenizer, components, dtype)
-    return model if device is None else model.to(device)
+    return MingModel(identity, config, tokenizer, components, dtype)
 
 
 def _copy_weights(
@@ -131,7 +133,7 @@ def _copy_weights(
         module.to_empty(device="cpu").requires_grad_(requires_grad=False).eval()
     for name, place in places.items():
         meter.check_cancelled()
-        place_of(components, place).copy_(checkpoint.read(name))
+        put(components, place, checkpoint.read(name))
         meter.tick()
 
 

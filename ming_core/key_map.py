@@ -8,11 +8,10 @@ from torch import Tensor
 
 from .config import MingConfig
 from .model import Components
+from .operations import Index, Int8Leaf
 
 # Read by nothing: the published model never routes by it.
 IGNORED = re.compile(r"model\.model\.layers\.\d+\.mlp\.audio_gate\.weight")
-
-Index = tuple[int | slice, ...]
 
 # Our name of a parameter -> its name in the checkpoint; the first pattern that matches is used.
 RENAMES: tuple[tuple[str, str], ...] = (
@@ -67,9 +66,14 @@ def expected_tensors(config: MingConfig, components: Components) -> dict[str, Pl
     return places
 
 
-def place_of(components: Components, place: Place) -> Tensor:
-    """Return the stretch of memory a checkpoint tensor is copied to."""
-    return components.named()[place.component].get_parameter(place.parameter).data[place.index]
+def put(components: Components, place: Place, tensor: Tensor) -> None:
+    """Copy a checkpoint tensor to its place, quantised where the layer there is."""
+    module, _, name = place.parameter.rpartition(".")
+    layer = components.named()[place.component].get_submodule(module)
+    if isinstance(layer, Int8Leaf) and name == "weight":
+        layer.store(tensor, place.index)
+    else:
+        layer.get_parameter(name).data[place.index].copy_(tensor)
 
 
 def _sources(path: str, config: MingConfig) -> Iterator[tuple[str, Index]]:

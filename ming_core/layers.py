@@ -1,10 +1,10 @@
 """Layers that several boxes of the model share; knows nothing about any one of them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from .operations import Operations
 
 
 def swiglu_hidden_size(width: int, ratio: int = 4) -> int:
@@ -15,11 +15,11 @@ def swiglu_hidden_size(width: int, ratio: int = 4) -> int:
 class SwiGLU(nn.Module):
     """MLP `w3(silu(a) * b)` with a, b the halves of `w12(x)`: (..., D) -> (..., D)."""
 
-    def __init__(self, width: int, operations: Operations, ratio: int = 4) -> None:
+    def __init__(self, width: int, linear: Callable[[int, int], nn.Module], ratio: int = 4) -> None:
         super().__init__()
         hidden = swiglu_hidden_size(width, ratio)
-        self.w12 = operations.Linear(width, 2 * hidden)
-        self.w3 = operations.Linear(hidden, width)
+        self.w12 = linear(width, 2 * hidden)
+        self.w3 = linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., D)."""
@@ -30,10 +30,10 @@ class SwiGLU(nn.Module):
 class PlainMLP(nn.Module):
     """MLP `fc2(gelu(fc1(x)))` with the exact GELU: (..., D) -> (..., D)."""
 
-    def __init__(self, width: int, operations: Operations) -> None:
+    def __init__(self, width: int, linear: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
-        self.fc1 = operations.Linear(width, 4 * width)
-        self.fc2 = operations.Linear(4 * width, width)
+        self.fc1 = linear(width, 4 * width)
+        self.fc2 = linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., D) to (..., D)."""

@@ -13,7 +13,7 @@ from .language_model.transformer import Transformer
 from .mingtok.low_level_encoder import LowLevelEncoder
 from .mingtok.pixel_decoder import PixelDecoder
 from .mingtok.semantic_decoder import SemanticDecoder
-from .operations import Operations
+from .operations import Int8Leaf, Operations
 from .text_tokenizer import TextTokenizer
 
 
@@ -43,12 +43,16 @@ class Components:
     def build(cls, config: MingConfig, operations: Operations, dtype: torch.dtype) -> "Components":
         """Build without memory (on the meta device); the pixel decoder is always fp32."""
         with torch.device("meta"):
-            return cls(
+            built = cls(
                 LowLevelEncoder(config.mingtok, operations).to(dtype),
                 SemanticDecoder(config.mingtok, operations).to(dtype),
                 PixelDecoder(config.mingtok, operations).float(),
                 LanguageModel(config, operations).to(dtype),
             )
+        for layer in built.language_model.modules():
+            if isinstance(layer, Int8Leaf):  # `to` has cast the scales as well
+                layer.scale = layer.scale.float()
+        return built
 
     def named(self) -> dict[str, nn.Module]:
         """Return the components by name."""

@@ -10,8 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Index = tuple[int | slice, ...]
 
-class ExpertLinear(nn.Module):
+
+class Leaf(nn.Module):
+    """A layer whose tensors a host may leave elsewhere: `fetch` brings what `forward` needs."""
+
+    def fetch(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """Return a tensor of this layer on the device and in the dtype of `like`."""
+        return tensor.to(like.dtype)
+
+
+class ExpertLinear(Leaf):
     """One projection of all experts of a layer, stacked: weight (E, out, in), no bias."""
 
     def __init__(
@@ -26,32 +36,104 @@ class ExpertLinear(nn.Module):
         shape = (num_experts, out_features, in_features)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
 
-    def expert_weight(self, expert: int, like: Tensor) -> Tensor:  # noqa: ARG002  for hosts
-        """Return the (out, in) weight of one expert on the device and in the dtype of `like`."""
-        return self.weight[expert]
+    def forward(self, x: Tensor, expert: int) -> Tensor:
+        """Project the tokens routed to one expert: (T, in) -> (T, out)."""
+        return F.linear(x, self.fetch(self.weight[expert], x))
+
+
+class Int8Leaf(Leaf):
+    """Weights (..., out, in) as 8-bit integers with one fp32 scale per output channel.
+
+    The integers are exact in any compute dtype, so a product with them is scaled afterwards.
+    """
+
+    weight: nn.Parameter
+    scale: Tensor
+
+    def allocate(self, shape: tuple[int, ...], device: torch.device | None) -> None:
+        """Make room for weights of a shape."""
+        integers = torch.empty(shape, device=device, dtype=torch.int8)
+        self.weight = nn.Parameter(integers, requires_grad=False)
+        scale = torch.empty(shape[:-1], device=device, dtype=torch.float32)
+        self.register_buffer("scale", scale)
+
+    def store(self, weight: Tensor, index: Index) -> None:
+        """Quantise one stretch of the weights, symmetrically per output channel."""
+        values = weight.float()
+        scale = values.abs().amax(dim=-1) / 127
+        levels = values / scale.clamp_min(torch.finfo(torch.float32).tiny)[..., None]
+        self.weight.data[index] = levels.round().to(torch.int8)
+        self.scale[index] = scale
+
+
+class Int8Linear(Int8Leaf):
+    """`nn.Linear` with 8-bit weights."""
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.allocate((out_features, in_features), None)
+        self.bias = nn.Parameter(torch.empty(out_features), requires_grad=False) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        out = F.linear(x, self.fetch(self.weight, x)) * self.fetch(self.scale, x)
+        return out if self.bias is None else out + self.fetch(self.bias, x)
+
+
+class Int8ExpertLinear(Int8Leaf):
+    """`ExpertLinear` with 8-bit weights."""
+
+    def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.allocate((num_experts, out_features, in_features), None)
 
     def forward(self, x: Tensor, expert: int) -> Tensor:
         """Project the tokens routed to one expert: (T, in) -> (T, out)."""
-        return F.linear(x, self.expert_weight(expert, x))
+        out = F.linear(x, self.fetch(self.weight[expert], x))
+        return out * self.fetch(self.scale[expert], x)
 
 
 class Operations(Protocol):
-    """The six layer classes a model is built from; constructors as in `torch.nn`."""
+    """The layer classes a model is built from; constructors as in `torch.nn`.
+
+    LargeLinear makes the matrices that hold most of a model and may be quantised.
+    """
 
     Linear: Any
+    LargeLinear: Any
     Conv2d: Any
     LayerNorm: Any
     RMSNorm: Any
     Embedding: Any
     ExpertLinear: Any
+    Int8Linear: Any
+    Int8ExpertLinear: Any
 
 
 class TorchOperations:
     """Plain torch layers, resident where their weights are."""
 
     Linear: ClassVar[Any] = nn.Linear
+    LargeLinear: ClassVar[Any] = nn.Linear
     Conv2d: ClassVar[Any] = nn.Conv2d
     LayerNorm: ClassVar[Any] = nn.LayerNorm
     RMSNorm: ClassVar[Any] = nn.RMSNorm
     Embedding: ClassVar[Any] = nn.Embedding
     ExpertLinear: ClassVar[Any] = ExpertLinear
+    Int8Linear: ClassVar[Any] = Int8Linear
+    Int8ExpertLinear: ClassVar[Any] = Int8ExpertLinear
+
+
+class Int8Operations:
+    """A namespace whose large matrices are 8-bit, and whose other layers are another's."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.Linear = operations.Linear
+        self.LargeLinear = operations.Int8Linear
+        self.Conv2d = operations.Conv2d
+        self.LayerNorm = operations.LayerNorm
+        self.RMSNorm = operations.RMSNorm
+        self.Embedding = operations.Embedding
+        self.ExpertLinear = operations.Int8ExpertLinear
+        self.Int8Linear = operations.Int8Linear
+        self.Int8ExpertLinear = operations.Int8ExpertLinear

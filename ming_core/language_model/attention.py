@@ -15,10 +15,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = (config.num_heads, config.num_kv_heads, config.num_kv_heads)
         self.head_size = config.head_size
-        self.query_key_value = operations.Linear(
+        self.query_key_value = operations.LargeLinear(
             config.hidden_size, sum(self.heads) * config.head_size, bias=False
         )
-        self.dense = operations.Linear(
+        self.dense = operations.LargeLinear(
             config.num_heads * config.head_size, config.hidden_size, bias=False
         )
 

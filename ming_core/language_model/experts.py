@@ -14,9 +14,9 @@ class SharedExperts(nn.Module):
     def __init__(self, config: LanguageModelConfig, operations: Operations) -> None:
         super().__init__()
         width = config.num_shared_experts * config.expert_size
-        self.gate_proj = operations.Linear(config.hidden_size, width, bias=False)
-        self.up_proj = operations.Linear(config.hidden_size, width, bias=False)
-        self.down_proj = operations.Linear(width, config.hidden_size, bias=False)
+        self.gate_proj = operations.LargeLinear(config.hidden_size, width, bias=False)
+        self.up_proj = operations.LargeLinear(config.hidden_size, width, bias=False)
+        self.down_proj = operations.LargeLinear(width, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (T, H) to (T, H)."""

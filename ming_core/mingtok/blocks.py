@@ -40,7 +40,7 @@ class VisionBlock(nn.Module):
         self.norm1 = operations.LayerNorm(config.width, eps=NORM_EPS)
         self.attn = VisionAttention(config.width, operations)
         self.norm2 = operations.LayerNorm(config.width, eps=NORM_EPS)
-        self.mlp = mlp(config.width, operations)
+        self.mlp = mlp(config.width, operations.Linear)
 
     def forward(
         self,
