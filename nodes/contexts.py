@@ -14,6 +14,7 @@ from ..ming_core import (
     TextSampling,
     Turn,
     decode_pixels,
+    load_context,
 )
 from . import host
 from .schema import ContextSocket, Model, node_schema, widget
@@ -63,7 +64,7 @@ class LoadContext(io.ComfyNode):
                 widget(
                     io.Combo,
                     "file",
-                    options=host.context_choices(),
+                    options=host.contexts().choices(),
                     tooltip="A saved context in the input folder, or [output] in the output one.",
                 )
             ],
@@ -72,15 +73,15 @@ class LoadContext(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file: str) -> bool | str:
-        return host.context_problem(file) or True
+        return host.contexts().problem(file) or True
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:
-        return host.context_fingerprint(file)
+        return host.contexts().fingerprint(file)
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        return io.NodeOutput(host.read_context(file))
+        return io.NodeOutput(load_context(host.contexts().resolve(file)))
 
 
 class ContextTimeline(io.ComfyNode):

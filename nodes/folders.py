@@ -5,11 +5,18 @@ Knows nothing about the host: `host.py` says which folders those are.
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..ming_core import CheckpointError, ContextError, find_checkpoint, list_checkpoints
+from ..ming_core import (
+    CheckpointError,
+    ContextError,
+    MingError,
+    find_checkpoint,
+    list_checkpoints,
+)
 
 AUTO, BUNDLED = "auto", "bundled"
 CONTEXT_SUFFIX = ".mingctx.safetensors"
@@ -23,8 +30,41 @@ _WHAT_TO_PUT = (
 )
 
 
+class Choices(ABC):
+    """What a combo offers: names for paths, told apart from what is not there."""
+
+    @abstractmethod
+    def choices(self) -> list[str]:
+        """Return the names."""
+
+    @abstractmethod
+    def resolve(self, name: str) -> Path:
+        """Return the path of a name, or raise what is wrong with it."""
+
+    @abstractmethod
+    def files(self, path: Path) -> list[Path]:
+        """Return the files that a path stands for."""
+
+    def problem(self, name: str) -> str | None:
+        """Return what is wrong with a name, or nothing."""
+        try:
+            self.resolve(name)
+        except MingError as error:
+            return str(error)
+        return None
+
+    def fingerprint(self, name: str) -> str:
+        """Return text that changes when a file behind a name is replaced."""
+        try:
+            stats = {file: file.stat() for file in self.files(self.resolve(name))}
+        except (MingError, OSError) as error:
+            return str(error)  # the node will raise the same, and so say it to the user
+        stamps = [f"{file} {stat.st_mtime_ns} {stat.st_size}" for file, stat in stats.items()]
+        return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
-class CheckpointFolders:
+class CheckpointFolders(Choices):
     """The folders that hold checkpoints, and the model that comes with the pack, if it does."""
 
     roots: tuple[Path, ...]
@@ -48,6 +88,12 @@ class CheckpointFolders:
         searched = ", ".join(str(root) for root in self.roots)
         raise CheckpointError(f"{seen} was found in {searched}.{there} {_WHAT_TO_PUT}")
 
+    def files(self, path: Path) -> list[Path]:
+        """Return the configs and weights of both folders of a checkpoint."""
+        parts = find_checkpoint(path)
+        files = (file for part in (parts.univision, parts.mingtok) for file in part.iterdir())
+        return sorted(file for file in files if file.suffix in (".json", ".safetensors"))
+
     def _found(self) -> dict[str, Path]:
         """Map names to folders; an earlier root wins, as it does in the host."""
         return {
@@ -63,20 +109,8 @@ def size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
 
 
-def fingerprint(folder: Path) -> str:
-    """Return text that changes when a file of the checkpoint is replaced."""
-    parts = find_checkpoint(folder)
-    stamps = [
-        f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}"
-        for part in (parts.univision, parts.mingtok)
-        for file in sorted(part.iterdir())
-        if file.suffix in (".json", ".safetensors")
-    ]
-    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
-class ContextFolders:
+class ContextFolders(Choices):
     """The two folders that saved contexts are read from."""
 
     input: Path
@@ -90,7 +124,7 @@ class ContextFolders:
     def resolve(self, name: str) -> Path:
         """Return the file of a choice, or say what is wrong with it."""
         in_output = name.endswith(_OUTPUT_MARK)
-        base = self.output if in_output else self.input
+        base = Path(os.path.normpath(self.output if in_output else self.input))
         relative = name.removesuffix(_OUTPUT_MARK if in_output else _INPUT_MARK)
         path = Path(os.path.normpath(base / relative))
         if not path.is_relative_to(base) or not path.name.endswith(CONTEXT_SUFFIX):
@@ -104,6 +138,10 @@ class ContextFolders:
                 "Context, or put the file into the input folder, then refresh the page."
             )
         return path
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the one file a context is."""
+        return [path]
 
 
 def _contexts_in(folder: Path) -> Iterator[str]:

@@ -32,15 +32,13 @@ from ..ming_core import (
     Int8Linear,
     LatentContext,
     Leaf,
-    MingError,
     MingModel,
     SilentProgress,
-    load_context,
     load_model,
     save_context,
     working_memory,
 )
-from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders, fingerprint
+from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
 
 try:
     from comfy_execution.graph_utils import ExecutionBlocker
@@ -58,6 +56,7 @@ PRECISIONS = {
     INT8: None,
 }
 TALKING = ("language_model", "semantic_decoder")  # what a turn needs on the device
+EXPERTS = (ExpertLinear, Int8ExpertLinear)
 
 # Added, never assigned: extra_model_paths.yaml is read before packs are loaded.
 folder_paths.add_model_folder_path(
@@ -78,8 +77,9 @@ class StreamedLeaf(Leaf):
 
     def fetch(self, tensor: Tensor, like: Tensor) -> Tensor:
         """Return a tensor where `like` is; the tensor itself when it is there already."""
-        mm = comfy.model_management
-        return mm.cast_to(tensor, like.dtype, like.device, non_blocking=_is_async(like.device))
+        mm, device = comfy.model_management, like.device
+        # Moved first and widened there, so that 8-bit weights cross the bus as such.
+        return mm.cast_to(tensor, None, device, non_blocking=_is_async(device)).to(like.dtype)
 
 
 class HostExpertLinear(StreamedLeaf, ExpertLinear):
@@ -112,16 +112,27 @@ class HostOperations:
     Int8ExpertLinear = HostInt8ExpertLinear
 
 
+class DenseLayers(torch.nn.ModuleList):
+    """The layers of a component that every token uses."""
+
+
+class ExpertLayers(torch.nn.ModuleList):
+    """The expert layers of a component, of which a token uses a few."""
+
+
 @dataclass(frozen=True, eq=False)
 class HostedModel:
-    """A loaded model and one patcher per component: the value of a MINGUV_MODEL socket."""
+    """A loaded model and the patchers of each component: the value of a MINGUV_MODEL socket.
+
+    A component's first patcher holds what should be on the device before anything else is.
+    """
 
     engine: MingModel
-    patchers: Mapping[str, Any]
+    patchers: Mapping[str, Sequence[Any]]
 
     def get_ram_usage(self) -> int:
         """Return the bytes of the weights, for the host's cache."""
-        return sum(patcher.model_size() for patcher in self.patchers.values())
+        return sum(p.model_size() for group in self.patchers.values() for p in group)
 
 
 @dataclass(frozen=True)
@@ -151,22 +162,17 @@ class HostProgress(SilentProgress):
         comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def checkpoint_choices() -> list[str]:
-    """Return what the checkpoint widget offers."""
-    return _checkpoints().choices()
+def checkpoints() -> CheckpointFolders:
+    """Return the folders that checkpoints are chosen from."""
+    roots = tuple(Path(root) for root in folder_paths.get_folder_paths(FOLDER_TYPE))
+    return CheckpointFolders(roots, Path(__file__).parent.parent / "bundled")
 
 
-def checkpoint_problem(name: str) -> str | None:
-    """Return what is wrong with a choice of checkpoint, or nothing."""
-    return _problem(_checkpoints(), name)
-
-
-def checkpoint_fingerprint(name: str) -> str:
-    """Return text that changes when the checkpoint behind a choice does."""
-    try:
-        return fingerprint(_checkpoints().resolve(name))
-    except (MingError, OSError) as error:
-        return str(error)  # loading will raise the same, and say it to the user
+def contexts() -> ContextFolders:
+    """Return the folders that saved contexts are chosen from."""
+    return ContextFolders(
+        Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory())
+    )
 
 
 def load(name: str, precision: str) -> HostedModel:
@@ -174,7 +180,7 @@ def load(name: str, precision: str) -> HostedModel:
     mm = comfy.model_management
     device = mm.get_torch_device()
     engine = load_model(
-        _checkpoints().resolve(name),
+        checkpoints().resolve(name),
         dtype=PRECISIONS[precision] or _automatic_dtype(device),
         quantise=precision == INT8,
         operations=HostOperations(),
@@ -184,10 +190,24 @@ def load(name: str, precision: str) -> HostedModel:
     # Newer hosts put the patcher with dynamic VRAM under this name, and only after start.
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     patchers = {
-        name: patcher(part, load_device=device, offload_device=mm.unet_offload_device())
-        for name, part in engine.components.items()
+        name: [patcher(part, device, mm.unet_offload_device()) for part in _in_order(component)]
+        for name, component in engine.components.items()
     }
     return HostedModel(engine, patchers)
+
+
+def _in_order(component: torch.nn.Module) -> list[torch.nn.Module]:
+    """Split a component with experts into its dense layers and them.
+
+    The host fills a device with the largest layers first. Those are the stacked experts, and
+    then the flow head, which is read many times per token, would be left to stream.
+    """
+    owners = [m for m in component.modules() if next(m.parameters(recurse=False), None) is not None]
+    experts = [module for module in owners if isinstance(module, EXPERTS)]
+    if not experts:
+        return [component]
+    dense = [module for module in owners if not isinstance(module, EXPERTS)]
+    return [DenseLayers(dense), ExpertLayers(experts)]
 
 
 def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingModel:
@@ -196,8 +216,11 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
     Other nodes may have pushed the weights out since the last one.
     """
     needed = working_memory(model.engine, work.context, work.features, work.images)
-    patchers = [model.patchers[name] for name in components]
-    comfy.model_management.load_models_gpu(patchers, memory_required=needed)
+    groups = [model.patchers[name] for name in components]
+    first, everything = [group[0] for group in groups], [p for group in groups for p in group]
+    comfy.model_management.load_models_gpu(first, memory_required=needed)
+    if len(everything) > len(first):
+        comfy.model_management.load_models_gpu(everything, memory_required=needed)
     return model.engine
 
 
@@ -209,30 +232,6 @@ def to_host(images: Tensor) -> Tensor:
 def or_quiet(value: object) -> object:
     """Return the value of an output, or, when there is none, what keeps its consumers quiet."""
     return ExecutionBlocker(None) if value is None else value
-
-
-def context_choices() -> list[str]:
-    """Return what the file widget offers."""
-    return _contexts().choices()
-
-
-def context_problem(name: str) -> str | None:
-    """Return what is wrong with a choice of file, or nothing."""
-    return _problem(_contexts(), name)
-
-
-def context_fingerprint(name: str) -> str:
-    """Return text that changes when the file behind a choice does."""
-    try:
-        path = _contexts().resolve(name)
-        return f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}"
-    except (MingError, OSError) as error:
-        return str(error)
-
-
-def read_context(name: str) -> LatentContext:
-    """Load the context behind a choice."""
-    return load_context(_contexts().resolve(name))
 
 
 def write_context(context: LatentContext, prefix: str) -> str:
@@ -264,25 +263,6 @@ def preview(picture: Image.Image, hidden: io.HiddenHolder | None) -> dict[str, A
     name = f"ming_timeline_{uuid.uuid4().hex[:12]}.png"
     picture.save(folder / name, pnginfo=_workflow_chunks(hidden), compress_level=1)
     return {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}
-
-
-def _checkpoints() -> CheckpointFolders:
-    roots = tuple(Path(root) for root in folder_paths.get_folder_paths(FOLDER_TYPE))
-    return CheckpointFolders(roots, Path(__file__).parent.parent / "bundled")
-
-
-def _contexts() -> ContextFolders:
-    return ContextFolders(
-        Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory())
-    )
-
-
-def _problem(folders: CheckpointFolders | ContextFolders, name: str) -> str | None:
-    try:
-        folders.resolve(name)
-    except MingError as error:
-        return str(error)
-    return None
 
 
 def _automatic_dtype(device: torch.device) -> torch.dtype:

@@ -20,7 +20,7 @@ class LoadModel(io.ComfyNode):
                 widget(
                     io.Combo,
                     "checkpoint",
-                    options=host.checkpoint_choices(),
+                    options=host.checkpoints().choices(),
                     default=host.AUTO,
                     tooltip="A folder in models/ming_univision. auto takes the largest one there, "
                     "or the small bundled model when there is none.",
@@ -40,11 +40,11 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, checkpoint: str) -> bool | str:
-        return host.checkpoint_problem(checkpoint) or True
+        return host.checkpoints().problem(checkpoint) or True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_others: str) -> str:
-        return host.checkpoint_fingerprint(checkpoint)
+        return host.checkpoints().fingerprint(checkpoint)
 
     @classmethod
     def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:

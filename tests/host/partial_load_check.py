@@ -76,12 +76,43 @@ def load_within(share: float) -> Callable[..., None]:
 def streamed(model: Any) -> dict[str, int]:
     """Count, by class, the layers that stream now."""
     counts: dict[str, int] = {}
-    for patcher in model.patchers.values():
+    for patcher in patchers_of(model):
         for module in patcher.model.modules():
             if getattr(module, "comfy_cast_weights", False):
                 name = type(module).__name__
                 counts[name] = counts.get(name, 0) + 1
     return counts
+
+
+def patchers_of(model: Any) -> list[Any]:
+    """Return all patchers of a model."""
+    return [patcher for group in model.patchers.values() for patcher in group]
+
+
+def streamed_on_a_small_device(host: ModuleType, model_of: Callable[[], Any]) -> dict[str, int]:
+    """Count the layers that stream when the host itself divides a device that is too small.
+
+    The meta device stands for it, with room for all dense layers and most of the experts.
+    """
+    device = torch.device("meta")
+    mm.get_torch_device = lambda: device
+    model = model_of()
+    dense, experts = (patcher.model_size() for patcher in model.patchers["language_model"])
+    room = dense + model.patchers["semantic_decoder"][0].model_size() + experts * 9 // 10
+    mm.vram_state = mm.VRAMState.NORMAL_VRAM
+    mm.MIN_WEIGHT_MEMORY_RATIO = 0.0
+    mm.minimum_inference_memory = mm.extra_reserved_memory = lambda: 0
+    mm.soft_empty_cache = lambda *_: None
+
+    def free(_: torch.device, torch_free_too: bool = False) -> Any:
+        used = sum(patcher.loaded_size() for patcher in patchers_of(model))
+        return (room - used, 0) if torch_free_too else room - used
+
+    mm.get_free_memory = free
+    host.working_memory = lambda *_: 0
+    for _ in range(2):  # the second time nothing should move
+        host.prepare(model, host.TALKING, host.Work())
+    return streamed(model)
 
 
 def stranded(host: ModuleType, model: Any, share: float) -> list[str]:
@@ -141,43 +172,49 @@ def is_freed_without_gc(host: ModuleType, model_of: Callable[[], Any]) -> bool:
     return freed
 
 
+def compare_loads(host: ModuleType, model: Any) -> dict[str, Any]:
+    """Run a model fully loaded, within three budgets, and fully loaded again."""
+    expected = everything(host, model)
+
+    def is_same() -> bool:
+        return all(
+            torch.equal(*pair) for pair in zip(expected, everything(host, model), strict=True)
+        )
+
+    shares = {}
+    original = mm.load_models_gpu
+    for share in (0.0, 0.3, 0.7):
+        mm.load_models_gpu = load_within(share)
+        shares[str(share)] = {"same": is_same(), "streamed": streamed(model)}
+    mm.load_models_gpu = original
+    for patcher in patchers_of(model):
+        patcher.detach()
+    return {"shares": shares, "same_after_a_full_load_again": is_same()}
+
+
 def main() -> None:
     logging.disable(logging.INFO)
     folder_paths.add_model_folder_path("ming_univision", ROOT, is_default=True)
     host = load_pack()
 
-    def model_of() -> Any:
-        return host.load("Ming-UniVision", "auto")
+    def model_of(precision: str = "auto") -> Any:
+        return host.load("Ming-UniVision", precision)
 
-    model = model_of()
     with torch.inference_mode():
-        expected = everything(host, model)
-        shares = {}
-        original = mm.load_models_gpu
-        for share in (0.0, 0.3, 0.7):
-            mm.load_models_gpu = load_within(share)
-            same = [
-                torch.equal(*pair) for pair in zip(expected, everything(host, model), strict=True)
-            ]
-            shares[str(share)] = {"same": all(same), "streamed": streamed(model)}
-        mm.load_models_gpu = original
-        for patcher in model.patchers.values():
-            patcher.detach()
-        again = [torch.equal(*pair) for pair in zip(expected, everything(host, model), strict=True)]
-        copied, size = copied_per_token(host)
-        freed = is_freed_without_gc(host, model_of)
-    print(
-        json.dumps(
-            {
-                "shares": shares,
-                "same_after_a_full_load_again": all(again),
-                "copied": copied,
-                "size": size,
-                "freed": freed,
-                "stranded": stranded(host, model_of(), 0.3),
+        figures = {
+            precision: {
+                **compare_loads(host, model_of(precision)),
+                "stranded": stranded(host, model_of(precision), 0.3),
             }
-        )
-    )
+            for precision in ("auto", "int8")
+        }
+        copied, size = copied_per_token(host)
+        figures |= {"copied": copied, "size": size, "freed": is_freed_without_gc(host, model_of)}
+    figures["small_device"] = {  # last, as it changes what the host believes of its device
+        precision: streamed_on_a_small_device(host, lambda p=precision: model_of(p))
+        for precision in ("auto", "int8")
+    }
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

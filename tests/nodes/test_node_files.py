@@ -18,7 +18,7 @@ def options(pack, name, widget):
     return inputs[widget].options
 
 
-def test_checkpoints_are_offered_by_name_and_auto_comes_first(pack, checkpoint):
+def testcheckpoints_are_offered_by_name_and_auto_comes_first(pack, checkpoint):
     offered = options(pack, "LoadModel", "checkpoint")
     assert offered[0] == "auto"
     assert checkpoint in offered
@@ -26,7 +26,7 @@ def test_checkpoints_are_offered_by_name_and_auto_comes_first(pack, checkpoint):
 
 def test_auto_takes_the_largest_checkpoint(pack, folders, checkpoint, monkeypatch):
     small = folders / "models" / "ming_univision" / "tiny" / "Ming-UniVision"
-    found = pack.host._checkpoints()
+    found = pack.host.checkpoints()
     assert found.resolve("auto").is_relative_to(folders)
     assert found.resolve(checkpoint) == small
 
@@ -46,8 +46,8 @@ def test_extra_model_folders_are_searched_too(pack, tmp_path, checkpoint, folder
 
 
 def test_without_a_checkpoint_the_error_says_what_to_put_where(pack, tmp_path, monkeypatch):
-    folders = type(pack.host._checkpoints())((tmp_path / "models",), tmp_path / "bundled")
-    monkeypatch.setattr(pack.host, "_checkpoints", lambda: folders)
+    folders = type(pack.host.checkpoints())((tmp_path / "models",), tmp_path / "bundled")
+    monkeypatch.setattr(pack.host, "checkpoints", lambda: folders)
     problem = node(pack, "LoadModel").validate_inputs(checkpoint="auto")
     for words in (str(tmp_path / "models"), "38 GB", "MingTok-Vision", "licence", "inclusionAI"):
         assert words in problem
@@ -58,8 +58,8 @@ def test_without_a_checkpoint_the_error_says_what_to_put_where(pack, tmp_path, m
 def test_the_bundled_model_is_the_last_resort(pack, tmp_path, checkpoint, folders, monkeypatch):
     bundled = tmp_path / "bundled"
     shutil.copytree(folders / "models" / "ming_univision" / "tiny", bundled)
-    found = type(pack.host._checkpoints())((tmp_path / "models",), bundled)
-    monkeypatch.setattr(pack.host, "_checkpoints", lambda: found)
+    found = type(pack.host.checkpoints())((tmp_path / "models",), bundled)
+    monkeypatch.setattr(pack.host, "checkpoints", lambda: found)
     assert options(pack, "LoadModel", "checkpoint") == ["auto", "bundled"]
     assert found.resolve("auto") == found.resolve("bundled") == bundled
     assert pack.run("LoadModel")[0].engine.identity
