@@ -213,8 +213,16 @@ def _load_nodes(runtime: ModuleType, pack: Path) -> None:
 
     for name, node_class in CORE_NODES.items():
         runtime.register_node(name, node_class)
-    for node_class in load_pack_nodes(pack):
-        runtime.register_node(node_class.GET_SCHEMA().node_id, node_class)
+    try:
+        for node_class in load_pack_nodes(pack):
+            runtime.register_node(node_class.GET_SCHEMA().node_id, node_class)
+    except HostError:
+        raise
+    except Exception as error:
+        raise HostError(
+            f"The nodes of {pack} cannot be loaded: {type(error).__name__}: {error}. "
+            "Install what requirements.txt lists, and PyTorch."
+        ) from error
 
 
 def load_pack_nodes(pack: Path) -> list[Any]:

@@ -22,10 +22,17 @@ WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.json"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --window-size=1800,1000"
-).split()
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1800,1000",
+)
 START_SECONDS = 120
 
 OPEN_WORKFLOW = """
@@ -106,7 +113,6 @@ def test_it_opens_without_complaint_and_exports_its_twin(
 ):
     assert not opened["broken"]
     assert not opened["messages"]
-    # A context that is saved only by another workflow is no fault of this one.
     assert not [text for text in opened["errors"] if "favicon" not in text]
     name = workflow["name"].lower().replace(",", "").replace(" ", "_").replace("-", "_")
     twin = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
