@@ -8,24 +8,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from ming_core.checkpoint import compare, open_checkpoint
+from ming_core.checkpoint import OpenCheckpoint, open_checkpoint, read_tokenizer
 from ming_core.checkpoint_files import StoredTensor
 from ming_core.errors import MingError
-from ming_core.key_map import IGNORED, Place, expected_tensors
-from ming_core.model import Components
+from ming_core.key_map import Place
 from ming_core.operations import TorchOperations
 
 from .machine import Machine
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 WORKING_BYTES = 2 << 30  # activations, a long context's cache and the decoder's peak, roundly
 STREAMING_BYTES = 4 << 30  # what the host needs on the device to stream layers from main memory
 
@@ -85,17 +84,39 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
         with open_checkpoint(folder) as checkpoint:
             found.univision = str(checkpoint.folder.univision)
             found.mingtok = str(checkpoint.folder.mingtok)
-            config, stored = checkpoint.config, checkpoint.stored
-        built = Components.build(config, TorchOperations, torch.bfloat16)
-        places = expected_tensors(config, built)
-        found.problems = compare(config, stored, places)
-        found.components = component_sizes(stored, places)
+            read_tokenizer(checkpoint.folder, checkpoint.config)
+            weights, places = weights_and_places(checkpoint)
+            found.components = component_sizes(checkpoint.stored, places)
     except MingError as error:
         found.problems.append(str(error))
         return found
-    found.verdicts = [weigh(precision, built, machine) for precision in PRECISIONS]
+    found.verdicts = [
+        Verdict(precision, size, how_it_runs(size, precision, machine))
+        for precision, size in weights.items()
+    ]
     found.recommended = recommend(found.verdicts, machine)
     return found
+
+
+def weights_and_places(checkpoint: OpenCheckpoint) -> tuple[dict[str, int], dict[str, Place]]:
+    """Return the bytes of the weights per precision, and where each stored tensor goes.
+
+    Nothing is allocated: the model is built on the meta device.
+    """
+    built, places = checkpoint.build(torch.bfloat16, TorchOperations, quantise=False)
+    components = list(built.named().values())
+    as_built = num_bytes(components)
+    if checkpoint.converted is not None and checkpoint.converted.is_int8:
+        return {"int8": as_built}, places
+    small, _ = checkpoint.build(torch.bfloat16, TorchOperations, quantise=True)
+    exact = sum(parameter.numel() * 4 for part in components for parameter in part.parameters())
+    small_bytes = num_bytes(small.named().values())
+    return {"int8": small_bytes, "bf16": as_built, "fp16": as_built, "fp32": exact}, places
+
+
+def num_bytes(modules: Iterable[nn.Module]) -> int:
+    """Add up parameters and buffers."""
+    return sum(tensor.nbytes for module in modules for tensor in module.state_dict().values())
 
 
 def component_sizes(
@@ -105,24 +126,12 @@ def component_sizes(
     sizes: dict[str, ComponentSize] = {}
     for name, tensor in stored.items():
         owner = places[name].component if name in places else "not used"
-        if name not in places and not IGNORED.fullmatch(name):
-            owner = "unexpected"
         sizes[owner] = sizes.get(owner, ComponentSize(owner)).plus(tensor)
     return list(sizes.values())
 
 
-def weigh(precision: str, components: Components, machine: Machine) -> Verdict:
-    """Say how a machine runs the model in one precision; the pixel decoder is always fp32."""
-    width = PRECISIONS[precision].itemsize
-    weights = sum(
-        parameter.numel() * (4 if name == "pixel_decoder" else width)
-        for name, module in components.named().items()
-        for parameter in module.parameters()
-    )
-    return Verdict(precision, weights, _how(weights, precision, machine))
-
-
-def _how(weights: int, precision: str, machine: Machine) -> str:
+def how_it_runs(weights: int, precision: str, machine: Machine) -> str:
+    """Say how a machine runs weights of this many bytes."""
     ram, vram = machine.free_ram, machine.free_vram
     if ram is not None and ram < weights:
         return f"no: loading needs {gigabytes(weights)} of main memory, {gigabytes(ram)} are free"
@@ -136,12 +145,13 @@ def _how(weights: int, precision: str, machine: Machine) -> str:
 
 
 def recommend(verdicts: list[Verdict], machine: Machine) -> str | None:
-    """Return the precision to use: the exact one on a CPU, the small native one on a GPU."""
-    order = ("fp32", "bf16") if machine.free_vram is None else ("bf16", "fp16", "fp32")
-    if machine.free_vram is not None and not machine.has_fast_bf16:
-        order = ("fp16", "bf16", "fp32")
-    possible = [verdict.precision for verdict in verdicts if verdict.is_possible]
-    return next((precision for precision in order if precision in possible), None)
+    """Return the precision to use: the most exact one that runs well, else one that runs."""
+    order = ("fp32", "bf16", "int8")
+    if machine.free_vram is not None:
+        order = ("bf16", "fp16", "int8") if machine.has_fast_bf16 else ("fp16", "bf16", "int8")
+    possible = {verdict.precision: verdict for verdict in verdicts if verdict.is_possible}
+    resident = [precision for precision, verdict in possible.items() if verdict.how == "gpu"]
+    return next((p for wanted in (resident, possible) for p in order if p in wanted), None)
 
 
 def gigabytes(count: int) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from .checkpoint_files import (
     CheckpointFolder,
+    Converted,
     StoredTensor,
     TensorFiles,
     find_checkpoint,
@@ -18,13 +19,20 @@ from .checkpoint_files import (
 )
 from .config import MingConfig
 from .errors import CheckpointError
-from .key_map import IGNORED, Place, expected_tensors, put
+from .key_map import (
+    IGNORED,
+    Place,
+    adopt,
+    component_tensors,
+    expected_tensors,
+    put,
+    replace_tensor,
+)
 from .model import Components, MingModel
 from .operations import Int8Operations, Operations, TorchOperations
 from .progress import Meter, Progress
 from .text_tokenizer import TextTokenizer
 
-STORED_DTYPES = ("F32", "BF16", "F16")
 VISION = "vision."
 IDENTITY_FIGURES = 1 << 14  # of every tensor this many are read for the identity
 
@@ -37,12 +45,29 @@ class OpenCheckpoint:
     config: MingConfig
     stored: dict[str, StoredTensor]
     files: tuple[TensorFiles, ...]
+    converted: Converted | None
 
     def read(self, name: str) -> torch.Tensor:
         """Return a tensor by its name in the big checkpoint, backed by the mapped file."""
         stored = self.stored[name]
         owner = next(f for f in self.files if f.folder == stored.path.parent)
         return owner.read(stored)
+
+    def build(
+        self, dtype: torch.dtype, operations: Operations, *, quantise: bool = False
+    ) -> Components:
+        """Build the model this checkpoint fills, without memory (on the meta device)."""
+        is_int8 = quantise or (self.converted is not None and self.converted.is_int8)
+        layers = Int8Operations(operations) if is_int8 else operations
+        return Components.build(self.config, layers, dtype)
+
+    def match(self, components: Components) -> tuple[dict[str, Place], list[str]]:
+        """Say where every tensor goes, and name every one that does not fit."""
+        if self.converted is not None:
+            places = component_tensors(components, is_int8=self.converted.is_int8)
+            return places, compare(self.stored, places)
+        places = expected_tensors(self.config, components)
+        return places, [*_odd_figures(self.config, self.stored), *compare(self.stored, places)]
 
 
 @contextmanager
@@ -55,22 +80,20 @@ def open_checkpoint(path: Path) -> Generator[OpenCheckpoint, None, None]:
     config = MingConfig.read(
         read_json(folder.univision / "config.json"), read_json(folder.mingtok / "config.json")
     )
+    converted = Converted.find(folder.univision)
     with ExitStack() as stack:
         big = stack.enter_context(TensorFiles(folder.univision))
         files, stored = (big,), dict(big.tensors)
-        if not any(name.startswith(VISION) for name in stored):
+        if converted is None and not any(name.startswith(VISION) for name in stored):
             tokenizer = stack.enter_context(TensorFiles(folder.mingtok))
             files = (big, tokenizer)
             stored |= {VISION + name: tensor for name, tensor in tokenizer.tensors.items()}
-        yield OpenCheckpoint(folder, config, stored, files)
+        yield OpenCheckpoint(folder, config, stored, files, converted)
 
 
-def compare(
-    config: MingConfig, stored: dict[str, StoredTensor], places: dict[str, Place]
-) -> list[str]:
-    """List every missing, unexpected, wrongly shaped or unreadable tensor, and odd figures."""
-    problems = [*_odd_figures(config, stored)]
-    problems += [f"missing: {name} {places[name].shape}" for name in places if name not in stored]
+def compare(stored: dict[str, StoredTensor], places: dict[str, Place]) -> list[str]:
+    """List every missing, unexpected, wrongly shaped or unreadable tensor."""
+    problems = [f"missing: {name} {places[name].shape}" for name in places if name not in stored]
     for name, tensor in stored.items():
         if name not in places:
             if not IGNORED.fullmatch(name):
@@ -79,9 +102,9 @@ def compare(
             problems.append(
                 f"wrong shape: {name} is {tensor.shape}, config.json implies {places[name].shape}"
             )
-        elif tensor.dtype not in STORED_DTYPES:
+        elif tensor.dtype not in places[name].dtypes:
             problems.append(
-                f"unsupported dtype: {name} is {tensor.dtype}; supported: {STORED_DTYPES}"
+                f"unsupported dtype: {name} is {tensor.dtype}; supported: {places[name].dtypes}"
             )
     return problems
 
@@ -103,52 +126,53 @@ def load_model(
     """
     with open_checkpoint(path) as checkpoint:
         config = checkpoint.config
-        layers = Int8Operations(operations) if quantise else operations
-        components = Components.build(config, layers, dtype)
-        places = expected_tensors(config, components)
-        problems = compare(config, checkpoint.stored, places)
+        components = checkpoint.build(dtype, operations, quantise=quantise)
+        places, problems = checkpoint.match(components)
         if problems:
             raise CheckpointError(
                 f"{checkpoint.folder.univision} does not fit its config.json:\n  "
                 + "\n  ".join(problems)
-                + "\nDownload the folder again, all of it from one place."
+                + "\nDownload or convert it again, all of it from one place."
             )
-        tokenizer = _tokenizer(checkpoint.folder, config)
-        identity = _identity(checkpoint, places)
-        meter = Meter(progress, len(places))
-        _copy_weights(checkpoint, components, places, meter)
+        tokenizer = read_tokenizer(checkpoint.folder, config)
+        identity = identity_of(checkpoint, places)
+        _bring_weights(checkpoint, components, places, Meter(progress, len(places)))
     if config.language.norm_head:
         normalise_head(components)
     return MingModel(identity, config, tokenizer, components, dtype)
 
 
-def _copy_weights(
+def _bring_weights(
     checkpoint: OpenCheckpoint,
     components: Components,
     places: dict[str, Place],
     meter: Meter,
 ) -> None:
-    """Allocate each component once and copy tensor by tensor from the mapped files."""
-    for module in components.named().values():
-        module.to_empty(device="cpu").requires_grad_(requires_grad=False).eval()
+    """Fill the components tensor by tensor.
+
+    What a converted file holds as the layer needs it stays in the mapped file; all else is copied.
+    """
     for name, place in places.items():
         meter.check_cancelled()
-        put(components, place, checkpoint.read(name))
+        tensor = checkpoint.read(name)
+        if checkpoint.converted is None or not adopt(components, place, tensor):
+            put(components, place, tensor)
         meter.tick()
+    for module in components.named().values():
+        module.requires_grad_(requires_grad=False).eval()
 
 
 def normalise_head(components: Components) -> None:
     """Give every channel of the vocabulary head unit length over the vocabulary (`norm_head`)."""
-    weight = components.language_model.transformer.lm_head.weight.data
-    lengths = weight.float().norm(dim=0, keepdim=True) + 1e-7
-    weight.copy_(weight.float() / lengths)
+    head = components.language_model.transformer.lm_head
+    weight = head.weight.data.float()
+    lengths = weight.norm(dim=0, keepdim=True) + 1e-7
+    replace_tensor(head, "weight", (weight / lengths).to(head.weight.dtype))
 
 
-def _tokenizer(folder: CheckpointFolder, config: MingConfig) -> TextTokenizer:
-    """Read the tokenizer beside the weights, or of a sibling folder that has one."""
-    siblings = sorted(folder.univision.parent.glob("*/tokenizer.json"))
-    places = [folder.univision, folder.mingtok, *(file.parent for file in siblings)]
-    home = next((p for p in places if (p / "tokenizer.json").is_file()), folder.univision)
+def read_tokenizer(folder: CheckpointFolder, config: MingConfig) -> TextTokenizer:
+    """Read a checkpoint's tokenizer; raises CheckpointError when it does not fit the model."""
+    home = folder.tokenizer_home()
     tokenizer = TextTokenizer.load(home)
     if tokenizer.max_id >= config.language.vocab_size:
         raise CheckpointError(
@@ -158,11 +182,13 @@ def _tokenizer(folder: CheckpointFolder, config: MingConfig) -> TextTokenizer:
     return tokenizer
 
 
-def _identity(checkpoint: OpenCheckpoint, places: dict[str, Place]) -> str:
+def identity_of(checkpoint: OpenCheckpoint, places: dict[str, Place]) -> str:
     """Fingerprint a model: config, every name and shape, and the first figures of every tensor.
 
     Precision and file layout do not enter, so a context moves between both.
     """
+    if checkpoint.converted is not None:
+        return checkpoint.converted.identity
     digest = hashlib.sha256(repr(sorted(asdict(checkpoint.config).items())).encode())
     for name in sorted(places):
         stored = checkpoint.stored[name]

@@ -25,6 +25,39 @@ class CheckpointFolder:
     univision: Path
     mingtok: Path
 
+    def tokenizer_home(self) -> Path:
+        """Return the folder with the tokenizer: beside the weights, or a sibling that has one."""
+        siblings = sorted(self.univision.parent.glob("*/tokenizer.json"))
+        places = [self.univision, self.mingtok, *(file.parent for file in siblings)]
+        found = (place for place in places if (place / "tokenizer.json").is_file())
+        return next(found, self.univision)
+
+
+COMPONENTS_NAME = "ming_components.json"
+COMPONENTS_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What `ming convert` noted of a folder: one file per component, named by our parameters."""
+
+    identity: str
+    is_int8: bool
+
+    @classmethod
+    def find(cls, folder: Path) -> "Converted | None":
+        """Read the note of a converted folder; None when the folder is as published."""
+        path = folder / COMPONENTS_NAME
+        if not path.is_file():
+            return None
+        note = read_json(path)
+        if note.get("version") != COMPONENTS_VERSION:
+            raise CheckpointError(
+                f"{path} is of version {note.get('version')!r}; this pack reads version "
+                f"{COMPONENTS_VERSION}. Update the pack, or convert the checkpoint again."
+            )
+        return cls(str(note.get("identity")), note.get("precision") == "int8")
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises CheckpointError naming the file."""
@@ -128,12 +161,12 @@ class StoredTensor:
 class TensorFiles:
     """The safetensors files of one folder, opened memory-mapped; close it, or use it in `with`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open every file and check it against the index; raises CheckpointError."""
+    def __init__(self, folder: Path, only: str | None = None) -> None:
+        """Open every file (or one) and check it against the index; raises CheckpointError."""
         self.folder = folder
         self._files: dict[Path, Any] = {}
         self.tensors: dict[str, StoredTensor] = {}
-        for path in self._paths():
+        for path in self._paths() if only is None else [folder / only]:
             self._open(path)
         self._check_index()
 

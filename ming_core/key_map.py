@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from .config import MingConfig
 from .model import Components
@@ -53,6 +54,7 @@ class Place:
     parameter: str
     index: Index
     shape: tuple[int, ...]
+    dtypes: tuple[str, ...] = ("F32", "BF16", "F16")
 
 
 def expected_tensors(config: MingConfig, components: Components) -> dict[str, Place]:
@@ -66,14 +68,55 @@ def expected_tensors(config: MingConfig, components: Components) -> dict[str, Pl
     return places
 
 
+def component_tensors(components: Components, *, is_int8: bool) -> dict[str, Place]:
+    """Return every tensor of a converted checkpoint, which is named as our own parameters.
+
+    is_int8  the file holds 8-bit weights and their scales; otherwise both come from quantising
+    """
+    places: dict[str, Place] = {}
+    for component, module in components.named().items():
+        for path, tensor in module.state_dict(keep_vars=True).items():
+            place = Place(component, path, (), tuple(tensor.shape))
+            if tensor.dtype == torch.int8 and is_int8:
+                place = replace(place, dtypes=("I8",))
+            layer, name = layer_of(components, place)
+            if is_int8 or not (isinstance(layer, Int8Leaf) and name == "scale"):
+                places[f"{component}.{path}"] = place
+    return places
+
+
+def layer_of(components: Components, place: Place) -> tuple[nn.Module, str]:
+    """Return the layer that owns a place's parameter, and the parameter's name in it."""
+    path, _, name = place.parameter.rpartition(".")
+    return components.named()[place.component].get_submodule(path), name
+
+
 def put(components: Components, place: Place, tensor: Tensor) -> None:
     """Copy a checkpoint tensor to its place, quantised where the layer there is."""
-    module, _, name = place.parameter.rpartition(".")
-    layer = components.named()[place.component].get_submodule(module)
-    if isinstance(layer, Int8Leaf) and name == "weight":
+    layer, name = layer_of(components, place)
+    for own in (name, "scale") if isinstance(layer, Int8Leaf) else (name,):
+        if getattr(layer, own).is_meta:
+            replace_tensor(layer, own, torch.empty_like(getattr(layer, own), device="cpu"))
+    if isinstance(layer, Int8Leaf) and name == "weight" and tensor.is_floating_point():
         layer.store(tensor, place.index)
     else:
-        layer.get_parameter(name).data[place.index].copy_(tensor)
+        getattr(layer, name).data[place.index].copy_(tensor)
+
+
+def adopt(components: Components, place: Place, tensor: Tensor) -> bool:
+    """Make a tensor the layer's own without a copy, if it is what the layer holds."""
+    layer, name = layer_of(components, place)
+    fits = getattr(layer, name).dtype == tensor.dtype and place.index == ()
+    if fits:
+        replace_tensor(layer, name, tensor)
+    return fits
+
+
+def replace_tensor(layer: nn.Module, name: str, tensor: Tensor) -> None:
+    """Replace a parameter or buffer of a layer."""
+    if name in dict(layer.named_parameters(recurse=False)):
+        tensor = nn.Parameter(tensor, requires_grad=False)
+    setattr(layer, name, tensor)
 
 
 def _sources(path: str, config: MingConfig) -> Iterator[tuple[str, Index]]:

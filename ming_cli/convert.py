@@ -1,0 +1,44 @@
+"""`ming convert`: a published checkpoint -> one safetensors file per component."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ming_core import SilentProgress
+from ming_core.conversion import convert
+
+
+class ProgressLine(SilentProgress):
+    """Progress on one line of a terminal; silent when nobody watches."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Rewrite the line when the percentage changes."""
+        percent = done * 100 // total
+        if sys.stdout.isatty() and percent != (done - 1) * 100 // total:
+            end = "\n" if done == total else ""
+            print(f"\rconverted and compared: {percent:3d} %", end=end, flush=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of `ming convert`."""
+    parser.add_argument("source", type=Path, help="the published checkpoint's folder")
+    parser.add_argument("target", type=Path, help="the folder to write; started again, it goes on")
+    parser.add_argument(
+        "--precision",
+        choices=("same", "int8"),
+        default="same",
+        help="same: as published; int8: the large matrices in 8 bits (half the size)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Convert, showing progress; 130 when stopped by the user."""
+    try:
+        quantise = args.precision == "int8"
+        folder = convert(args.source, args.target, quantise=quantise, progress=ProgressLine())
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        return 130
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    print(f"{folder}: {size / 1e6:,.1f} MB in one file per component, equal to the source.")
+    return 0

@@ -1,0 +1,134 @@
+"""Converting a checkpoint: same model, resumable at any byte, never half a file taken for whole."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+
+import ming_core
+from ming_core import conversion
+from ming_core.conversion import convert
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "c"
+FILES = {
+    "low_level_encoder.safetensors",
+    "semantic_decoder.safetensors",
+    "pixel_decoder.safetensors",
+    "language_model.safetensors",
+}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["same", "int8"])
+def quantise(request) -> bool:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def whole(quantise: bool, tmp_path_factory) -> Path:
+    return convert(GOLDEN, tmp_path_factory.mktemp("whole") / "ming", quantise=quantise)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_converted_checkpoint_is_the_same_model_bit_for_bit(whole, quantise, dtype):
+    published = ming_core.load_model(GOLDEN, quantise=quantise, dtype=dtype)
+    converted = ming_core.load_model(whole, dtype=dtype)
+    assert converted.identity == published.identity
+    for name, module in published.components.items():
+        ours, theirs = converted.components[name].state_dict(), module.state_dict()
+        assert ours.keys() == theirs.keys()
+        for key, tensor in theirs.items():
+            assert ours[key].dtype == tensor.dtype
+            assert torch.equal(ours[key], tensor), f"{name}.{key}"
+
+
+def test_it_can_be_quantised_while_loading(tmp_path):
+    converted = ming_core.load_model(convert(GOLDEN, tmp_path / "ming"), quantise=True)
+    published = ming_core.load_model(GOLDEN, quantise=True)
+    replies = [ming_core.generate(m, "a cat", seeds=[1])[0] for m in (converted, published)]
+    assert torch.equal(replies[0].latents.values, replies[1].latents.values)
+
+
+def test_it_is_found_and_stands_alone(whole):
+    assert ming_core.list_checkpoints(whole.parent) == ["ming"]
+    assert set(contents(whole)) >= FILES
+    assert not [name for name in contents(whole) if name.endswith(".part")]
+
+
+def test_it_goes_on_from_any_length_and_ends_the_same(whole, quantise, tmp_path):
+    expected = contents(whole)
+    name = "language_model.safetensors"
+    size = len(expected[name])
+    for length in (0, 5, size // 3, size // 2 + 1, size - 1, size):
+        folder = tmp_path / str(length)
+        shutil.copytree(whole, folder)
+        (folder / name).rename(folder / f"{name}.part")
+        with (folder / f"{name}.part").open("r+b") as file:
+            file.truncate(length)
+        (folder / "ming_components.json").unlink()
+        convert(GOLDEN, folder, quantise=quantise)
+        assert contents(folder) == expected
+
+
+def test_a_leftover_of_another_precision_is_not_continued(whole, quantise, tmp_path):
+    name = "language_model.safetensors"
+    other = convert(GOLDEN, tmp_path / "other", quantise=not quantise)
+    shutil.copytree(whole, tmp_path / "ming")
+    shutil.copyfile(other / name, tmp_path / "ming" / f"{name}.part")
+    (tmp_path / "ming" / name).unlink()
+    convert(GOLDEN, tmp_path / "ming", quantise=quantise)
+    assert contents(tmp_path / "ming") == contents(whole)
+
+
+class StopAt(ming_core.SilentProgress):
+    def __init__(self, step: int):
+        self.step = step
+
+    def advance(self, done: int, total: int) -> None:
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", [1, 40, 90])
+def test_a_stop_leaves_nothing_that_looks_whole(step, quantise, whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        convert(GOLDEN, tmp_path / "ming", quantise=quantise, progress=StopAt(step))
+    assert not (tmp_path / "ming" / "ming_components.json").exists()
+    convert(GOLDEN, tmp_path / "ming", quantise=quantise)
+    assert contents(tmp_path / "ming") == contents(whole)
+
+
+def test_a_flipped_bit_on_disk_is_noticed_and_the_file_goes(whole, quantise, tmp_path):
+    shutil.copytree(whole, tmp_path / "ming")
+    path = tmp_path / "ming" / "pixel_decoder.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-3] ^= 4
+    path.write_bytes(damaged)
+    with pytest.raises(ming_core.CheckpointError, match=r"differs from its source.*deleted"):
+        convert(GOLDEN, tmp_path / "ming", quantise=quantise)
+    assert not path.exists()
+
+
+def test_a_full_disk_is_refused_before_writing(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(conversion.shutil, "disk_usage", lambda _: usage(10, 9, 1000))
+    with pytest.raises(ming_core.CheckpointError, match="GB free"):
+        convert(GOLDEN, tmp_path / "ming")
+    assert not list((tmp_path / "ming").glob("*.safetensors*"))
+
+
+def test_a_converted_folder_is_not_converted_again(whole, tmp_path):
+    with pytest.raises(ming_core.CheckpointError, match="converted already"):
+        convert(whole, tmp_path / "again")
+
+
+def test_a_converted_folder_with_a_file_missing_names_its_tensors(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "ming")
+    (tmp_path / "ming" / "semantic_decoder.safetensors").unlink()
+    with pytest.raises(ming_core.CheckpointError, match=r"missing: semantic_decoder\.in_proj"):
+        ming_core.load_model(tmp_path / "ming")
