@@ -7,7 +7,7 @@ recorded latents are fed back, so that rounding does not grow from token to toke
 import argparse
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,25 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from ming_core import Features, ImageSampling, LatentContext, MingModel, Picture, Text, load_model
+from ming_core import (
+    CheckpointError,
+    Features,
+    ImageSampling,
+    LatentContext,
+    MingModel,
+    Picture,
+    Text,
+    load_model,
+)
 from ming_core.checkpoint_files import TensorFiles, find_checkpoint
 from ming_core.flow.sampler import LatentSampler
 from ming_core.guidance import Branch, past_masks, prompt_masks
 from ming_core.key_map import expected_tensors, put
 from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.transformer import Step
-from ming_core.pixels import to_pixels
+from ming_core.pixels import ImageUse, to_pixels
 from ming_core.progress import Meter
 from ming_core.prompt import Exchange, Prompt, build_prompt
 from ming_core.turn import OpenTurn, Settings
@@ -155,6 +164,15 @@ def check_flow_head(report: Report, folder: Path, model: MingModel) -> None:
         report.close("flow head: sampling", case["name"], ours.expand_as(out), out)
 
 
+def collect_into(outputs: list[Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
+    """Return a forward hook that keeps what a module gives."""
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        outputs.append(output)
+
+    return keep
+
+
 def check_language_model(report: Report, folder: Path, model: MingModel) -> None:
     """Compare hidden states of every layer, scores by both routers, and a step with a hole."""
     recorded, group = load_file(folder / "language_model_io.safetensors"), "language model"
@@ -162,10 +180,7 @@ def check_language_model(report: Report, folder: Path, model: MingModel) -> None
     ids = recorded["full.ids"]
     embeddings, count = model.word_embeddings(ids), ids.shape[1]
     hidden: list[Tensor] = [embeddings]
-    hooks = [
-        layer.register_forward_hook(lambda _m, _i, out: hidden.append(out))
-        for layer in transformer.layers
-    ]
+    hooks = [layer.register_forward_hook(collect_into(hidden)) for layer in transformer.layers]
     cache = WorkingCache(model.kv_shape, 1, count + 1)
     positions = torch.arange(count)[None]
     last = transformer(embeddings, cache, Step(positions), meter)
@@ -223,10 +238,14 @@ def check_preprocessing(report: Report, folder: Path) -> None:
     """Compare both ways of resizing a given picture."""
     recorded = load_file(folder / "preprocess_io.safetensors")
     for name, pixels in recorded.items():
-        odd, use, size = re.fullmatch(r"(odd_)?(edit|understand)_(\d+)", name).groups()  # type: ignore[union-attr]
+        named = re.fullmatch(r"(odd_)?(edit|understand)_(\d+)", name)
+        if named is None:
+            raise CheckpointError(f"{name!r} in {folder} is no way of resizing that is known here.")
+        odd, size = named[1], int(named[3])
+        use: ImageUse = "edit" if named[2] == "edit" else "understand"
         with Image.open(folder / ("photo_odd.png" if odd else "photo.png")) as photo:
             image = torch.from_numpy(np.asarray(photo.convert("RGB")).copy())[None].float() / 255
-        report.close("preprocessing", name, to_pixels(image, use, int(size))[0], pixels)
+        report.close("preprocessing", name, to_pixels(image, use, size)[0], pixels)
 
 
 def check_sessions(report: Report, folder: Path, model: MingModel) -> None:
@@ -286,9 +305,7 @@ class SessionRound:
         noise, latents = self.recorded["noise"][:, None], self.recorded["latents"]
         language = self.model.parts.language_model
         conditions: list[Tensor] = []
-        hook = language.condition_head.register_forward_hook(
-            lambda _module, _inputs, out: conditions.append(out)
-        )
+        hook = language.condition_head.register_forward_hook(collect_into(conditions))
         sampling = ImageSampling(steps=self.model.config.flow.steps)
         rows = turn.guidance(sampling)
         drawing = turn.draw(noise[:-1], sampling, replay=latents[:-1])

@@ -90,8 +90,15 @@ def _draws_chinese(path: Path) -> bool:
         font = ImageFont.truetype(str(path), 20)
     except OSError:
         return False
-    known, lacking = font.getmask("\u4e2d"), font.getmask("\U0010fffd")
-    return (known.size, bytes(known)) != (lacking.size, bytes(lacking))
+    known, lacking = (_drawn(font, char) for char in ("\u4e2d", "\U0010fffd"))
+    return known != lacking
+
+
+def _drawn(font: ImageFont.FreeTypeFont, char: str) -> bytes:
+    """Return how a character looks."""
+    picture = Image.new("L", (32, 32))
+    ImageDraw.Draw(picture).text((0, 0), char, 255, font)
+    return picture.tobytes()
 
 
 @lru_cache(maxsize=8)
