@@ -1,0 +1,1 @@
+"""The drawn world of the tiny model: scenes as plain values, their pictures, their language."""

@@ -1,0 +1,239 @@
+"""Conversations about scenes, as data: what the user shows and says, and the right answer.
+
+Every task of the tiny model is one function here. Training and evaluation draw from the same
+functions, with other scenes and other phrasings (`Taste`, `Voice`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from ming_core.prompt import region_prompt
+
+from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
+from .questions import any_question, describe_request, description
+from .render import Effect
+from .scene import Scene, SceneMaker, Taste
+from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
+from .words import Voice
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture: a scene, what was done to it, and which thing is marked."""
+
+    scene: Scene
+    effect: Effect = Effect.NONE
+    marked: int = 0
+
+
+@dataclass(frozen=True)
+class Say:
+    """One turn: a picture the user gives or none, the words, and the answer: words or picture."""
+
+    words: str
+    answer: str | Shown
+    given: Shown | None = None
+    kind: str = ""
+    wish: Wish | None = None
+    edit: EditStep | None = None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns one after another in one context."""
+
+    task: str
+    turns: tuple[Say, ...]
+
+
+@dataclass
+class Dice:
+    """Everything random a task needs, from one stream of numbers."""
+
+    rng: random.Random
+    taste: Taste = field(default_factory=Taste)
+    is_held_out: bool = False
+    chinese: float = 0.3
+    most_things: int = 3
+
+    def __post_init__(self) -> None:
+        language = "zh" if self.rng.random() < self.chinese else "en"
+        self.maker = SceneMaker(self.rng, self.taste)
+        self.voice = Voice(self.rng, language, self.is_held_out)
+        self.edits = EditMaker(self.maker, self.voice)
+
+    def scene(self, fewest: int = 1) -> Scene:
+        """Return a scene of up to `most_things`."""
+        return self.maker.scene(self.rng.randint(fewest, max(fewest, self.most_things)))
+
+
+def draw_one(dice: Dice) -> Conversation:
+    """Draw one thing."""
+    return _drawn(dice, dice.maker.scene(1))
+
+
+def draw_two(dice: Dice) -> Conversation:
+    """Draw two things."""
+    return _drawn(dice, dice.maker.scene(2))
+
+
+def draw_counted(dice: Dice) -> Conversation:
+    """Draw several alike things."""
+    scene, wish = counted(dice.maker)
+    return _wished("counting", dice, scene, wish)
+
+
+def draw_related(dice: Dice) -> Conversation:
+    """Draw two things in a relation."""
+    scene, wish = related(dice.maker)
+    return _wished("position", dice, scene, wish)
+
+
+def describe(dice: Dice) -> Conversation:
+    """Describe a given picture in full."""
+    scene = dice.scene()
+    answer = description(scene, dice.voice.language)
+    turn = Say(describe_request(dice.voice), answer, Shown(scene), "describe")
+    return Conversation("describe", (turn,))
+
+
+def ask(dice: Dice) -> Conversation:
+    """Ask one to three questions about a given picture."""
+    scene = dice.scene()
+    given: Shown | None = Shown(scene)
+    turns: list[Say] = []
+    for _ in range(dice.rng.choice((1, 1, 2, 3))):
+        asked = any_question(dice.voice, scene)
+        turns.append(Say(asked.words, asked.answer, given, asked.kind))
+        given = None
+    return Conversation("ask", tuple(turns))
+
+
+def copy(dice: Dice) -> Conversation:
+    """Draw a given picture once more: the plainest test of patch for patch binding."""
+    scene = dice.scene()
+    words = dice.edits.say(COPY[dice.voice.language], {})
+    return Conversation("copy", (Say(words, Shown(scene), Shown(scene), "copy"),))
+
+
+def sharpen(dice: Dice) -> Conversation:
+    """Sharpen a blurred or enlarged picture."""
+    effect = dice.rng.choice((Effect.BLUR, Effect.SMALL))
+    return _restored("superres", dice, effect, RESTORE[Effect.BLUR])
+
+
+def colourise(dice: Dice) -> Conversation:
+    """Colour a grey picture."""
+    return _restored("colourise", dice, Effect.GREY, RESTORE[Effect.GREY])
+
+
+def edit(dice: Dice) -> Conversation:
+    """Edit a given picture once."""
+    scene = dice.scene()
+    step = dice.edits.any_edit(scene)
+    turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
+    return Conversation("edit", (turn,))
+
+
+def region_then_edit(dice: Dice) -> Conversation:
+    """Show the region an edit concerns, then edit."""
+    scene = dice.scene()
+    while True:
+        step = dice.edits.any_edit(scene)
+        if step.index is not None:
+            break
+    region = Shown(scene, Effect.MARK, step.index)
+    asked = Say(region_prompt(step.words), region, Shown(scene), "region", edit=step)
+    done = Say(step.words, Shown(step.after), None, step.kind, edit=step)
+    return Conversation("region", (asked, done))
+
+
+def segment(dice: Dice) -> Conversation:
+    """Show a thing white on black."""
+    scene = dice.scene()
+    index = dice.rng.randrange(len(scene.things))
+    alone = Scene("black", (replace(scene.things[index], colour="white"),))
+    words = dice.edits.say(SEGMENT[dice.voice.language], {"it": dice.edits.point(scene, index)})
+    return Conversation("segment", (Say(words, Shown(alone), Shown(scene), "segment"),))
+
+
+def keep_only(dice: Dice) -> Conversation:
+    """Show a thing alone on white."""
+    while True:
+        scene = dice.scene()
+        index = dice.rng.randrange(len(scene.things))
+        if scene.things[index].colour != "white":
+            break
+    alone = Scene("white", (scene.things[index],))
+    words = dice.edits.say(KEEP[dice.voice.language], {"it": dice.edits.point(scene, index)})
+    return Conversation("keep_only", (Say(words, Shown(alone), Shown(scene), "keep_only"),))
+
+
+def edit_chain(dice: Dice, length: int = 0) -> Conversation:
+    """Edit a given picture several times in one context."""
+    return chain_from(dice, dice.scene(), length or dice.rng.randint(2, 4))
+
+
+def draw_then_edit(dice: Dice) -> Conversation:
+    """Draw a picture, ask about it sometimes, and edit it once or twice."""
+    start = _drawn(dice, dice.maker.scene(dice.rng.randint(1, 2)), openness=0.1)
+    scene = start.turns[0].answer.scene  # type: ignore[union-attr]
+    turns = list(start.turns)
+    if dice.rng.random() < 0.4:
+        asked = any_question(dice.voice, scene)
+        turns.append(Say(asked.words, asked.answer, None, asked.kind))
+    edits = chain_from(dice, scene, dice.rng.randint(1, 2)).turns
+    turns += [replace(turn, given=None) for turn in edits]
+    return Conversation("draw_then_edit", tuple(turns))
+
+
+def chain_from(dice: Dice, scene: Scene, length: int) -> Conversation:
+    """Edit a given scene `length` times."""
+    turns: list[Say] = []
+    given: Shown | None = Shown(scene)
+    for _ in range(length):
+        step = dice.edits.any_edit(scene)
+        turns.append(Say(step.words, Shown(step.after), given, step.kind, edit=step))
+        scene, given = step.after, None
+    return Conversation("chain", tuple(turns))
+
+
+TASKS: dict[str, Callable[[Dice], Conversation]] = {
+    "draw_one": draw_one,
+    "draw_two": draw_two,
+    "draw_counted": draw_counted,
+    "draw_related": draw_related,
+    "describe": describe,
+    "ask": ask,
+    "copy": copy,
+    "sharpen": sharpen,
+    "colourise": colourise,
+    "edit": edit,
+    "region": region_then_edit,
+    "segment": segment,
+    "keep_only": keep_only,
+    "chain": edit_chain,
+    "draw_then_edit": draw_then_edit,
+}
+
+
+def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:
+    wish = wish_for(scene, dice.rng, openness=openness)
+    return _wished(wish.kind, dice, scene, wish)
+
+
+def _wished(kind: str, dice: Dice, scene: Scene, wish: Wish) -> Conversation:
+    # The published frame mostly, so that the workflows' prompts work; plain wishes as well.
+    words = say_wish(dice.voice, wish, has_frame=dice.rng.random() < 0.7)
+    return Conversation(kind, (Say(words, Shown(draw_order(scene)), None, kind, wish=wish),))
+
+
+def _restored(
+    task: str, dice: Dice, effect: Effect, words: dict[str, tuple[str, ...]]
+) -> Conversation:
+    scene = dice.scene()
+    said = dice.voice.word(words[dice.voice.language])
+    return Conversation(task, (Say(said, Shown(scene), Shown(scene, effect), task),))

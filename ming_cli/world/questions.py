@@ -1,0 +1,186 @@
+"""Describing a scene and asking about it; the answers follow from the scene."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from ming_core.prompt import DESCRIBE_PROMPT
+
+from .scene import COLOURS, SHAPES, Scene
+from .words import (
+    NUMBERS,
+    YES_NO,
+    Mention,
+    Voice,
+    a_thing,
+    background_phrase,
+    noun_phrase,
+    pointing_at,
+    the_thing,
+)
+
+DESCRIBE = {
+    "en": (
+        DESCRIBE_PROMPT,
+        "Describe the picture.",
+        "What is in the picture?",
+        "What do you see?",
+        "Tell me what the picture shows.",
+        "Please describe this image.",
+    ),
+    "zh": (
+        "请详细描述这张图片。",
+        "描述这张图片。",
+        "图中有什么？",
+        "你看到了什么？",
+        "请描述图片。",
+        "这张图片里有什么？",
+    ),
+}
+ASK = {
+    "en": {
+        "what": ("What shape is {place}?", "Which shape is {place}?", "What is {place}?"),
+        "colour": (
+            "What colour is {thing}?",
+            "Which colour does {thing} have?",
+            "What color is {thing}?",
+        ),
+        "where": ("Where is {thing}?", "Where can I find {thing}?", "In which place is {thing}?"),
+        "how_many": ("How many {things} are there?", "How many {things} do you see?"),
+        "is_there": ("Is there {thing}?", "Do you see {thing}?"),
+        "background": ("What colour is the background?", "Which colour is the background?"),
+        "size": ("How large is {thing}?", "What size is {thing}?"),
+    },
+    "zh": {
+        "what": ("{place}是什么形状？", "{place}是什么？"),
+        "colour": ("{thing}是什么颜色？", "{thing}的颜色是什么？"),
+        "where": ("{thing}在哪里？", "{thing}在什么位置？"),
+        "how_many": ("有几个{things}？", "图中有多少个{things}？"),
+        "is_there": ("有没有{thing}？", "图中有{thing}吗？"),
+        "background": ("背景是什么颜色？", "背景的颜色是什么？"),
+        "size": ("{thing}有多大？", "{thing}是多大的？"),
+    },
+}
+LEADS = {
+    "en": ("", "Please tell me: ", "Look at the picture. ", "Now, ", "One question: "),
+    "zh": ("", "请告诉我：", "看图。", "现在，", "一个问题："),
+}
+KINDS = tuple(ASK["en"])
+OBJECTS = {"en": ("objects", "things", "shapes"), "zh": ("物体", "东西", "形状")}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question in words, its answer, and what it is about."""
+
+    kind: str
+    words: str
+    answer: str
+
+
+def plain_voice(voice: Voice) -> Voice:
+    """Return the voice of answers: one language, always the same words."""
+    return Voice(voice.rng, voice.language, is_plain=True)
+
+
+def describe_request(voice: Voice) -> str:
+    """Ask for a description."""
+    lead, request = voice.pick(LEADS[voice.language], DESCRIBE[voice.language])
+    # The published prompt is what the workflows send, so it is always known as it stands.
+    return DESCRIBE[voice.language][0] if voice.rng.random() < 0.4 else lead + request
+
+
+def description(scene: Scene, language: str) -> str:
+    """Describe a scene in full; the same scene always gets the same words."""
+    voice = Voice(random.Random(0), language, is_plain=True)
+    ordered = sorted(scene.things, key=lambda t: (t.cell, t.x))
+    things = [a_thing(voice, Mention.of(thing)) for thing in ordered]
+    background = background_phrase(voice, scene.background, is_graded=scene.gradient > 0)
+    if language == "zh":
+        return f"{background}上，{'，'.join(things)}。"
+    text = f"{', '.join(things)}, on {background}."
+    return text[0].upper() + text[1:]
+
+
+def question(voice: Voice, scene: Scene, kind: str) -> Question:
+    """Ask a question of one kind about a scene."""
+    rng, language = voice.rng, voice.language
+    answers = plain_voice(voice)
+    lead, form = voice.pick(LEADS[language], ASK[language][kind])
+    index = rng.randrange(len(scene.things))
+    thing = scene.things[index]
+    fill, answer = {}, ""
+    if kind == "background":
+        answer = answers.colour(scene.background)
+    elif kind == "how_many":
+        fill, answer = _how_many(voice, scene)
+    elif kind == "is_there":
+        fill, answer = _is_there(voice, scene)
+    elif kind == "what":
+        fill, answer = {"place": voice.place(thing.cell)}, answers.shape(thing.shape)
+    else:
+        said = pointing_at(scene, index, rng)
+        hidden = {"colour": "colour", "where": "cell", "size": "size"}[kind]
+        said = _without(said, hidden)
+        fill = {"thing": the_thing(voice, said)}
+        answer = {
+            "colour": lambda: answers.colour(thing.colour),
+            "where": lambda: answers.place(thing.cell),
+            "size": lambda: answers.size(thing.size),
+        }[kind]()
+    return Question(kind, lead + form.format(**fill), answer)
+
+
+def can_ask(scene: Scene, kind: str) -> bool:
+    """Tell whether a question kind has one answer: things must differ in shape to be pointed at."""
+    if kind in ("colour", "where", "size"):
+        shapes = [thing.shape for thing in scene.things]
+        return len(set(shapes)) == len(shapes)
+    if kind == "what":
+        cells = [thing.cell for thing in scene.things]
+        return len(set(cells)) == len(cells)
+    return True
+
+
+def any_question(voice: Voice, scene: Scene) -> Question:
+    """Ask any question that the scene can answer."""
+    return question(voice, scene, voice.rng.choice([k for k in KINDS if can_ask(scene, k)]))
+
+
+def _without(said: Mention, hidden: str) -> Mention:
+    """Do not give the answer away."""
+    return Mention(
+        said.shape,
+        None if hidden == "colour" else said.colour,
+        None if hidden == "size" else said.size,
+        None if hidden == "cell" else said.cell,
+    )
+
+
+def _how_many(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
+    if voice.rng.random() < 0.5:
+        words, number = voice.word(OBJECTS[voice.language]), len(scene.things)
+    else:
+        shape = voice.rng.choice([*(t.shape for t in scene.things), voice.rng.choice(SHAPES)])
+        number = sum(thing.shape == shape for thing in scene.things)
+        words = voice.shape(shape, 2)
+    answer = ("zero", *NUMBERS["en"][1:]) if voice.language == "en" else ("零", "一", "二", "三", "四")
+    return {"things": words}, answer[number]
+
+
+def _is_there(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
+    rng = voice.rng
+    thing = rng.choice(scene.things)
+    shape, colour = thing.shape, thing.colour
+    chance = rng.random()
+    if chance < 0.3:
+        shape = rng.choice(SHAPES)
+    elif chance < 0.6:
+        colour = rng.choice(COLOURS)
+    said = Mention(shape, colour)
+    is_true = any(t.shape == shape and t.colour == colour for t in scene.things)
+    phrase = noun_phrase(voice, said)
+    if voice.language == "en":
+        phrase = a_thing(voice, said)
+    return {"thing": phrase}, YES_NO[voice.language][0 if is_true else 1]

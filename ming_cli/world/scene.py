@@ -1,0 +1,159 @@
+"""Scenes as plain values: what is in a picture is known before it is drawn."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+SHAPES = ("circle", "square", "triangle", "star", "diamond", "cross", "heart")
+PALETTE: dict[str, tuple[int, int, int]] = {
+    "red": (215, 40, 40),
+    "green": (40, 160, 60),
+    "blue": (40, 80, 220),
+    "yellow": (240, 210, 50),
+    "purple": (140, 60, 170),
+    "orange": (245, 135, 30),
+    "white": (248, 248, 248),
+    "black": (20, 20, 20),
+}
+COLOURS = tuple(PALETTE)
+SIZES: dict[str, tuple[float, float]] = {
+    "small": (7.5, 8.6),
+    "medium": (11.0, 12.6),
+    "large": (16.0, 18.0),
+}
+SIDE = 96  # pixels of a picture; all lengths of this module are in them
+CENTRES = (20.0, 48.0, 76.0)  # of the three rows and columns of cells
+JITTER = 3.0
+MARGIN = 3.0
+Cell = tuple[int, int]  # row, column
+CELLS: tuple[Cell, ...] = tuple((row, column) for row in range(3) for column in range(3))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object: its kind, and its centre and radius in pixels."""
+
+    shape: str
+    colour: str
+    size: str
+    x: float
+    y: float
+    radius: float
+    is_outlined: bool = False
+
+    @property
+    def cell(self) -> Cell:
+        """Row and column of the cell the centre lies in."""
+        return cell_of(self.y), cell_of(self.x)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A background and up to four things, later ones in front."""
+
+    background: str
+    things: tuple[Thing, ...] = ()
+    gradient: int = 0  # 0 plain; 1..4 lighter towards the right, bottom, left, top
+
+    def with_thing(self, index: int, thing: Thing) -> Scene:
+        """Return the scene with one thing exchanged."""
+        return replace(self, things=(*self.things[:index], thing, *self.things[index + 1 :]))
+
+    def without(self, index: int) -> Scene:
+        """Return the scene with one thing left out."""
+        return replace(self, things=self.things[:index] + self.things[index + 1 :])
+
+
+def cell_of(position: float) -> int:
+    """Return the row or column a coordinate lies in."""
+    return min(range(3), key=lambda index: abs(CENTRES[index] - position))
+
+
+def is_held_out(thing: Thing) -> bool:
+    """Tell whether training never shows this combination of shape and colour.
+
+    One colour of eight per shape, each a different one: 7 of 56 combinations.
+    """
+    return COLOURS.index(thing.colour) == (SHAPES.index(thing.shape) * 3 + 1) % len(COLOURS)
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What kind of scenes are drawn: shares of outlines and of graded backgrounds, and which
+    combinations of shape and colour (`training`: all but the held-out ones; `held_out`: those
+    alone wherever possible; `all`)."""
+
+    outlined: float = 0.15
+    graded: float = 0.15
+    combinations: str = "training"
+
+
+class SceneMaker:
+    """Draws scenes from one stream of random numbers."""
+
+    def __init__(self, rng: random.Random, taste: Taste | None = None) -> None:
+        self.rng = rng
+        self.taste = taste or Taste()
+
+    def scene(self, num_things: int) -> Scene:
+        """Return a scene of so many things that do not touch one another."""
+        rng = self.rng
+        background = rng.choice(COLOURS)
+        gradient = rng.randint(1, 4) if rng.random() < self.taste.graded else 0
+        scene = Scene(background, (), gradient)
+        while len(scene.things) < num_things:
+            thing = self.fitting(scene)
+            # A crowded start may leave no room: begin again.
+            scene = Scene(background, (), gradient) if thing is None else grown(scene, thing)
+        return scene
+
+    def fitting(self, scene: Scene, tries: int = 30) -> Thing | None:
+        """Return a thing that fits into a scene beside the others, or None."""
+        for _ in range(tries):
+            thing = self.thing(scene.background)
+            if all(is_apart(thing, other) for other in scene.things):
+                return thing
+        return None
+
+    def thing(self, background: str, cell: Cell | None = None) -> Thing:
+        """Return a thing anywhere, or in a cell, of another colour than the background."""
+        rng = self.rng
+        shape, colour = self.kind(background)
+        size = rng.choice(tuple(SIZES))
+        is_outlined = size != "small" and rng.random() < self.taste.outlined
+        thing = Thing(shape, colour, size, 0, 0, 0, is_outlined)
+        return self.placed(replace(thing, radius=self.radius(size)), cell or rng.choice(CELLS))
+
+    def kind(self, background: str) -> tuple[str, str]:
+        """Return a shape and a colour as the taste allows."""
+        wanted = self.taste.combinations
+        while True:
+            shape, colour = self.rng.choice(SHAPES), self.rng.choice(COLOURS)
+            is_rare = is_held_out(Thing(shape, colour, "small", 0, 0, 0))
+            if colour != background and (wanted == "all" or is_rare == (wanted == "held_out")):
+                return shape, colour
+
+    def radius(self, size: str) -> float:
+        """Return a radius that a size word allows."""
+        return self.rng.uniform(*SIZES[size])
+
+    def placed(self, thing: Thing, cell: Cell) -> Thing:
+        """Return the thing at a random place inside a cell, within the picture."""
+        low, high = thing.radius + MARGIN, SIDE - thing.radius - MARGIN
+        y, x = (
+            min(high, max(low, CENTRES[index] + self.rng.uniform(-JITTER, JITTER)))
+            for index in cell
+        )
+        return replace(thing, x=x, y=y)
+
+
+def grown(scene: Scene, thing: Thing) -> Scene:
+    """Return the scene with one thing more."""
+    return replace(scene, things=(*scene.things, thing))
+
+
+def is_apart(a: Thing, b: Thing) -> bool:
+    """Tell whether two things have at least two pixels between them."""
+    distance = ((a.x - b.x) ** 2 + (a.y - b.y) ** 2) ** 0.5
+    return distance > a.radius + b.radius + 3

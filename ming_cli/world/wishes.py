@@ -1,0 +1,183 @@
+"""Prompts for pictures: what is wished for as data, and how it is said."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ming_core.prompt import GENERATE_PREFIX
+
+from .scene import COLOURS, SHAPES, Scene, SceneMaker, Thing, is_apart
+from .words import Mention, Voice, a_thing, background_phrase
+
+RELATIONS = ("left of", "right of", "above", "below", "inside")
+ROUND_ENOUGH = ("circle", "square", "diamond")  # shapes that another thing fits into
+RELATION_WORDS = {
+    "en": {
+        "left of": ("left of", "to the left of"),
+        "right of": ("right of", "to the right of"),
+        "above": ("above", "over"),
+        "below": ("below", "under"),
+        "inside": ("inside", "within"),
+    },
+    "zh": {
+        "left of": ("左边",),
+        "right of": ("右边",),
+        "above": ("上面",),
+        "below": ("下面",),
+        "inside": ("里面",),
+    },
+}
+OPENERS = {
+    "en": ("", "A picture of ", "Draw ", "Show me ", "There is "),
+    "zh": ("", "画", "一幅图：", "请画", "图中"),
+}
+FORMS = {
+    "en": ("{things} on {background}.", "On {background}: {things}.", "{things}, {background}."),
+    "zh": ("{things}，{background}。", "{background}上，{things}。", "{background}，{things}。"),
+}
+JOINS = {"en": (" and ", ", ", " with "), "zh": ("，", "和", "、")}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a picture must show: mentions, a relation of the first two, a background or none."""
+
+    mentions: tuple[Mention, ...]
+    background: str | None = None
+    is_graded: bool | None = None
+    relation: str | None = None
+    kind: str = "single"
+
+
+def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish:
+    """Wish for a scene, leaving every detail but shape and colour open with some chance."""
+
+    def said(value: object) -> bool:
+        return value is not None and rng.random() >= openness
+
+    mentions = [
+        replace(
+            Mention.of(thing),
+            size=thing.size if said(thing.size) else None,
+            cell=thing.cell if said(thing.cell) else None,
+        )
+        for thing in scene.things
+    ]
+    rng.shuffle(mentions)
+    has_background = rng.random() >= openness / 2
+    return Wish(
+        tuple(mentions),
+        scene.background if has_background else None,
+        scene.gradient > 0 if has_background else None,
+        kind="single" if len(mentions) == 1 else "two" if len(mentions) == 2 else "many",
+    )
+
+
+def counted(maker: SceneMaker) -> tuple[Scene, Wish]:
+    """Return a scene of two to four things of one kind, and the wish for their number."""
+    rng = maker.rng
+    while True:
+        scene = maker.scene(0)
+        number = rng.randint(2, 4)
+        pattern = maker.thing(scene.background)
+        size = rng.choice(("small", "medium"))
+        pattern = replace(pattern, size=size, is_outlined=pattern.is_outlined and size != "small")
+        things: list[Thing] = []
+        for _ in range(60):
+            radius = maker.radius(size)
+            cell = rng.randint(0, 2), rng.randint(0, 2)
+            thing = maker.placed(replace(pattern, radius=radius), cell)
+            if all(is_apart(thing, other) for other in things):
+                things.append(thing)
+            if len(things) == number:
+                said = Mention(
+                    pattern.shape, pattern.colour, size, None, pattern.is_outlined, number
+                )
+                wish = Wish((said,), scene.background, scene.gradient > 0, kind="counting")
+                return replace(scene, things=tuple(things)), wish
+
+
+def related(maker: SceneMaker) -> tuple[Scene, Wish]:
+    """Return a scene of two things in a relation, and the wish that names it."""
+    relation = maker.rng.choice(RELATIONS)
+    scene = nested(maker) if relation == "inside" else side_by_side(maker, relation)
+    said = tuple(Mention(t.shape, t.colour, is_outlined=t.is_outlined) for t in scene.things)
+    return scene, Wish(said, scene.background, scene.gradient > 0, relation, kind="position")
+
+
+def side_by_side(maker: SceneMaker, relation: str) -> Scene:
+    """Return a scene whose first thing lies in a relation to its second."""
+    rng = maker.rng
+    while True:
+        scene = maker.scene(2)
+        first, second = scene.things
+        low, high = sorted(rng.sample(range(3), 2))
+        line = rng.randint(0, 2)
+        is_level = relation in ("left of", "right of")
+        if relation in ("right of", "below"):
+            low, high = high, low
+        first = maker.placed(first, (line, low) if is_level else (low, line))
+        second = maker.placed(second, (line, high) if is_level else (high, line))
+        if is_apart(first, second) and not alike(first, second):
+            return replace(scene, things=(first, second))
+
+
+def nested(maker: SceneMaker) -> Scene:
+    """Return a scene whose first thing lies inside its second."""
+    rng = maker.rng
+    while True:
+        scene = maker.scene(0)
+        outer, inner = maker.thing(scene.background), maker.thing(scene.background)
+        if outer.shape not in ROUND_ENOUGH or inner.colour == outer.colour:
+            continue
+        outer = maker.placed(replace(outer, size="large", radius=18.0), (rng.randint(0, 2), 1))
+        inner = replace(
+            inner, size="small", radius=7.5, x=outer.x, y=outer.y, is_outlined=False
+        )
+        # Pictures paint later things in front, so the inner one comes last; it is named first.
+        return replace(scene, things=(inner, outer))
+
+
+def alike(a: Thing, b: Thing) -> bool:
+    """Tell whether two things have the same shape and colour."""
+    return a.shape == b.shape and a.colour == b.colour
+
+
+def say_wish(voice: Voice, wish: Wish, *, has_frame: bool = True) -> str:
+    """Put a wish into words, with or without the published frame."""
+    language = voice.language
+    background = wish.background and background_phrase(
+        voice, wish.background, is_graded=bool(wish.is_graded)
+    )
+    opener, form, join = voice.pick(OPENERS[language], FORMS[language], JOINS[language])
+    things = _things(voice, wish, join)
+    if background:
+        text = form.format(things=things, background=background)
+    else:
+        text = things + ("。" if language == "zh" else ".")
+    if form.startswith("{background}") or form.startswith("On"):
+        opener = "" if background else opener
+    text = opener + text
+    return (GENERATE_PREFIX if has_frame else "") + text[0].upper() + text[1:]
+
+
+def _things(voice: Voice, wish: Wish, join: str) -> str:
+    phrases = [a_thing(voice, mention) for mention in wish.mentions]
+    if wish.relation is None:
+        return join.join(phrases)
+    relation = voice.word(RELATION_WORDS[voice.language][wish.relation])
+    if voice.language == "zh":
+        return f"{phrases[0]}在{phrases[1]}{relation}"
+    return f"{phrases[0]} {relation} {phrases[1]}"
+
+
+def draw_order(scene: Scene) -> Scene:
+    """Return the scene with nested things in front of what they lie in."""
+    return replace(scene, things=tuple(sorted(scene.things, key=lambda t: -t.radius)))
+
+
+def all_kinds() -> Sequence[tuple[str, str]]:
+    """Return every combination of shape and colour."""
+    return [(shape, colour) for shape in SHAPES for colour in COLOURS]

@@ -1,0 +1,59 @@
+"""Makes the folder `training` importable without putting the repository's root on the path.
+
+The root must stay off the path: its folder `nodes` would hide ComfyUI's own module.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).resolve().parents[2] / "training"
+
+if "training" not in sys.modules:
+    spec = importlib.util.spec_from_file_location(
+        "training", FOLDER / "__init__.py", submodule_search_locations=[str(FOLDER)]
+    )
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["training"] = package
+    spec.loader.exec_module(package)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory):
+    """The tiny model's tokenizer, written once: (folder, vocabulary)."""
+    from ming_cli.world.vocabulary import write_tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    return folder, write_tokenizer(folder)
+
+
+@pytest.fixture(scope="session")
+def model(vocabulary):
+    """A very small model with random weights, nothing of it silent."""
+    from ming_core.model import MingModel
+    from ming_core.text_tokenizer import TextTokenizer
+    from training.build import fresh_components
+    from training.sizes import Sizes, ming_config
+
+    folder, words = vocabulary
+    sizes = Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1)
+    config = ming_config(sizes, words, mean=0.1, scale=1.3)
+    components = fresh_components(config, seed=3)
+    generator = torch.Generator().manual_seed(1)
+    for silent in (
+        components.language_model.velocity.modulation,
+        components.language_model.velocity.final_linear,
+    ):
+        torch.nn.init.normal_(silent.weight, std=0.1, generator=generator)
+    return MingModel("test", config, TextTokenizer.load(folder), components, torch.float32)

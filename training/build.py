@@ -1,0 +1,51 @@
+"""Fresh models: the engine's own components with initial weights, in fp32, ready to learn."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ming_core.config import MingConfig
+from ming_core.model import Components
+from ming_core.operations import ExpertLinear, TorchOperations
+
+from .experts import make_dense
+
+SMALL = 0.02
+OUTPUTS = ("dense", "down_proj", "down", "attn.proj", "mlp.w3", "mlp.fc2")  # write to the residual
+
+
+def fresh_components(config: MingConfig, seed: int) -> Components:
+    """Build the components of a config with random weights."""
+    components = Components.build(config, TorchOperations, torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    for name, module in components.named().items():
+        module.to_empty(device="cpu").train()
+        for path, layer in module.named_modules():
+            _initialise(f"{name}.{path}", layer, generator)
+    velocity = components.language_model.velocity
+    for silent in (velocity.modulation, velocity.final_linear):
+        nn.init.zeros_(silent.weight)
+    make_dense(components.language_model.transformer)
+    return components
+
+
+def _initialise(path: str, layer: nn.Module, generator: torch.Generator) -> None:
+    """Give one layer its initial weights, drawn from `generator`."""
+    weight = getattr(layer, "weight", None)
+    if isinstance(layer, (nn.Linear, ExpertLinear, nn.Conv2d)) and weight is not None:
+        std = (weight[0].numel() if weight.dim() != 3 else weight.shape[2]) ** -0.5
+        if path.endswith(OUTPUTS):
+            std *= 0.5
+        if path.endswith(("lm_head", "_router")):
+            std = SMALL
+        nn.init.normal_(weight, std=std, generator=generator)
+    elif isinstance(layer, nn.Embedding):
+        nn.init.normal_(layer.weight, generator=generator)
+    elif weight is not None:
+        nn.init.ones_(weight)
+    if isinstance(getattr(layer, "bias", None), nn.Parameter):
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    for name in ("cls_token", "pos_embed"):
+        if isinstance(getattr(layer, name, None), nn.Parameter):
+            nn.init.normal_(getattr(layer, name), std=0.5, generator=generator)

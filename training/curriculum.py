@@ -1,0 +1,144 @@
+"""What is practised when: shares of the tasks among sequences, phase after phase.
+
+Reading and copying come first: what the model cannot read or copy it cannot edit. No task is
+ever dropped again.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from ming_cli.world.conversations import TASKS, Conversation, Dice
+from ming_cli.world.scene import Taste
+from ming_core.guidance import Branch
+
+from .sequences import Batch, SequenceMaker, collate
+
+GUIDED = 0.1  # share of drawing sequences that train a guidance branch
+LARGE = 0.2  # share of reading batches whose pictures are given at twice the size
+# Tasks that are alike in length share batches, so that little is padded.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
+    "read": ("ask", "describe"),
+    "edit": ("copy", "sharpen", "colourise", "edit", "segment", "keep_only"),
+    "long": ("region", "chain", "draw_then_edit"),
+}
+RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "edit": 0.75, "long": 0.4}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training up to a share of all steps, with its tasks' shares."""
+
+    until: float
+    shares: dict[str, float]
+    most_things: int = 3
+    taste: Taste = Taste()
+    chinese: float = 0.3
+
+
+EASY = Taste(outlined=0.05, graded=0.05)
+FULL_PHASES = (
+    Phase(0.08, {"ask": 0.45, "describe": 0.25, "copy": 0.3}, most_things=2, taste=EASY),
+    Phase(
+        0.25,
+        {"ask": 0.2, "describe": 0.12, "copy": 0.2, "draw_one": 0.38, "draw_two": 0.1},
+        most_things=2,
+    ),
+    Phase(
+        1.0,
+        {
+            "draw_one": 0.12,
+            "draw_two": 0.15,
+            "draw_counted": 0.05,
+            "draw_related": 0.06,
+            "ask": 0.1,
+            "describe": 0.08,
+            "copy": 0.02,
+            "edit": 0.2,
+            "sharpen": 0.03,
+            "colourise": 0.02,
+            "segment": 0.02,
+            "keep_only": 0.02,
+            "region": 0.05,
+            "chain": 0.05,
+            "draw_then_edit": 0.03,
+        },
+    ),
+)
+# An hour on one core: one thing or two, read, copied, drawn, edited once.
+SHORT_PHASES = (
+    Phase(0.10, {"ask": 0.4, "describe": 0.2, "copy": 0.4}, 1, EASY, 0.2),
+    Phase(0.45, {"ask": 0.15, "describe": 0.1, "copy": 0.2, "draw_one": 0.55}, 1, EASY, 0.2),
+    Phase(
+        1.0,
+        {
+            "draw_one": 0.35,
+            "draw_two": 0.1,
+            "ask": 0.1,
+            "describe": 0.05,
+            "copy": 0.03,
+            "edit": 0.25,
+            "sharpen": 0.03,
+            "segment": 0.02,
+            "keep_only": 0.02,
+            "draw_then_edit": 0.05,
+        },
+        2,
+        EASY,
+        0.2,
+    ),
+)
+CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES}
+
+
+@dataclass
+class BatchMaker:
+    """Makes the batch of any step; the same step always gets the same batch."""
+
+    phases: tuple[Phase, ...]
+    steps: int
+    size: int
+    seed: int
+    small: SequenceMaker
+    large: SequenceMaker
+
+    def batch(self, step: int) -> Batch:
+        """Return the sequences of a step, all of one group of tasks."""
+        rng = random.Random(self.seed * 7_368_787 + step)
+        phase = next(p for p in self.phases if step < p.until * self.steps or p.until >= 1)
+        names = list(phase.shares)
+        weights: dict[str, float] = {}
+        for group, tasks in GROUPS.items():
+            share = sum(phase.shares.get(task, 0.0) for task in tasks)
+            # Steps of small batches must come more often, so that sequences keep their shares.
+            weights[group] = share / RELATIVE_SIZE[group]
+        group = rng.choices(list(weights), list(weights.values()))[0]
+        tasks = [task for task in GROUPS[group] if task in names]
+        is_large = group == "read" and rng.random() < LARGE
+        maker = self.large if is_large else self.small
+        count = round(self.size * RELATIVE_SIZE[group] * (0.4 if is_large else 1))
+        shares = [phase.shares[task] for task in tasks]
+        sequences = []
+        for task in rng.choices(tasks, shares, k=max(1, count)):
+            conversation = self._conversation(task, phase, rng)
+            branch = self._branch(conversation, rng)
+            if branch is None:
+                sequences.append(maker.plain(conversation))
+            else:
+                other = self._conversation(task, phase, rng).turns[-1]
+                sequences.append(maker.guided(conversation, other, branch))
+        return collate(sequences, maker.tokenizer.eos, maker.given_tokens)
+
+    def _conversation(self, task: str, phase: Phase, rng: random.Random) -> Conversation:
+        dice = Dice(rng, phase.taste, chinese=phase.chinese, most_things=phase.most_things)
+        return TASKS[task](dice)
+
+    def _branch(self, conversation: Conversation, rng: random.Random) -> Branch | None:
+        """Choose whether a guidance branch is trained on a conversation, and which."""
+        last = conversation.turns[-1]
+        if isinstance(last.answer, str) or rng.random() >= GUIDED:
+            return None
+        sees_pictures = last.given is not None or len(conversation.turns) > 1
+        return Branch.IMAGE_ONLY if sees_pictures and rng.random() < 0.67 else Branch.UNCONDITIONAL

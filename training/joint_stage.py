@@ -1,0 +1,133 @@
+"""Second stage: language model, connector and flow head learn to read, draw and edit together.
+
+The tokenizer is frozen. What is practised when stands in `curriculum.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ming_core.config import MingConfig
+from ming_core.model import Components, MingModel
+from ming_core.text_tokenizer import TextTokenizer
+
+from .curriculum import BatchMaker, Phase
+from .experts import balance_loss
+from .muon import Optimiser, Rates
+from .probation import probation
+from .sequences import Batch, SequenceMaker
+from .stage import Measures, Settings, autocast
+from .teacher import FlowDraws, conditions, flow_loss, read, word_losses
+
+WORDS, COURSE, BALANCE = 1.0, 0.02, 0.01
+FEEDBACK = 0.3  # most noise on latents that are fed back
+FED_CLEAN = 0.3  # share of pictures fed back without noise
+
+
+class Steps(Dataset[Batch]):
+    """The batches of all steps, for worker processes that make them ahead."""
+
+    def __init__(self, maker: BatchMaker, start: int) -> None:
+        self.maker, self.start = maker, start
+
+    def __len__(self) -> int:
+        return self.maker.steps - self.start
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.maker.batch(self.start + index)
+
+
+class JointStage:
+    """Trains everything but the tokenizer on conversations."""
+
+    name = "joint"
+
+    def __init__(
+        self,
+        components: Components,
+        config: MingConfig,
+        tokenizer: TextTokenizer,
+        settings: Settings,
+        phases: tuple[Phase, ...],
+        size: tuple[int, int],
+    ) -> None:
+        """`size` is the number of steps and of short sequences per step."""
+        self.components, self.config, self.tokenizer = components, config, tokenizer
+        self.settings, self.steps = settings, size[0]
+        self.num_tokens = config.language.num_image_tokens
+        small = SequenceMaker(tokenizer, self.num_tokens)
+        large = SequenceMaker(tokenizer, self.num_tokens, 4 * self.num_tokens)
+        self.maker = BatchMaker(phases, size[0], size[1], settings.seed, small, large)
+        for name, module in components.named().items():
+            module.requires_grad_(name == "language_model")
+        named = components.language_model.named_parameters()
+        self.optimiser = Optimiser(list(named), replace(Rates(), adam=1.5e-3))
+        self._ahead: tuple[int, object] | None = None
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return all components: the tokenizer is needed to go on, too."""
+        return self.components.named()
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Return the loss of a step and its parts."""
+        batch = self._batch(step)
+        device = self.settings.device
+        generator = torch.Generator().manual_seed(self.settings.seed * 999_983 + step)
+        language = self.components.language_model
+        with autocast(device):
+            result = read(self.components, batch, self._feedback(len(batch.drawn), generator))
+            answers, course = word_losses(self.components, result.hidden, batch)
+            balance = balance_loss(language.transformer)
+            flow = torch.zeros((), device=device)
+            if result.drawn is not None:
+                z = conditions(self.components, result.hidden, batch, self.num_tokens)
+                learnt = batch.is_learnt.to(device)
+                flow = flow_loss(
+                    language.velocity, z, result.drawn, learnt, FlowDraws(), generator
+                )
+        loss = flow + WORDS * answers + COURSE * course + BALANCE * balance
+        parts = {"loss": loss, "flow": flow, "words": answers, "course": course}
+        return {**parts, "balance": balance}
+
+    @torch.no_grad()
+    def measure(self, folder: Path) -> Measures:
+        """Let the engine read, copy, draw and edit a few pictures; save a sheet of them."""
+        model = MingModel(
+            "in training", self.config, self.tokenizer, self.components, torch.float32
+        )
+        model.device = self.settings.device
+        return probation(model, folder)
+
+    def _feedback(self, count: int, generator: torch.Generator) -> Tensor | None:
+        """Noise on the latents that are fed back, which at generation are never quite right."""
+        if not count:
+            return None
+        channels = self.config.mingtok.latent_size
+        strength = torch.rand(count, 1, 1, generator=generator) * FEEDBACK
+        strength *= torch.rand(count, 1, 1, generator=generator) > FED_CLEAN
+        noise = torch.randn(count, self.num_tokens, channels, generator=generator)
+        return (noise * strength).to(self.settings.device)
+
+    def _batch(self, step: int) -> Batch:
+        """Return a step's batch, made here or, with workers, ahead of time."""
+        if not self.settings.workers:
+            return on(self.maker.batch(step), self.settings.device)
+        if self._ahead is None or self._ahead[0] != step:
+            loader = DataLoader(
+                Steps(self.maker, step), batch_size=None, num_workers=self.settings.workers
+            )
+            self._ahead = (step, iter(loader))
+        batch = next(self._ahead[1])  # type: ignore[call-overload]
+        self._ahead = (step + 1, self._ahead[1])
+        return on(batch, self.settings.device)
+
+
+def on(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch's tensors to a device."""
+    moved = {n: v.to(device) for n, v in vars(batch).items() if isinstance(v, Tensor)}
+    return replace(batch, **moved)

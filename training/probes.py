@@ -1,0 +1,104 @@
+"""Training-only linear probes: what every visual token's feature must say about the picture.
+
+Our stand-in for the published teacher: without them features hold pixels but no meaning, and
+the language model learns to see colours only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ming_cli.world.render import Rendering, SceneTensors
+from ming_cli.world.scene import COLOURS, SHAPES, SIDE
+
+COVERED = 0.12  # share of a patch from which on it belongs to a thing
+HEADS = {
+    "index": 36,
+    "row": 6,
+    "column": 6,
+    "is_thing": 1,
+    "shape": len(SHAPES),
+    "colour": len(COLOURS),
+    "outlined": 1,
+    "background": len(COLOURS),
+    "offset": 3,
+}
+WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}
+OF_THINGS = ("shape", "colour", "outlined", "offset")
+
+
+class Probes(nn.Module):
+    """One linear layer over features, read as several heads."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, sum(HEADS.values()))
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """Map features (B, N, D) to (B, N, size) per head."""
+        parts = self.linear(features).float().split(list(HEADS.values()), dim=-1)
+        return dict(zip(HEADS, parts, strict=True))
+
+
+def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[str, Tensor]:
+    """Return what is true of each of side x side patches: (B, N) or (B, N, 3) per head."""
+    batch, device = len(scenes.shape), scenes.shape.device
+    size = rendering.coverage.shape[-1] // side
+    covered = F.avg_pool2d(rendering.coverage, size).flatten(2).transpose(1, 2)  # (B, N, K)
+    most, owner = covered.max(dim=-1)
+    index = torch.arange(side * side, device=device).expand(batch, -1)
+    row, column = index // side, index % side
+    place = scenes.place.gather(1, owner[..., None].expand(-1, -1, 3))
+    centres = (torch.stack((column, row), dim=-1) + 0.5) * (SIDE / side)
+    offset = torch.cat(((place[..., :2] - centres) / 16, place[..., 2:] / 16), dim=-1)
+    return {
+        "index": index,
+        "row": row * 6 // side,
+        "column": column * 6 // side,
+        "is_thing": (most > COVERED).float(),
+        "shape": scenes.shape.gather(1, owner).clamp(min=0),
+        "colour": scenes.colour.gather(1, owner),
+        "outlined": scenes.is_outlined.gather(1, owner).float(),
+        "background": scenes.background[:, None].expand(-1, side * side),
+        "offset": offset,
+    }
+
+
+def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
+    """Return the weighted sum of all heads' losses; heads of things count on covered patches."""
+    things = truth["is_thing"] > 0
+    total = said["index"].new_zeros(())
+    for name, logits in said.items():
+        target = truth[name]
+        if name in OF_THINGS:
+            logits, target = logits[things], target[things]
+        if name == "index" and target.max() >= HEADS["index"]:
+            continue
+        if name == "offset":
+            loss = F.l1_loss(logits, target)
+        elif logits.shape[-1] == 1:
+            loss = F.binary_cross_entropy_with_logits(logits[..., 0], target)
+        else:
+            loss = F.cross_entropy(logits.flatten(0, -2), target.flatten())
+        total = total + WEIGHTS.get(name, 1.0) * loss
+    return total
+
+
+@torch.no_grad()
+def probe_accuracy(said: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
+    """Return the share of right answers per head (for `offset` the mean error in patches)."""
+    things = truth["is_thing"] > 0
+    result: dict[str, float] = {}
+    for name, logits in said.items():
+        target = truth[name]
+        if name in OF_THINGS:
+            logits, target = logits[things], target[things]
+        if name == "offset":
+            result[name] = float((logits - target).abs().mean())
+        elif logits.shape[-1] == 1:
+            result[name] = float(((logits[..., 0] > 0) == (target > 0.5)).float().mean())
+        else:
+            result[name] = float((logits.argmax(-1) == target).float().mean())
+    return result

@@ -1,0 +1,107 @@
+"""Pictures for the tokenizer: crowded, cut off, overlapping, with every effect the tasks need.
+
+Sparse scenes teach a tokenizer little but backgrounds, so these hold one to six things anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ming_cli.world.render import Effect, SceneTensors, render
+from ming_cli.world.scene import CENTRES, COLOURS, SHAPES, SIDE, SIZES
+
+from .probes import patch_truth
+from .stage import Settings
+
+MOST = 6
+CHUNK = 16  # pictures rendered at a time, so that they stay in the processor's cache
+FREE = 0.5  # share of pictures whose things lie anywhere
+EFFECTS = {Effect.BLUR: 0.04, Effect.SMALL: 0.04, Effect.GREY: 0.06, Effect.MARK: 0.08}
+
+
+def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
+    """Draw random scenes that hold none of the held-out combinations."""
+
+    def chance(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    def whole(most: int, *shape: int) -> Tensor:
+        return torch.randint(most, shape, generator=generator)
+
+    shape = whole(len(SHAPES), count, MOST)
+    background = whole(len(COLOURS), count)
+    colour = _allowed(whole(len(COLOURS), count, MOST), shape, background)
+    shape = torch.where(torch.arange(MOST) <= whole(MOST, count, 1), shape, -1)
+    sizes = torch.tensor(list(SIZES.values()))
+    low, high = sizes[whole(len(sizes), count, MOST)].unbind(-1)
+    radius = low + (high - low) * chance(count, MOST)
+    anywhere = chance(count, MOST, 2) * (SIDE + 8) - 4
+    centre = torch.tensor(CENTRES)[whole(3, count, MOST, 2)] + chance(count, MOST, 2) * 8 - 4
+    place = torch.where(chance(count, 1, 1) < FREE, anywhere, centre)
+    return SceneTensors(
+        shape,
+        colour,
+        torch.cat((place, radius[..., None]), dim=-1),
+        (chance(count, MOST) < 0.25) & (radius > 9),
+        background,
+        torch.where(chance(count) < 0.3, whole(4, count) + 1, 0),
+        _effects(chance(count)),
+        torch.zeros(count, dtype=torch.long),
+    )
+
+
+def _allowed(colour: Tensor, shape: Tensor, background: Tensor) -> Tensor:
+    """Shift colours that are the background's or make a held-out combination."""
+    for _ in range(3):
+        held_out = (shape * 3 + 1) % len(COLOURS)
+        wrong = (colour == background[:, None]) | (colour == held_out)
+        colour = torch.where(wrong, (colour + 1) % len(COLOURS), colour)
+    return colour
+
+
+def _effects(chance: Tensor) -> Tensor:
+    result = torch.zeros(len(chance), dtype=torch.long)
+    floor = 0.0
+    for effect, share in EFFECTS.items():
+        result[(chance >= floor) & (chance < floor + share)] = int(effect)
+        floor += share
+    return result
+
+
+@dataclass
+class Drawn:
+    """Pictures (B, 3, S, S) in [-1, 1], where things are (B, 1, S, S), and what is true of them."""
+
+    pixels: Tensor
+    cover: Tensor
+    truth: dict[str, Tensor]
+
+
+class PicturePool:
+    """Pictures drawn beforehand and kept as bytes; the same seed gives the same pool."""
+
+    def __init__(self, count: int, side: int, settings: Settings) -> None:
+        self.side, self.device = side, settings.device
+        generator = torch.Generator().manual_seed(settings.seed + side)
+        pixels, cover = [], []
+        truths: list[dict[str, Tensor]] = []
+        for _ in range(0, count, CHUNK):
+            scenes = rich_scenes(CHUNK, generator).to(self.device)
+            rendering = render(scenes, side * 16)
+            pixels.append(((rendering.pixels + 1) * 127.5).round().to(torch.uint8))
+            cover.append((rendering.coverage.amax(1, keepdim=True) * 255).to(torch.uint8))
+            truths.append(patch_truth(scenes, rendering, side))
+        self.pixels, self.cover = torch.cat(pixels), torch.cat(cover)
+        self.truth = {name: torch.cat([truth[name] for truth in truths]) for name in truths[0]}
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, chosen: Tensor) -> Drawn:
+        """Return chosen pictures by their numbers (B,)."""
+        chosen = chosen.to(self.device)
+        truth = {name: values[chosen] for name, values in self.truth.items()}
+        return Drawn(self.pixels[chosen] / 127.5 - 1, self.cover[chosen] / 255, truth)

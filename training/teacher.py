@@ -1,0 +1,175 @@
+"""One batched, differentiable forward over whole conversations, through the engine's modules.
+
+The right answers are fed (teacher forcing), so hidden states and conditions are those the
+engine's cached generation has when it draws exactly these latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ming_cli.world.conversations import Shown
+from ming_cli.world.render import pack, render
+from ming_core.flow.head import VelocityNetwork
+from ming_core.kv_cache import WorkingCache
+from ming_core.language_model.transformer import Step
+from ming_core.model import Components
+from ming_core.progress import Meter
+
+from .sequences import IGNORED, Batch
+
+PIXELS_PER_PATCH = 16
+RENDER_CHUNK = 32
+BUSY = 0.004  # share of a patch that a thing must cover to get more draws
+
+
+class NoCache(WorkingCache):
+    """A cache that keeps nothing: every layer sees the keys and values of this forward alone."""
+
+    def __init__(self) -> None:  # no buffers on purpose
+        self.length = 0
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return what was given."""
+        return keys, values
+
+    def advance(self, num_tokens: int) -> None:
+        """Nothing to count."""
+
+
+@dataclass(frozen=True)
+class WholeStep(Step):
+    """A step whose visibility is given as one mask (rows, T, T)."""
+
+    mask: Tensor | None = None
+
+    def visible(self, tokens: int, past: int) -> Tensor | None:  # noqa: ARG002
+        """Return the mask."""
+        return self.mask
+
+
+@dataclass
+class Pictures:
+    """Pictures as the model has them: normalised latents (P, N, C), features, busy patches."""
+
+    latents: Tensor
+    features: Tensor
+    is_busy: Tensor
+
+
+@torch.no_grad()
+def encode(
+    components: Components, shown: list[Shown], size: int, noise: Tensor | None = None
+) -> Pictures:
+    """Render and encode pictures; `noise` (P, N, C) is added to what is fed back, not to latents."""
+    encoder, semantic = components.low_level_encoder, components.semantic_decoder
+    device = encoder.pos_embed.device
+    latents, busy = [], []
+    for start in range(0, len(shown), RENDER_CHUNK):
+        some = shown[start : start + RENDER_CHUNK]
+        tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])
+        drawn = render(tensors.to(device), size)
+        latents.append(encoder.normalised(encoder(drawn.pixels)[:, :-1].float()))
+        covered = F.avg_pool2d(drawn.coverage.amax(1, keepdim=True), PIXELS_PER_PATCH)
+        busy.append(covered.flatten(1) > BUSY)
+    values = torch.cat(latents)
+    fed = values if noise is None else values + noise
+    return Pictures(values, semantic(semantic.raw(fed)).float(), torch.cat(busy))
+
+
+@dataclass
+class Read:
+    """What a forward gives: hidden states (B, L, H), and the drawn pictures."""
+
+    hidden: Tensor
+    drawn: Pictures | None
+
+
+def read(components: Components, batch: Batch, feedback: Tensor | None = None) -> Read:
+    """Read whole conversations; feedback (P, N, C) is noise on the drawn pictures fed back."""
+    language = components.language_model
+    side = components.low_level_encoder.trained_grid[0]
+    size = side * PIXELS_PER_PATCH
+    embeddings = language.transformer.word_embeddings(batch.ids)
+    is_given = torch.zeros_like(batch.ids, dtype=torch.bool)
+    if batch.given:
+        given_size = round(batch.given_tokens**0.5) * PIXELS_PER_PATCH
+        features = encode(components, batch.given, given_size).features
+        slots = _slots(batch.given_slots, batch.given_tokens)
+        embeddings = _placed(embeddings, slots, language.connector(features))
+        is_given.view(-1)[slots] = True
+    drawn = None
+    if batch.drawn:
+        drawn = encode(components, batch.drawn, size, feedback)
+        slots = _slots(batch.drawn_slots, side * side)
+        embeddings = _placed(embeddings, slots, language.connector(drawn.features))
+    step = WholeStep(batch.positions, None, is_given, batch.visible())
+    hidden = language.transformer(embeddings, NoCache(), step, Meter(None, 0))
+    return Read(hidden, drawn)
+
+
+def _slots(first: Tensor, tokens: int) -> Tensor:
+    """Flat positions of all patches of pictures that begin at `first`."""
+    return (first[:, None] + torch.arange(tokens, device=first.device)).flatten()
+
+
+def _placed(embeddings: Tensor, slots: Tensor, values: Tensor) -> Tensor:
+    """Put visual embeddings (P, N, H) at flat positions."""
+    flat = embeddings.flatten(0, 1)
+    values = values.flatten(0, 1).to(flat.dtype)
+    return flat.index_copy(0, slots, values).view_as(embeddings)
+
+
+def conditions(components: Components, hidden: Tensor, batch: Batch, tokens: int) -> Tensor:
+    """Return the flow head's conditions (P, N, W) of every drawn patch.
+
+    A patch is predicted from the position before it.
+    """
+    flat = hidden.flatten(0, 1)[_slots(batch.drawn_slots - 1, tokens)]
+    head = components.language_model.condition_head
+    return head(flat).unflatten(0, (len(batch.drawn), tokens))
+
+
+@dataclass
+class FlowDraws:
+    """How many times of the flow each patch is trained at: plain ones, and those with a thing."""
+
+    plain: int = 2
+    busy: int = 6
+
+
+def flow_loss(
+    network: VelocityNetwork,
+    z: Tensor,
+    drawn: Pictures,
+    is_learnt: Tensor,
+    draws: FlowDraws,
+    generator: torch.Generator,
+) -> Tensor:
+    """Mean squared error of the velocity at random times, over the learnt pictures' patches."""
+    x0, z, busy = (t[is_learnt].flatten(0, 1) for t in (drawn.latents, z, drawn.is_busy))
+    repeats = torch.where(busy, draws.busy, draws.plain)
+    rows = torch.repeat_interleave(torch.arange(len(x0), device=x0.device), repeats)
+    noise = torch.randn(len(rows), x0.shape[-1], generator=generator).to(x0.device)
+    t = torch.sigmoid(torch.randn(len(rows), generator=generator)).to(x0.device)
+    x_t = (1 - t[:, None]) * x0[rows] + t[:, None] * noise
+    times = network.time_embed(t, z.dtype)
+    modulation = network.modulation(F.silu(times + network.cond_embed(z)[rows]))
+    return F.mse_loss(network(x_t, modulation), x0[rows] - noise)
+
+
+def word_losses(components: Components, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Cross entropy of answers, and of what follows as a matter of course (`</image>`, end)."""
+    chosen = batch.labels != IGNORED
+    if not chosen.any():
+        return hidden.sum() * 0, hidden.sum() * 0
+    logits = components.language_model.transformer.logits(hidden[chosen])
+    each = F.cross_entropy(logits, batch.labels[chosen], reduction="none")
+    answers = batch.is_answer[chosen]
+    some = answers.float().sum().clamp(min=1)
+    rest = (~answers).float().sum().clamp(min=1)
+    return (each * answers).sum() / some, (each * ~answers).sum() / rest
