@@ -20,6 +20,7 @@ from ming_core.checkpoint import OpenCheckpoint, open_checkpoint, read_tokenizer
 from ming_core.checkpoint_files import StoredTensor
 from ming_core.errors import MingError
 from ming_core.key_map import Place
+from ming_core.model import Components
 from ming_core.operations import TorchOperations
 
 from .machine import Machine
@@ -85,8 +86,10 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
             found.univision = str(checkpoint.folder.univision)
             found.mingtok = str(checkpoint.folder.mingtok)
             read_tokenizer(checkpoint.folder, checkpoint.config)
-            weights, places = weights_and_places(checkpoint)
+            built = checkpoint.build(torch.bfloat16, TorchOperations)
+            places, found.problems = checkpoint.match(built)
             found.components = component_sizes(checkpoint.stored, places)
+            weights = weights_by_precision(checkpoint, built)
     except MingError as error:
         found.problems.append(str(error))
         return found
@@ -98,20 +101,22 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
     return found
 
 
-def weights_and_places(checkpoint: OpenCheckpoint) -> tuple[dict[str, int], dict[str, Place]]:
-    """Return the bytes of the weights per precision, and where each stored tensor goes.
+def weights_by_precision(checkpoint: OpenCheckpoint, built: Components) -> dict[str, int]:
+    """Return the bytes of the weights in every precision this checkpoint can be loaded in.
 
-    Nothing is allocated: the model is built on the meta device.
+    built  the model in 16 bit, as the checkpoint has it; nothing is allocated
     """
-    built, places = checkpoint.build(torch.bfloat16, TorchOperations, quantise=False)
-    components = list(built.named().values())
-    as_built = num_bytes(components)
+    as_built = num_bytes(built.named().values())
     if checkpoint.converted is not None and checkpoint.converted.is_int8:
-        return {"int8": as_built}, places
-    small, _ = checkpoint.build(torch.bfloat16, TorchOperations, quantise=True)
-    exact = sum(parameter.numel() * 4 for part in components for parameter in part.parameters())
-    small_bytes = num_bytes(small.named().values())
-    return {"int8": small_bytes, "bf16": as_built, "fp16": as_built, "fp32": exact}, places
+        return {"int8": as_built}
+    small = checkpoint.build(torch.bfloat16, TorchOperations, quantise=True)
+    exact = sum(p.numel() * 4 for part in built.named().values() for p in part.parameters())
+    return {
+        "int8": num_bytes(small.named().values()),
+        "bf16": as_built,
+        "fp16": as_built,
+        "fp32": exact,
+    }
 
 
 def num_bytes(modules: Iterable[nn.Module]) -> int:

@@ -146,7 +146,7 @@ def _parts(item: Text | Picture, model: host.HostedModel | None) -> list[Part]:
     """Return a text as it is, a picture as its thumbnail or, without a model, as nothing."""
     if isinstance(item, Text):
         return [item.text]
-    return host.to_pictures(_painted(item.features, model)) if model else [None]
+    return [*host.to_pictures(_painted(item.features, model))] if model else [None]
 
 
 def _painted(features: Features, model: host.HostedModel) -> host.Tensor:

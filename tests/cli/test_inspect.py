@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ming_cli.__main__ import main
-from ming_cli.inspect import inspect, recommend
+from ming_cli.inspect import Verdict, how_it_runs, inspect, recommend
 from ming_cli.machine import Machine
 from ming_cli.make_tiny import make_tiny
 from ming_core import load_model
@@ -33,6 +33,9 @@ def test_counts_equal_the_loaded_model(tiny: Path):
         assert counted[name] == sum(parameter.numel() for parameter in module.parameters())
     assert found.is_usable
     assert {size.dtypes for size in found.components} == {("BF16",)}
+    assert [verdict.precision for verdict in found.verdicts] == ["int8", "bf16", "fp16", "fp32"]
+    sizes = {verdict.precision: verdict.weight_bytes for verdict in found.verdicts}
+    assert sizes["int8"] < sizes["bf16"] == sizes["fp16"] < sizes["fp32"]
 
 
 def test_a_missing_shard_is_named(copy: Path):
@@ -40,6 +43,20 @@ def test_a_missing_shard_is_named(copy: Path):
     found = inspect(copy, DESKTOP)
     assert not found.is_usable
     assert "model-00002-of-00002.safetensors" in found.problems[0]
+
+
+def test_a_tokenizer_of_another_model_is_refused(copy: Path):
+    path = copy / "Ming-UniVision" / "tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("<imagePatch>", "<other>"))
+    assert "<imagePatch>" in inspect(copy, DESKTOP).problems[0]
+
+
+def test_a_card_too_small_for_16_bit_is_advised_8_bit():
+    machine = Machine(64 * GIB, 64 * GIB, "card", 24 * GIB, 24 * GIB, has_fast_bf16=True)
+    sizes = {"int8": 20 * 10**9, "bf16": 38 * 10**9}
+    verdicts = [Verdict(p, size, how_it_runs(size, p, machine)) for p, size in sizes.items()]
+    assert [verdict.how for verdict in verdicts] == ["gpu", "gpu, streamed from main memory"]
+    assert recommend(verdicts, machine) == "int8"
 
 
 def test_a_figure_against_the_tensors_is_named(copy: Path):
