@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 
 class LoadImage:
-    """Reads a picture from the input folder; "name [output]" reads from another one."""
+    """Reads the first frame of a file in the input folder; "name [output]" reads elsewhere."""
 
     DISPLAY_NAME = "Load Image"
     RETURN_TYPES = ("IMAGE", "MASK")

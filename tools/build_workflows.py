@@ -138,16 +138,16 @@ def two_edits(canvas: Canvas) -> None:
     drawn = canvas.add("Generate", (1, 0), model=model, prompt=prompt, seed=11)
     parts = _show(canvas, model, drawn["features"], 1, "04_start")
     canvas.group("One picture", drawn, *parts)
-    branches = (
-        ("A", "Change the colour of the square to purple."),
-        ("B", "Change the background to yellow."),
-    )
-    for column, (letter, instruction) in enumerate(branches, start=2):
+    branches = ("Change the colour of the square to purple.", "Change the background to yellow.")
+    for row, instruction in enumerate(branches):
+        letter = "AB"[row]
         step = _edit(
-            canvas, model, (column, 0), f"Edit {letter}", instruction, context=drawn["context"]
+            canvas, model, (2, row), f"Edit {letter}", instruction, context=drawn["context"]
         )
-        parts = _show(canvas, model, step["features"], column, f"04_branch_{letter.lower()}")
-        canvas.group(f"Branch {letter}", step, *parts)
+        image = canvas.add("PixelDecode", (3, row), model=model, features=step["features"])
+        name = f"04_branch_{letter.lower()}"
+        saved = canvas.add("SaveImage", (4, row), **_save(image, name))
+        canvas.group(f"Branch {letter}", step, image, saved)
 
 
 def region_first(canvas: Canvas) -> None:
