@@ -37,7 +37,7 @@ class Describe(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="The question, in English or Chinese.",
                 ),
-                max_tokens_input(),
+                max_tokens_input("The most text tokens the answer may have."),
                 *cls._text_sampling(),
                 seed_input(),
                 context_input("The conversation the question belongs to."),

@@ -88,7 +88,9 @@ class Generate(io.ComfyNode):
                 tooltip="picture: always draws one. model decides: it may answer with text, "
                 "a picture, or both; outputs it does not fill stay quiet.",
             ),
-            max_tokens_input(advanced=True),
+            max_tokens_input(
+                "The most text tokens the model may write where it decides.", advanced=True
+            ),
         ]
 
     @classmethod

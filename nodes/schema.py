@@ -59,7 +59,7 @@ def seed_input() -> io.Input:
     )
 
 
-def max_tokens_input(**options: object) -> io.Input:
+def max_tokens_input(tooltip: str, **options: object) -> io.Input:
     """Return the widget that bounds how much text the model may write."""
     return widget(
         io.Int,
@@ -67,7 +67,7 @@ def max_tokens_input(**options: object) -> io.Input:
         default=512,
         min=1,
         max=8192,
-        tooltip="The most text tokens the model may write (about 3 of 4 words each).",
+        tooltip=tooltip,
         **options,
     )
 

@@ -9,12 +9,12 @@ from PIL import Image
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
 
 
+# The second asks for so much free memory that the host drops results while a prompt runs.
 @pytest.mark.parametrize("options", [("--cache-none",), ("--cache-ram", "9999")], ids=" ".join)
 def test_a_chain_gives_the_same_pictures(start, server, options):
+    prompt = edit_chain(instruction="at noon").prompt
     other = start(*options)
-    for change in ({}, {"instruction": "at noon"}):
-        shown = [pictures(host, edit_chain(**change).prompt) for host in (server, other)]
-        assert shown[0] == shown[1]
+    assert pictures(other, prompt) == pictures(server, prompt)
     other.stop()
 
 
