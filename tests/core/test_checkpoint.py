@@ -23,7 +23,7 @@ def refusal(checkpoint, monkeypatch: pytest.MonkeyPatch):
 
     def load() -> str:
         with monkeypatch.context() as patch, pytest.raises(CheckpointError) as refused:
-            patch.setattr(torch.nn.Module, "to_empty", refuse)
+            patch.setattr("ming_core.checkpoint._bring_weights", refuse)
             load_model(checkpoint.folder)
         return str(refused.value)
 

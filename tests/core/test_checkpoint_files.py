@@ -19,7 +19,7 @@ def nothing_large(monkeypatch: pytest.MonkeyPatch):
     def refuse(*_args: object, **_options: object) -> None:
         raise AssertionError("allocated before the checkpoint was found whole")
 
-    monkeypatch.setattr(torch.nn.Module, "to_empty", refuse)
+    monkeypatch.setattr("ming_core.checkpoint._bring_weights", refuse)
 
 
 def refusal(path: Path) -> str:

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ming_core import MingModel, load_model
+from ming_core import MingModel, SilentProgress, load_model
 from ming_core.config import MingConfig
 from ming_core.key_map import expected_tensors
 from ming_core.model import Components
 from ming_core.operations import TorchOperations
 
 
-class StopAt:
+class StopAt(SilentProgress):
     """Cancel at the n-th question."""
 
     def __init__(self, question: int) -> None:
