@@ -25,6 +25,7 @@ from .stage import Measures, Settings, autocast
 from .teacher import FlowDraws, conditions, flow_loss, read, word_losses
 
 WORDS, COURSE, BALANCE = 1.0, 0.02, 0.01
+LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
 
@@ -64,7 +65,7 @@ class JointStage:
         large = SequenceMaker(tokenizer, self.num_tokens, 4 * self.num_tokens)
         self.maker = BatchMaker(phases, size[0], size[1], settings.seed, small, large)
         for name, module in components.named().items():
-            module.requires_grad_(name == "language_model")
+            module.requires_grad_(name == LEARNING)
         named = components.language_model.named_parameters()
         self.optimiser = Optimiser(list(named), replace(Rates(), adam=1.5e-3))
         self._ahead: tuple[int, object] | None = None

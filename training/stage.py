@@ -112,11 +112,8 @@ def train_step(stage: Stage, step: int) -> Measures:
     return {name: float(value.detach()) for name, value in losses.items()} | {"gradient": length}
 
 
-def load_state(path: Path, stage: Stage) -> dict[str, Any]:
-    """Read a state into a stage; returns the whole state, with `step` to go on from."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+def load_state(state: dict[str, Any], stage: Stage) -> None:
+    """Bring a stage to where a saved one was."""
     for name, module in stage.modules().items():
         module.load_state_dict(state["modules"][name])
-    if state["stage"] == stage.name:
-        stage.optimiser.load_state_dict(state["optimiser"])
-    return state
+    stage.optimiser.load_state_dict(state["optimiser"])

@@ -23,7 +23,8 @@ from ming_core.progress import Meter
 from .sequences import IGNORED, Batch
 
 PIXELS_PER_PATCH = 16
-RENDER_CHUNK = 32
+RENDER_CHUNK = {"cpu": 32}  # pictures at a time, so that they stay in the processor's cache
+LARGE_CHUNK = 1024
 BUSY = 0.004  # share of a patch that a thing must cover to get more draws
 
 
@@ -69,8 +70,9 @@ def encode(
     encoder, semantic = components.low_level_encoder, components.semantic_decoder
     device = encoder.pos_embed.device
     latents, busy = [], []
-    for start in range(0, len(shown), RENDER_CHUNK):
-        some = shown[start : start + RENDER_CHUNK]
+    chunk = RENDER_CHUNK.get(device.type, LARGE_CHUNK)
+    for start in range(0, len(shown), chunk):
+        some = shown[start : start + chunk]
         tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])
         drawn = render(tensors.to(device), size)
         latents.append(encoder.normalised(encoder(drawn.pixels)[:, :-1].float()))
@@ -158,7 +160,7 @@ def flow_loss(
     t = torch.sigmoid(torch.randn(len(rows), generator=generator)).to(x0.device)
     x_t = (1 - t[:, None]) * x0[rows] + t[:, None] * noise
     times = network.time_embed(t, z.dtype)
-    modulation = network.modulation(F.silu(times + network.cond_embed(z)[rows]))
+    modulation = network.modulate(times + network.cond_embed(z)[rows])
     return F.mse_loss(network(x_t, modulation), x0[rows] - noise)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .render import Effect
-from .scene import CELLS, COLOURS, SHAPES, SIZES, Scene, SceneMaker, Thing, grown, is_apart, is_held_out
+from .scene import CELLS, COLOURS, SHAPES, SIZES, Scene, SceneMaker, Thing, can_be_hollow, grown, is_apart, is_held_out
 from .words import Mention, Voice, a_thing, pointing_at, the_thing
 
 POLITE = {
@@ -139,6 +139,8 @@ class EditMaker:
     def _changed(self, scene: Scene, index: int, thing: Thing) -> Scene | None:
         """Exchange a thing if it still fits beside the others and is not held out."""
         others = [t for i, t in enumerate(scene.things) if i != index]
+        if thing.is_outlined and not can_be_hollow(thing):
+            return None
         wanted = self.maker.taste.combinations
         is_allowed = wanted == "all" or not is_held_out(thing) or wanted == "held_out"
         is_free = all(is_apart(thing, other) for other in others)
@@ -169,8 +171,6 @@ class EditMaker:
     def _resize(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
         size = self.rng.choice([s for s in SIZES if s != thing.size])
-        if thing.is_outlined and size == "small":
-            return None
         grown_thing = replace(thing, size=size, radius=self.maker.radius(size))
         after = self._changed(scene, index, self.maker.placed(grown_thing, thing.cell))
         return after and (after, {"size": self.voice.size(size)})
@@ -208,7 +208,7 @@ class EditMaker:
 
     def _outline(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
-        if thing.is_outlined or thing.size == "small":
+        if thing.is_outlined or not can_be_hollow(thing):
             return None
         return scene.with_thing(index, replace(thing, is_outlined=True)), {}
 

@@ -23,6 +23,7 @@ SIZES: dict[str, tuple[float, float]] = {
     "large": (16.0, 18.0),
 }
 SIDE = 96  # pixels of a picture; all lengths of this module are in them
+SLIM = ("star", "cross")  # shapes with little inside
 CENTRES = (20.0, 48.0, 76.0)  # of the three rows and columns of cells
 JITTER = 3.0
 MARGIN = 3.0
@@ -78,6 +79,11 @@ def is_held_out(thing: Thing) -> bool:
     return COLOURS.index(thing.colour) == (SHAPES.index(thing.shape) * 3 + 1) % len(COLOURS)
 
 
+def can_be_hollow(thing: Thing) -> bool:
+    """Tell whether an outline leaves anything of the inside open."""
+    return thing.size == "large" or (thing.size == "medium" and thing.shape not in SLIM)
+
+
 @dataclass(frozen=True)
 class Taste:
     """What kind of scenes are drawn: shares of outlines and of graded backgrounds, and which
@@ -121,8 +127,9 @@ class SceneMaker:
         rng = self.rng
         shape, colour = self.kind(background)
         size = rng.choice(tuple(SIZES))
-        is_outlined = size != "small" and rng.random() < self.taste.outlined
-        thing = Thing(shape, colour, size, 0, 0, 0, is_outlined)
+        thing = Thing(shape, colour, size, 0, 0, 0)
+        is_outlined = can_be_hollow(thing) and rng.random() < self.taste.outlined
+        thing = replace(thing, is_outlined=is_outlined)
         return self.placed(replace(thing, radius=self.radius(size)), cell or rng.choice(CELLS))
 
     def kind(self, background: str) -> tuple[str, str]:
@@ -154,6 +161,6 @@ def grown(scene: Scene, thing: Thing) -> Scene:
 
 
 def is_apart(a: Thing, b: Thing) -> bool:
-    """Tell whether two things have at least two pixels between them."""
+    """Tell whether two things have some pixels between them."""
     distance = ((a.x - b.x) ** 2 + (a.y - b.y) ** 2) ** 0.5
-    return distance > a.radius + b.radius + 3
+    return distance > a.radius + b.radius + 5

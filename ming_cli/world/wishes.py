@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ming_core.prompt import GENERATE_PREFIX
 
-from .scene import COLOURS, SHAPES, Scene, SceneMaker, Thing, is_apart
+from .scene import COLOURS, SHAPES, Scene, SceneMaker, Thing, can_be_hollow, is_apart
 from .words import Mention, Voice, a_thing, background_phrase
 
 RELATIONS = ("left of", "right of", "above", "below", "inside")
@@ -83,7 +83,8 @@ def counted(maker: SceneMaker) -> tuple[Scene, Wish]:
         number = rng.randint(2, 4)
         pattern = maker.thing(scene.background)
         size = rng.choice(("small", "medium"))
-        pattern = replace(pattern, size=size, is_outlined=pattern.is_outlined and size != "small")
+        pattern = replace(pattern, size=size)
+        pattern = replace(pattern, is_outlined=pattern.is_outlined and can_be_hollow(pattern))
         things: list[Thing] = []
         for _ in range(60):
             radius = maker.radius(size)

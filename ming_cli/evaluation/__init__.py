@@ -1,0 +1,1 @@
+"""`ming eval`: cases, the judge that knows nothing of the model, the measures and the report."""

@@ -1,0 +1,185 @@
+"""What a program sees in a picture: background, things, their shape, colour, size and place.
+
+Knows nothing about models, prompts or how the picture came about; only the drawn world's
+palette and shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ming_cli.world.render import MARK, pack, silhouettes
+from ming_cli.world.scene import COLOURS, PALETTE, SHAPES, SIDE, SIZES, Cell, Scene, Thing, cell_of
+
+from .components import filled, labelled, shrunk
+
+FAR = 62.0  # RGB distance from the background from which on a pixel belongs to a thing
+LEAST_AREA = 45  # pixels of the smallest thing
+RIM = 3  # pixels along the border that are always background
+HOLLOW = 0.5  # a thing whose inner part is less than so much of its own colour is an outline
+
+Array = np.ndarray
+PALETTE_RGB = np.array([PALETTE[c] for c in COLOURS], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A thing the judge sees."""
+
+    shape: str
+    colour: str
+    size: str
+    x: float
+    y: float
+    is_outlined: bool
+    fit: float
+    mask: Array  # (H, W) booleans, holes filled
+
+    @property
+    def cell(self) -> Cell:
+        """Row and column of the cell it lies in."""
+        return cell_of(self.y), cell_of(self.x)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Everything seen in a picture."""
+
+    background: str
+    is_graded: bool
+    things: tuple[Seen, ...]
+
+
+def look(picture: Array) -> Sight:
+    """Look at a picture (96, 96, 3) of bytes."""
+    pixels = picture.astype(np.float32)
+    base, is_graded = _background(pixels)
+    distance = np.sqrt(((pixels - base) ** 2).sum(-1))
+    things = []
+    nearest = _nearest(pixels)
+    for colour in range(len(COLOURS)):
+        own = (nearest == colour) & (distance > FAR)
+        for part in labelled(own, LEAST_AREA):
+            core = shrunk(part)
+            # The mixed rim of two colours can look like a third: such slivers have no core.
+            if core.sum() < 0.12 * part.sum() or core.sum() < 8:
+                continue
+            seen = _thing(part, COLOURS[colour])
+            if seen is not None:
+                things.append(seen)
+    return Sight(_colour_of_background(base), is_graded, tuple(things))
+
+
+def overlay(picture: Array) -> Array:
+    """Return where a picture is covered by the magenta overlay: (H, W) booleans."""
+    distance = np.abs(picture.astype(np.float32) - np.array(MARK)).max(-1)
+    return distance < 70
+
+
+def overlap(a: Array, b: Array) -> float:
+    """Intersection over union of two masks."""
+    union = float((a | b).sum())
+    return float((a & b).sum()) / union if union else 1.0
+
+
+def true_masks(scene: Scene) -> Array:
+    """Return where the things of a scene truly are: (K, H, W) booleans."""
+    return silhouettes(pack([scene]))[0].numpy()
+
+
+def _background(pixels: Array) -> tuple[Array, bool]:
+    """Fit a plane of colour to the border: the background everywhere (H, W, 3)."""
+    size = len(pixels)
+    rows, columns = np.mgrid[:size, :size] / (size - 1.0) - 0.5
+    is_rim = np.ones((size, size), dtype=bool)
+    is_rim[RIM:-RIM, RIM:-RIM] = False
+    design = np.stack([np.ones_like(rows), rows, columns], axis=-1)
+    chosen = is_rim
+    fit = np.zeros((3, 3))
+    for _ in range(3):
+        fit = np.linalg.lstsq(design[chosen], pixels[chosen], rcond=None)[0]
+        residue = np.abs(design @ fit - pixels).max(-1)
+        calm = is_rim & (residue < 30)
+        chosen = calm if calm.sum() > 100 else is_rim
+    slope = np.abs(fit[1:]).sum(-1).max()
+    return design @ fit, bool(slope > 90)
+
+
+def _colour_of_background(base: Array) -> str:
+    """Name the colour of a background, which a gradient lightens towards one side."""
+    corners = base[[0, 0, -1, -1], [0, -1, 0, -1]]
+    gaps = np.sqrt(((corners[:, None] - PALETTE_RGB) ** 2).sum(-1))
+    return COLOURS[int(gaps.min(axis=0).argmin())]
+
+
+def _nearest(pixels: Array) -> Array:
+    """Return the palette's nearest colour of every pixel (H, W)."""
+    gaps = ((pixels[:, :, None] - PALETTE_RGB) ** 2).sum(-1)
+    return gaps.argmin(-1)
+
+
+def _thing(part: Array, colour: str) -> Seen | None:
+    """Tell what a connected patch of one colour is."""
+    mask = filled(part)
+    rows, columns = np.nonzero(mask)
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    if bottom - top < 6 or right - left < 6:
+        return None
+    scores = {name: overlap(mask, template) for name, template in _templates(mask).items()}
+    shape = max(scores, key=lambda name: scores[name])
+    radius = _radius(shape, bottom - top, right - left)
+    size = min(SIZES, key=lambda name: abs(np.mean(SIZES[name]) - radius))
+    inner = shrunk(shrunk(shrunk(mask)))
+    solid = (part & inner).sum() / max(1, inner.sum())
+    return Seen(
+        shape,
+        colour,
+        size,
+        float(left + right) / 2,
+        float(top + bottom) / 2,
+        bool(solid < HOLLOW),
+        scores[shape],
+        mask,
+    )
+
+
+def _extents() -> dict[str, tuple[float, float, float, float]]:
+    """Return left, top, right and bottom of each shape of radius 1 about its centre."""
+    result = {}
+    for shape in SHAPES:
+        drawn = Scene("white", (Thing(shape, "red", "large", SIDE / 2, SIDE / 2, 40.0),))
+        rows, columns = np.nonzero(true_masks(drawn)[0])
+        edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        result[shape] = tuple((edge - SIDE / 2) / 40.0 for edge in edges)
+    return result
+
+
+EXTENTS = _extents()
+
+
+def _radius(shape: str, height: int, width: int) -> float:
+    left, top, right, bottom = EXTENTS[shape]
+    return (height / (bottom - top) + width / (right - left)) / 2
+
+
+def _templates(mask: Array) -> dict[str, Array]:
+    """Return each shape drawn so that it fills the mask's bounding box best."""
+    rows, columns = np.nonzero(mask)
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    things = []
+    for shape in SHAPES:
+        radius = _radius(shape, bottom - top, right - left)
+        a, b, c, d = EXTENTS[shape]
+        x = (left + right) / 2 - radius * (a + c) / 2
+        y = (top + bottom) / 2 - radius * (b + d) / 2
+        things.append(Thing(shape, "red", "large", float(x), float(y), float(radius)))
+    drawn = true_masks(Scene("white", tuple(things)))
+    return dict(zip(SHAPES, drawn, strict=True))
+
+
+def to_picture(image: torch.Tensor) -> Array:
+    """Turn a host image (H, W, 3) in [0, 1] into bytes."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

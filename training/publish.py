@@ -1,0 +1,62 @@
+"""Trained components -> a checkpoint in the published layout, bf16: loading turned around.
+
+The engine's own table of names says where every tensor comes from.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ming_cli.world.vocabulary import write_tokenizer
+from ming_core.key_map import expected_tensors
+from ming_core.model import Components
+
+from .sizes import Sizes, mingtok_config, ming_config, univision_config
+
+LIMIT = 16_000_000  # bytes that both folders may take
+VISION = "vision."
+
+
+def publish(components: Components, sizes: Sizes, folder: Path) -> int:
+    """Write `folder`/Ming-UniVision and `folder`/MingTok-Vision; return their bytes.
+
+    MingTok's tensors are written once, into its own folder: the loader takes them from there
+    when the big folder has none.
+    """
+    univision, mingtok = folder / "Ming-UniVision", folder / "MingTok-Vision"
+    vocabulary = write_tokenizer(univision)
+    mean, scale = components.semantic_decoder.mean, components.semantic_decoder.scale
+    tensors = published_tensors(components, sizes, vocabulary)
+    vision = {n.removeprefix(VISION): t for n, t in tensors.items() if n.startswith(VISION)}
+    others = {n: t for n, t in tensors.items() if not n.startswith(VISION)}
+    _write(univision, univision_config(sizes, vocabulary), others)
+    _write(mingtok, mingtok_config(sizes, mean, scale), vision)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
+
+
+def published_tensors(
+    components: Components, sizes: Sizes, vocabulary: dict[str, int]
+) -> dict[str, Tensor]:
+    """Return every tensor under its published name, in bf16."""
+    places = expected_tensors(ming_config(sizes, vocabulary), components)
+    named = components.named()
+    result: dict[str, Tensor] = {}
+    for name, place in places.items():
+        whole = named[place.component].get_parameter(place.parameter).detach()
+        result[name] = whole[place.index].to("cpu", torch.bfloat16).contiguous().clone()
+    return result
+
+
+def _write(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(config, indent=1) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    ordered = {name: tensors[name] for name in sorted(tensors)}
+    save_file(ordered, str(folder / "model.safetensors"), metadata={"format": "pt"})
