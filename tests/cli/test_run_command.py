@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ming_cli.comfyui_process import ComfyProcess, find_comfyui
 from ming_cli.make_tiny import make_tiny
-from ming_cli.run_host import Folders
+from ming_cli.run.comfyui_process import ComfyProcess, find_comfyui
+from ming_cli.run.host import Folders
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"

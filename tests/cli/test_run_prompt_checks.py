@@ -2,10 +2,10 @@
 
 import pytest
 
-from ming_cli.node_definitions import parse_definitions
-from ming_cli.prompt_checks import check_prompt
-from ming_cli.prompt_settings import apply_settings, parse_setting
-from ming_cli.run_host import WorkflowError
+from ming_cli.run.host import WorkflowError
+from ming_cli.run.node_definitions import parse_definitions
+from ming_cli.run.prompt_checks import check_prompt
+from ming_cli.run.prompt_settings import apply_settings, parse_setting
 
 DEFINITIONS = parse_definitions(
     {

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ming_cli.node_definitions import parse_definitions
-from ming_cli.prompt_walk import Blocked, NodeResult, run_node
+from ming_cli.run.node_definitions import parse_definitions
+from ming_cli.run.prompt_walk import Blocked, NodeResult, run_node
 
 
 class Watcher:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ming_cli.node_definitions import parse_definitions
-from ming_cli.run_host import WorkflowError
-from ming_cli.workflow_format import read_workflow, to_prompt
+from ming_cli.run.host import WorkflowError
+from ming_cli.run.node_definitions import parse_definitions
+from ming_cli.run.workflow_format import read_workflow, to_prompt
 
 DEFINITIONS = parse_definitions(
     {

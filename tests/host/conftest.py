@@ -10,8 +10,8 @@ sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves ne
 
 from comfy_server import ComfyServer  # noqa: E402
 
-from ming_cli.comfyui_process import find_comfyui  # noqa: E402
 from ming_cli.make_tiny import make_tiny  # noqa: E402
+from ming_cli.run.comfyui_process import find_comfyui  # noqa: E402
 
 PACK = Path(__file__).parents[2]
 PACK_FOLDER = "ming-univision-nodes"

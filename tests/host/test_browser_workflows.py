@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from comfy_server import ComfyServer  # its folder is put on the path by conftest.py
 
-from ming_cli.prompt_checks import EDITOR_ONLY_INPUTS
+from ming_cli.run.prompt_checks import EDITOR_ONLY_INPUTS
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
 

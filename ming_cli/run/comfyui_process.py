@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .run_host import Folders, HostError
+from .host import Folders, HostError
 
 PACK_FOLDER = "ming-univision-nodes"
 _LEFT_OUT = (".git", ".venv", ".quickstart", "output", "models", "tests", "docs", "__pycache__")

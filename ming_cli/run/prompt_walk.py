@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .host import Watcher, is_link
 from .node_definitions import NodeDefinition
-from .run_host import Watcher, is_link
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float}
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .host import Prompt, WorkflowError
 from .node_definitions import InputDefinition, NodeDefinition
-from .run_host import Prompt, WorkflowError
 
 MUTED, BYPASSED = 2, 4
 NOTE_TYPES = ("Note", "MarkdownNote")

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .comfyui_process import checked_comfyui, find_comfyui, terminated_as_interrupted
+from .console import Console
+from .host import Folders, Host, HostError, Interrupted, Job, Product, RunError, WorkflowError
 from .node_definitions import NodeDefinition
+from .products import keep_previews
 from .prompt_checks import check_prompt
 from .prompt_settings import apply_settings, parse_setting
-from .run_console import Console
-from .run_host import Folders, Host, HostError, Interrupted, Job, Product, RunError, WorkflowError
-from .run_products import keep_previews
 from .workflow_format import is_ui_format, read_workflow, to_prompt
 
 LOADER_TYPE = "MingUniVision_LoadModel"
@@ -182,7 +182,7 @@ def _set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDe
 
 def _offer_pictures(path: Path, prompt: dict, host: Host) -> None:
     """Give the host the shipped pictures a file names, from `input` beside it or in the pack."""
-    pack_pictures = Path(__file__).resolve().parent.parent / "workflows" / "input"
+    pack_pictures = Path(__file__).resolve().parents[2] / "workflows" / "input"
     for node in prompt.values():
         name = node["inputs"].get("image") if node["class_type"] == "LoadImage" else None
         for folder in (path.parent / "input", pack_pictures):

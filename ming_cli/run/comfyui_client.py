@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from .run_host import HostError, Interrupted, Job, NodeError, Watcher, WorkflowError, title_of
+from .host import HostError, Interrupted, Job, NodeError, Watcher, WorkflowError, title_of
 from .websocket_client import WebSocket
 
 _WAIT = 2.0  # seconds between looks at whether the server still lives

@@ -6,8 +6,8 @@ Knows nothing about where the prompt will run.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .host import Prompt, WorkflowError, is_link, title_of
 from .node_definitions import InputDefinition, NodeDefinition, kinds_fit
-from .run_host import Prompt, WorkflowError, is_link, title_of
 from .workflow_format import missing_type_message
 
 # Widgets that exist only in the editor; exports carry them, no node takes them.

@@ -71,7 +71,7 @@ class Folders:
     output: Path
     work: Path  # temporary files and, for a real ComfyUI, its base directory
     checkpoint_root: Path | None = None  # an extra folder to look for checkpoints in
-    pack: Path = field(default_factory=lambda: Path(__file__).resolve().parent.parent)
+    pack: Path = field(default_factory=lambda: Path(__file__).resolve().parents[2])
 
 
 class Host(Protocol):

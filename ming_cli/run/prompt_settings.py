@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .host import Prompt, WorkflowError, title_of
 from .node_definitions import InputDefinition, NodeDefinition
-from .run_host import Prompt, WorkflowError, title_of
 
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from .comfyui_client import ComfyClient, RefusedError
 from .comfyui_process import ComfyProcess
+from .host import Folders, HostError, Job, Product, Watcher
 from .node_definitions import NodeDefinition, parse_definitions
-from .run_host import Folders, HostError, Job, Product, Watcher
-from .run_products import products_of
+from .products import products_of
 
 OUR_NODE, SAVE_CONTEXT = "MingUniVision_LoadModel", "MingUniVision_SaveContext"
 _START_LIMIT = 300.0

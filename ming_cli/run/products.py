@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .run_host import Job, Product, title_of
+from .host import Job, Product, title_of
 
 Locate = Callable[[Mapping[str, str]], Path]
 

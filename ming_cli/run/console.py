@@ -3,7 +3,7 @@
 import time
 from typing import TextIO
 
-from .run_host import Job
+from .host import Job
 
 _BAR_WIDTH = 24
 _REDRAW_SECONDS = 0.1

@@ -18,10 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .node_definitions import NodeDefinition, parse_definitions
-from .prompt_checks import running_order
-from .prompt_walk import NodeResult, run_node
-from .run_host import (
+from .host import (
     Folders,
     HostError,
     Interrupted,
@@ -33,7 +30,10 @@ from .run_host import (
     is_link,
     title_of,
 )
-from .run_products import products_of
+from .node_definitions import NodeDefinition, parse_definitions
+from .products import products_of
+from .prompt_checks import running_order
+from .prompt_walk import NodeResult, run_node
 
 PACK_MODULE = "ming_univision_pack"
 LOADER_TYPE = "MingUniVision_LoadModel"
