@@ -57,9 +57,9 @@ class ResBlock(nn.Module):
         self.mlp = SwiGLU(config.width, operations.LargeLinear, ratio=config.mlp_ratio)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """Map (..., W) to (..., W); modulation (..., 3 W) holds shift, scale, gate."""
+        """Map (..., W) to (..., W); modulation (..., 3 W) holds shift, 1 + scale, gate."""
         shift, scale, gate = modulation.chunk(3, dim=-1)
-        return x + gate * self.mlp(self.in_ln(x) * (1 + scale) + shift)
+        return torch.addcmul(x, gate, self.mlp(torch.addcmul(shift, self.in_ln(x), scale)))
 
 
 class VelocityNetwork(nn.Module):
@@ -83,15 +83,30 @@ class VelocityNetwork(nn.Module):
         self.final_linear = operations.Linear(width, latent_size)
 
     def modulations(self, time_embeddings: Tensor, z: Tensor) -> Tensor:
-        """Modulate for times (S, W) and conditions (..., W): returns (S, ..., M)."""
+        """Modulate for all times (S, W) and conditions (..., W): returns (S, ..., M)."""
         times = time_embeddings.view(-1, *[1] * (z.dim() - 1), time_embeddings.shape[-1])
-        return self.modulation(F.silu(times + self.cond_embed(z)))
+        return self.modulate(times + self.cond_embed(z))
+
+    def modulate(self, embedding: Tensor) -> Tensor:
+        """Map sums of time and condition (..., W) to modulations (..., M).
+
+        Each block's part is shift, 1 + scale, gate; the final layer's has no gate.
+        """
+        out = self.modulation(F.silu(embedding))
+        width = embedding.shape[-1]
+        blocks = out[..., : -self.block_sizes[-1]].unflatten(-1, (-1, 3, width))
+        blocks[..., 1, :] += 1
+        out[..., -width:] += 1
+        return out
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """Predict the fp32 velocity (..., C) of latents x (..., C) under modulations (..., M)."""
+        """Predict the fp32 velocity (..., C) of latents x under modulations (..., M).
+
+        x is one for all or one for each of the modulations: its shape broadcasts against theirs.
+        """
         *blocks, final = modulation.split(self.block_sizes, dim=-1)
         h = self.input_proj(x.to(modulation.dtype))
         for block, block_modulation in zip(self.res_blocks, blocks, strict=True):
             h = block(h, block_modulation)
         shift, scale = final.chunk(2, dim=-1)
-        return self.final_linear(self.final_norm(h) * (1 + scale) + shift).float()
+        return self.final_linear(torch.addcmul(shift, self.final_norm(h), scale)).float()

@@ -52,12 +52,12 @@ class LatentSampler:
         x = noise.float() * self.sampling.temperature
         previous: Tensor | None = None
         for index, dt in enumerate(self.step_sizes):
-            rows = self.network(x.expand(len(z), -1, -1), modulations[index])
+            rows = self.network(x, modulations[index])
             velocity = guided_velocity(rows, self.weights, renorm=self.sampling.renorm)
             slope = velocity
             if self.sampling.solver == "ab2" and previous is not None:
                 # Adams-Bashforth of order 2 for steps of unequal size; the first is Euler's.
                 slope = velocity + (velocity - previous) * (dt / (2 * self.step_sizes[index - 1]))
-            x = x + slope * dt
+            x = torch.add(x, slope, alpha=dt)
             previous = velocity
         return x

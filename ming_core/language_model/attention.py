@@ -27,6 +27,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Map (rows, T, H) to (rows, T, H), writing the new keys and values into `cache`."""
         heads = self.query_key_value(x).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
-        q, k, v = heads.split(self.heads, dim=1)
-        keys, values = cache.write(layer, rotary(k), v)
-        return self.dense(grouped_attention(rotary(q), keys, values, visible))
+        qk, v = heads.split((self.heads[0] + self.heads[1], self.heads[2]), dim=1)
+        q, k = rotary(qk).split(self.heads[:2], dim=1)
+        keys, values = cache.write(layer, k, v)
+        return self.dense(grouped_attention(q, keys, values, visible))
