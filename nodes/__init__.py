@@ -2,7 +2,8 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .contexts import ContextTimeline, LoadContext, SaveContext
+from .context_timeline import ContextTimeline
+from .contexts import LoadContext, SaveContext
 from .describe import Describe
 from .edit import EditStep
 from .generate import Generate

@@ -6,7 +6,7 @@ the outputs of its node, so that the host can forget it.
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ import folder_paths
 import numpy
 import torch
 from comfy_api.latest import io
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -263,6 +263,26 @@ def preview(picture: Image.Image, hidden: io.HiddenHolder | None) -> dict[str, A
     name = f"ming_timeline_{uuid.uuid4().hex[:12]}.png"
     picture.save(folder / name, pnginfo=_workflow_chunks(hidden), compress_level=1)
     return {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}
+
+
+def thumbnail(name: str, size: int, draw: Callable[[], Image.Image]) -> dict[str, str]:
+    """Keep a small picture in the temp folder, drawn unless it is there; say where it is."""
+    folder = Path(folder_paths.get_temp_directory())
+    entry = {"filename": f"{name}.jpg", "subfolder": "", "type": "temp"}
+    path = folder / entry["filename"]
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".{uuid.uuid4().hex}.unfinished"
+        small = ImageOps.contain(draw().convert("RGB"), (size, size))
+        small.save(unfinished, "JPEG", quality=85)
+        unfinished.replace(path)
+    return entry
+
+
+def open_thumbnail(entry: Mapping[str, str]) -> Image.Image:
+    """Return a picture that `thumbnail` kept."""
+    with Image.open(Path(folder_paths.get_temp_directory()) / entry["filename"]) as picture:
+        return picture.convert("RGB")
 
 
 def _automatic_dtype(device: torch.device) -> torch.dtype:

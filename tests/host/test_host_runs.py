@@ -169,7 +169,7 @@ def test_the_timeline_shows_the_conversation(server):
     graph = edit_chain()
     graph.ming("ContextTimeline", "timeline", context=["step3", 0], model=["model", 0])
     run = server.run(graph.prompt)
-    (file,) = run.output("timeline", "images")
+    (file,) = run.output("timeline", "ming_sheet")
     picture = Image.open(io.BytesIO(server.view(file)))
     assert picture.width == 960 and picture.height > 4 * 200
     assert "prompt" in picture.text

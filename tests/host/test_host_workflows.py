@@ -40,8 +40,9 @@ def test_a_workflow_runs_and_its_outputs_can_be_fetched(server, path):
 
 def check_output(server, output):
     """What a user gets is a picture that is not blank, or a text."""
-    assert output.get("images") or output.get("text")
-    for file in output.get("images", []):
+    pictures = [*output.get("images", []), *output.get("ming_sheet", [])]
+    assert pictures or output.get("text")
+    for file in pictures:
         picture = Image.open(io.BytesIO(server.view(file))).convert("RGB")
         assert any(low != high for low, high in picture.getextrema()), f"{file} is blank"
 

@@ -86,7 +86,7 @@ class TestNode:
             {"hidden_inputs": {hidden.prompt: {"1": {}}, hidden.extra_pnginfo: {"workflow": [7]}}}
         )
         ui = clone.EXECUTE_NORMALIZED(context=context, model=model).ui
-        (file,) = ui["images"]
+        (file,) = ui["ming_sheet"]
         picture = Image.open(folders / file["type"] / file["subfolder"] / file["filename"])
         assert picture.width == 960
         assert json.loads(picture.text["workflow"]) == [7]
@@ -96,14 +96,14 @@ class TestNode:
         drawn = []
         for given in (None, model):
             ui = pack.run("ContextTimeline", context=context, model=given).ui
-            path = folders / "temp" / ui["images"][0]["filename"]
+            path = folders / "temp" / ui["ming_sheet"][0]["filename"]
             drawn.append(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"))
         assert drawn[0].size == drawn[1].size
         assert drawn[0].tobytes() != drawn[1].tobytes()
 
     def test_seed_settings_and_lengths_are_told(self, pack, context):
-        contexts = importlib.import_module(f"{pack.module.__name__}.nodes.contexts")
-        facts = list(contexts._facts(context.turns[-1]))
+        node = importlib.import_module(f"{pack.module.__name__}.nodes.context_timeline")
+        facts = list(node._facts(context.turns[-1]))
         turn = context.turns[-1]
         assert facts[0] == f"{turn.num_prompt_tokens} + {turn.num_reply_tokens} tokens"
         assert {"seed 0", "steps 2", "solver euler", "text guidance 3.0"} <= set(facts)

@@ -1,0 +1,89 @@
+"""The node that shows a conversation: as data for the browser, and as one picture."""
+
+from collections.abc import Iterator
+
+from comfy_api.latest import io
+from PIL import Image
+
+from ..ming_core import Features, LatentContext, Picture, Text, Turn, decode_pixels
+from . import host
+from .schema import ContextSocket, Model, node_schema, widget
+from .timeline import Card, Part, draw_timeline
+from .turn_records import Show, conversation_record, picture_digest, settings_of
+
+THUMBNAIL = 224  # pixels, the longer side
+
+
+class ContextTimeline(io.ComfyNode):
+    """Context Timeline: the conversation, drawn."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "ContextTimeline",
+            display_name="Context Timeline",
+            description="Draws the conversation turn by turn: what was asked, what came back, "
+            "and with which settings. Go on from any turn of it.",
+            is_output_node=True,
+            inputs=[
+                widget(ContextSocket, "context", tooltip="The conversation to show."),
+                widget(
+                    Model,
+                    "model",
+                    optional=True,
+                    tooltip="Connect the model to see its pictures; without it they are frames.",
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(
+        cls, context: LatentContext, model: host.HostedModel | None = None
+    ) -> io.NodeOutput:
+        show = _thumbnails_of(model)
+        cards = [_card(turn, show) for turn in context.turns]
+        sheet = draw_timeline(cards, f"{len(cards)} turns, {context.num_tokens} tokens")
+        # The sheet is for hosts without a browser; as "images" the node would show both.
+        sheets = host.preview(sheet, cls.hidden)["images"]
+        record = conversation_record(context, show)
+        return io.NodeOutput(ui={"ming_timeline": [record], "ming_sheet": sheets})
+
+
+def _thumbnails_of(model: host.HostedModel | None) -> Show:
+    """Return what gives a picture's thumbnail; each picture is decoded once per session."""
+
+    def paint(features: Features) -> Image.Image:
+        engine = host.prepare(model, ["pixel_decoder"], host.Work(features=features, images=1))
+        return host.to_pictures(decode_pixels(engine, features))[0]
+
+    def show(features: Features) -> dict[str, str] | None:
+        name = f"ming_thumbnail_{picture_digest(features)}"
+        return host.thumbnail(name, THUMBNAIL, lambda: paint(features)) if model else None
+
+    return show
+
+
+def _card(turn: Turn, show: Show) -> Card:
+    """Return a turn as the sheet draws it."""
+
+    def side(parts: tuple[Text | Picture, ...]) -> list[Part]:
+        return [_part(part, show) for part in parts]
+
+    return Card(side(turn.parts), side(turn.reply), ", ".join(_facts(turn)))
+
+
+def _part(part: Text | Picture, show: Show) -> Part:
+    """Return a text as it is, a picture as its thumbnail or, without a model, as nothing."""
+    if isinstance(part, Text):
+        return part.text
+    entry = show(part.features)
+    return host.open_thumbnail(entry) if entry else None
+
+
+def _facts(turn: Turn) -> Iterator[str]:
+    """Yield the figures of a turn: its length, its seed, and how it was drawn and written."""
+    yield f"{turn.num_prompt_tokens} + {turn.num_reply_tokens} tokens"
+    if turn.seed is not None:
+        yield f"seed {turn.seed}"
+    yield from (f"{name} {value}".replace("_", " ") for name, value in settings_of(turn).items())
