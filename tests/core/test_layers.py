@@ -66,6 +66,8 @@ def test_rotary_angles_are_fp32_even_for_16_bit_heads(dtype: torch.dtype):
     x = torch.randn(1, 1, 1, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
     rotary = Rotary(8, 600000.0, position)
     assert rotary.cos.dtype == rotary.sin.dtype == torch.float32
+    exact = 4097 * 600000.0 ** (-torch.arange(4).double() / 4)
+    assert torch.allclose(rotary.cos.flatten()[:4].double(), exact.cos(), atol=1e-3)
     ours = rotary(x)
     assert ours.dtype == dtype
     assert torch.equal(ours, rotary(x.float()).to(dtype))

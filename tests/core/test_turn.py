@@ -205,14 +205,16 @@ def test_a_picture_the_model_opens_at_once_is_the_forced_one(model: MingModel, s
 
 
 @pytest.mark.parametrize("seed", [5, 2**64 - 1])
-def test_two_pictures_of_one_reply_are_both_kept_and_differ(model: MingModel, script, seed: int):
-    special = model.tokenizer
+def test_two_pictures_of_one_reply_are_both_kept_and_differ(model, script, watch, seed: int):
+    special, velocity = model.tokenizer, watch(model.parts.language_model.velocity)
     script([special.image, special.image_end, special.image, special.image_end])
     text = TextSampling(max_tokens=9)
     reply = generate(model, "stars", seeds=[seed], sampling=ONE_STEP, text=text)[0]
     assert reply.features.values.shape[0] == 2
     assert reply.latents.values.shape[0] == 2
     assert not torch.allclose(reply.latents.values[0], reply.latents.values[1], atol=0.1)
+    first, second = velocity[0][0][0], velocity[36][0][0]  # of one step: the noise itself
+    assert not torch.equal(first, second)
     assert len(reply.context.turns[0].pictures) == 2
     assert reply.context.turns[0].num_reply_tokens == 2 * 38
 
