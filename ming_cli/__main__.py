@@ -11,6 +11,7 @@ TOOLS = {
     "verify": ("ming_cli.verify", "compare the engine with a folder of golden numbers"),
     "bench": ("ming_cli.bench", "time a visual token against the published algorithm"),
     "convert": ("ming_cli.convert", "write one file per component, optionally 8-bit"),
+    "eval": ("ming_cli.eval", "judge how well a checkpoint of the drawn world draws and sees"),
     "inspect": ("ming_cli.inspect", "say what a checkpoint folder holds and what it needs"),
     "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),
     "make-tiny": ("ming_cli.make_tiny", "write a tiny random checkpoint for tests"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ming_cli.world.vocabulary import write_tokenizer
+from ming_cli.world.vocabulary import vocabulary_of, write_tokenizer
 from ming_core.text_tokenizer import TextTokenizer
 
 from .build import fresh_components
@@ -36,8 +36,10 @@ class Run:
         self.settings = Settings(args.folder, args.seed, device, args.workers)
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
-        vocabulary = write_tokenizer(self.folder / "tokenizer")
-        self.tokenizer = TextTokenizer.load(self.folder / "tokenizer")
+        words = self.folder / "tokenizer"
+        # Made once: a run keeps its words even if the world's language grows meanwhile.
+        vocabulary = vocabulary_of(words) if words.is_dir() else write_tokenizer(words)
+        self.tokenizer = TextTokenizer.load(words)
         self.config = ming_config(self.sizes, vocabulary)
         self.components = fresh_components(self.config, args.seed)
         for module in self.components.named().values():
@@ -140,7 +142,7 @@ def main() -> None:
         run.adopt()
     elif not run.go():
         return
-    size = publish(run.components, run.sizes, run.folder / "checkpoint")
+    size = publish(run.components, run.sizes, run.folder / "tokenizer", run.folder / "checkpoint")
     log.info("Wrote %s (%.1f MB).", run.folder / "checkpoint", size / 1e6)
 
 

@@ -6,6 +6,7 @@ The engine's own table of names says where every tensor comes from.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,27 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ming_cli.world.vocabulary import write_tokenizer
+from ming_cli.world.vocabulary import vocabulary_of
 from ming_core.key_map import expected_tensors
 from ming_core.model import Components
 
-from .sizes import Sizes, mingtok_config, ming_config, univision_config
+from .sizes import Sizes, ming_config, mingtok_config, univision_config
 
 LIMIT = 16_000_000  # bytes that both folders may take
 VISION = "vision."
 
 
-def publish(components: Components, sizes: Sizes, folder: Path) -> int:
+def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path) -> int:
     """Write `folder`/Ming-UniVision and `folder`/MingTok-Vision; return their bytes.
 
-    MingTok's tensors are written once, into its own folder: the loader takes them from there
+    The tokenizer's files are copied. MingTok's tensors are written once, into its own folder: the loader takes them from there
     when the big folder has none.
     """
     univision, mingtok = folder / "Ming-UniVision", folder / "MingTok-Vision"
-    vocabulary = write_tokenizer(univision)
+    univision.mkdir(parents=True, exist_ok=True)
+    for file in sorted(tokenizer.glob("*.json")):
+        shutil.copy(file, univision / file.name)
+    vocabulary = vocabulary_of(tokenizer)
     mean, scale = components.semantic_decoder.mean, components.semantic_decoder.scale
     tensors = published_tensors(components, sizes, vocabulary)
     vision = {n.removeprefix(VISION): t for n, t in tensors.items() if n.startswith(VISION)}

@@ -31,7 +31,7 @@ CONTROL_TOKENS = (
     "<image>",
     "</image>",
 )
-SAMPLES = 6000
+SAMPLES = 3000
 PARTICLES = "有没有|一个|两个|三个|四个|空心|实心|渐变|背景|图片|图中|请|把|将|的|在|有|和|是|上"
 
 
@@ -99,4 +99,10 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
     for name, content in files.items():
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
+    return tokenizer.get_vocab(with_added_tokens=True)
+
+
+def vocabulary_of(folder: Path) -> dict[str, int]:
+    """Return the vocabulary of a tokenizer that was written before."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return tokenizer.get_vocab(with_added_tokens=True)

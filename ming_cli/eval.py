@@ -1,0 +1,141 @@
+"""`ming eval`: how well a checkpoint of the drawn world draws, sees and edits, judged by program."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from ming_core import ImageSampling, load_model
+
+from .evaluation.cases import KINDS, RECONSTRUCTIONS, cases_of
+from .evaluation.measures import (
+    Figures,
+    ask_figures,
+    describe_figures,
+    edit_figures,
+    generate_figures,
+    is_edited,
+    mean,
+    psnr,
+    region_figures,
+    same_figures,
+    superres_figures,
+    verdict_of,
+)
+from .evaluation.player import Played, Player, picture_of
+from .evaluation.sheet import Tile, draw_tiles
+from .world.conversations import Shown
+
+BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
+DRAWN = ("single", "two", "counting", "position")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of `ming eval`."""
+    parser.add_argument("folder", type=Path, nargs="?", help="checkpoint; default: the bundled one")
+    parser.add_argument("--quick", action="store_true", help="a few cases of everything")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) here")
+    parser.add_argument("--only", nargs="*", choices=sorted(KINDS), help="these lines alone")
+    parser.add_argument("--cases", type=int, help="so many cases per line instead")
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--solver", default="euler")
+    parser.add_argument("--text-guidance", type=float, default=3.0)
+    parser.add_argument("--image-guidance", type=float, default=1.1)
+    parser.add_argument("--temperature", type=float, default=1.0)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Play every case, print the figures, and draw the sheet."""
+    folder = args.folder or _bundled()
+    if folder is None:
+        print(f"No checkpoint is bundled in {BUNDLED}; name a folder.")
+        return 2
+    sampling = ImageSampling(
+        steps=args.steps,
+        solver=args.solver,
+        text_guidance=args.text_guidance,
+        image_guidance=args.image_guidance,
+        temperature=args.temperature,
+    )
+    player = Player(load_model(folder), sampling)
+    began = time.monotonic()
+    played = play_all(player, args)
+    report = report_of(played)
+    if not args.only or "copy" in args.only:
+        report["reconstruct"] = reconstruct(player, RECONSTRUCTIONS["quick"])
+    for line, figures in report.items():
+        shown = "  ".join(f"{name} {value:g}" for name, value in figures.items())
+        print(f"{line:<12} {shown}")
+    cases = sum(len(group) for group in played.values())
+    print(f"{cases} cases in {time.monotonic() - began:.0f} s")
+    if args.sheet:
+        draw_tiles(tiles_of(played)).save(args.sheet)
+    if args.json:
+        print(json.dumps(report))
+    return 0
+
+
+def play_all(player: Player, args: argparse.Namespace) -> dict[str, list[Played]]:
+    """Play the cases of every wanted line, each with its own seed."""
+    played: dict[str, list[Played]] = {}
+    for name in args.only or KINDS:
+        cases = cases_of(name, is_quick=args.quick)[: args.cases]
+        played[name] = [player.play(case, seed) for seed, case in enumerate(cases)]
+    return played
+
+
+def report_of(played: dict[str, list[Played]]) -> dict[str, Figures]:
+    """Return the figures of every line that was played."""
+    report: dict[str, Figures] = {}
+    some = {name: played[name] for name in DRAWN if name in played}
+    if some:
+        report["generate"] = generate_figures({n: some.get(n, []) for n in DRAWN})
+    makers = {
+        "describe": describe_figures,
+        "ask": ask_figures,
+        "region": region_figures,
+        "superres": superres_figures,
+        "colourise": same_figures,
+        "copy": same_figures,
+    }
+    for name, figures in makers.items():
+        if name in played:
+            report[name] = figures(played[name])
+    if "edit" in played or "chain" in played:
+        report["edit"] = edit_figures(played.get("edit", []), played.get("chain", []))
+    return report
+
+
+def reconstruct(player: Player, count: int) -> Figures:
+    """Encode and decode true pictures; PSNR in dB."""
+    shown = [case.turns[0].answer for case in cases_of("copy", is_quick=False)[:count]]
+    pictures = [picture_of(answer) for answer in shown if isinstance(answer, Shown)]
+    scores = [psnr(player.painted(player.features(picture)), picture) for picture in pictures]
+    return {"psnr": round(mean(scores), 2)}
+
+
+def tiles_of(played: dict[str, list[Played]]) -> list[Tile]:
+    """Return every picture drawn, with its words, what was given, and whether it is right."""
+    tiles = []
+    for name, group in played.items():
+        for p in group:
+            for number, (turn, picture) in enumerate(
+                zip(p.conversation.turns, p.pictures, strict=True)
+            ):
+                if picture is None:
+                    continue
+                if turn.wish is not None:
+                    is_right = verdict_of(p).everything if number == 0 else True
+                else:
+                    is_right = turn.kind == "region" or is_edited(p, number)
+                given = None if turn.given is None else picture_of(turn.given)
+                tiles.append(Tile(name, turn.words, picture, given, is_right))
+    return tiles
+
+
+def _bundled() -> Path | None:
+    found = sorted(path.parent for path in BUNDLED.glob("*/Ming-UniVision"))
+    return found[0] if found else None

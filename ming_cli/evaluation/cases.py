@@ -1,0 +1,74 @@
+"""The cases of `ming eval`: held-out combinations, phrasings and seeds, the same every time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ming_cli.world.conversations import (
+    Conversation,
+    Dice,
+    ask,
+    colourise,
+    copy,
+    describe,
+    draw_counted,
+    draw_one,
+    draw_related,
+    draw_two,
+    edit,
+    edit_chain,
+    region_then_edit,
+    sharpen,
+)
+from ming_cli.world.scene import Taste
+
+SEED = 20_261_121  # far from every seed of the training
+HELD_OUT = Taste(outlined=0.15, graded=0.15, combinations="held_out")
+# Edits and questions need things that may become anything.
+ANYTHING = Taste(outlined=0.15, graded=0.15, combinations="all")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One line of the report: how its cases are made and how many there are."""
+
+    make: Callable[[Dice], Conversation]
+    taste: Taste
+    quick: int
+    full: int = 200
+    most_things: int = 3
+
+
+def chain_of_three(dice: Dice) -> Conversation:
+    """Edit a given picture three times."""
+    return edit_chain(dice, 3)
+
+
+KINDS: dict[str, Kind] = {
+    "single": Kind(draw_one, HELD_OUT, 12),
+    "two": Kind(draw_two, HELD_OUT, 8),
+    "counting": Kind(draw_counted, HELD_OUT, 4),
+    "position": Kind(draw_related, HELD_OUT, 6),
+    "describe": Kind(describe, ANYTHING, 40),
+    "ask": Kind(ask, ANYTHING, 100),
+    "edit": Kind(edit, ANYTHING, 10),
+    "chain": Kind(chain_of_three, ANYTHING, 3, most_things=2),
+    "region": Kind(region_then_edit, ANYTHING, 4),
+    "superres": Kind(sharpen, ANYTHING, 4),
+    "colourise": Kind(colourise, ANYTHING, 2),
+    "copy": Kind(copy, ANYTHING, 4),
+}
+RECONSTRUCTIONS = {"quick": 32, "full": 200}
+
+
+def cases_of(name: str, *, is_quick: bool) -> list[Conversation]:
+    """Return the cases of one line."""
+    kind = KINDS[name]
+    rng = random.Random(f"{SEED} {name}")
+    count = kind.quick if is_quick else kind.full
+    return [
+        kind.make(Dice(rng, kind.taste, is_held_out=True, most_things=kind.most_things))
+        for _ in range(count)
+    ]

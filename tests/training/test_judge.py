@@ -1,0 +1,119 @@
+"""The judge reads rendered truth, and is not fooled by wrong pictures."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ming_cli.evaluation.judge import look, overlay
+from ming_cli.evaluation.player import picture_of
+from ming_cli.evaluation.verdict import judge_scene, judge_wish, mean_overlap
+from ming_cli.world.conversations import (
+    TASKS,
+    Dice,
+    Shown,
+    draw_counted,
+    draw_one,
+    draw_related,
+    draw_two,
+)
+from ming_cli.world.edits import EditMaker
+from ming_cli.world.render import Effect
+from ming_cli.world.scene import COLOURS, SHAPES, Scene, SceneMaker, Taste
+from ming_cli.world.words import Voice
+
+ANYTHING = Taste(outlined=0.25, graded=0.25, combinations="all")
+CASES = 100
+
+
+def scenes(count: int, seed: int = 11) -> list[Scene]:
+    rng = random.Random(seed)
+    return [SceneMaker(rng, ANYTHING).scene(1 + number % 4) for number in range(count)]
+
+
+def test_rendered_truth_is_right():
+    right = [judge_scene(picture_of(Shown(scene)), scene) for scene in scenes(CASES)]
+    assert np.mean(right) >= 0.99
+
+
+@pytest.mark.parametrize("task", [draw_one, draw_two, draw_counted, draw_related])
+def test_pictures_of_wishes_fulfil_them(task):
+    rng = random.Random(3)
+    turns = [task(Dice(rng, ANYTHING)).turns[0] for _ in range(25)]
+    right = [judge_wish(picture_of(turn.answer), turn.wish).everything for turn in turns]
+    assert np.mean(right) >= 0.96
+
+
+def test_another_scene_is_wrong():
+    pictures = scenes(40)
+    wrong = [
+        judge_scene(picture_of(Shown(scene)), other)
+        for scene, other in zip(pictures, pictures[1:], strict=False)
+    ]
+    assert not any(wrong)
+
+
+def test_every_edit_left_undone_is_wrong():
+    rng = random.Random(5)
+    for number in range(40):
+        maker = SceneMaker(rng, ANYTHING)
+        scene = maker.scene(1 + number % 3)
+        step = EditMaker(maker, Voice(rng)).any_edit(scene)
+        assert not judge_scene(picture_of(Shown(scene)), step.after), step
+
+
+@pytest.mark.parametrize("what", ["shape", "colour", "size", "cell", "is_outlined", "none"])
+def test_one_wrong_detail_is_seen(what: str):
+    scene = next(s for s in scenes(50) if len(s.things) == 1 and s.things[0].size == "large")
+    thing = scene.things[0]
+    free = [c for c in COLOURS if c not in (thing.colour, scene.background)]
+    wrong = {
+        "shape": replace(thing, shape=SHAPES[SHAPES.index(thing.shape) - 1]),
+        "colour": replace(thing, colour=free[0]),
+        "size": replace(thing, size="small", radius=8.0),
+        "cell": replace(thing, x=96 - thing.x, y=thing.y, radius=17)
+        if thing.cell[1] != 1
+        else replace(thing, x=20.0),
+        "is_outlined": replace(thing, is_outlined=not thing.is_outlined),
+        "none": thing,
+    }[what]
+    picture = picture_of(Shown(scene.with_thing(0, wrong)))
+    assert judge_scene(picture, scene) == (what == "none")
+
+
+def test_noise_and_emptiness_are_wrong():
+    scene = scenes(1)[0]
+    noise = np.random.RandomState(0).randint(0, 256, (96, 96, 3)).astype(np.uint8)
+    assert not judge_scene(noise, scene)
+    assert not judge_scene(np.full((96, 96, 3), 255, np.uint8), scene)
+    assert mean_overlap(np.full((96, 96, 3), 255, np.uint8), scene) == 0
+
+
+def test_overlap_of_truth_is_high():
+    scores = [mean_overlap(picture_of(Shown(scene)), scene) for scene in scenes(20)]
+    assert np.mean(scores) > 0.93
+
+
+def test_the_overlay_is_found_where_it_is():
+    scene = next(s for s in scenes(20) if len(s.things) == 2)
+    marked = overlay(picture_of(Shown(scene, Effect.MARK, 1)))
+    thing = scene.things[1]
+    rows, columns = np.nonzero(marked)
+    assert abs(rows.mean() - thing.y) < 4
+    assert abs(columns.mean() - thing.x) < 4
+    assert not overlay(picture_of(Shown(scene))).any()
+
+
+def test_purple_and_red_are_no_overlay():
+    for scene in scenes(30):
+        assert overlay(picture_of(Shown(scene))).sum() == 0
+
+
+def test_all_tasks_can_be_pictured():
+    rng = random.Random(2)
+    for task in TASKS.values():
+        for turn in task(Dice(rng)).turns:
+            for shown in (turn.given, turn.answer):
+                if isinstance(shown, Shown):
+                    assert look(picture_of(shown)) is not None

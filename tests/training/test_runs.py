@@ -1,0 +1,136 @@
+"""A run that stops and goes on ends with the same weights, and what it publishes loads."""
+
+import argparse
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ming_core import load_model
+from ming_core.key_map import expected_tensors
+
+
+@pytest.fixture
+def tiny_run(monkeypatch, tmp_path, vocabulary):
+    """A function that makes a run of a few steps in a folder."""
+    import shutil
+
+    from training import __main__ as command
+    from training import probation, rich_pictures, tokenizer_stage
+    from training.sizes import Sizes
+
+    monkeypatch.setattr(tokenizer_stage, "POOL", 32)
+    monkeypatch.setattr(tokenizer_stage, "LARGE_POOL", 16)
+    monkeypatch.setattr(rich_pictures, "CHUNK", 16)
+    monkeypatch.setattr(probation, "PICTURES", 1)
+    monkeypatch.setattr(probation, "QUESTIONS", 1)
+    monkeypatch.setitem(command.PRESETS, "test", Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1))
+    defaults = {
+        "size": "test",
+        "curriculum": "full",
+        "tokenizer_steps": 4,
+        "tokenizer_batch": 8,
+        "joint_steps": 4,
+        "batch": 3,
+        "minutes": None,
+        "seed": 1,
+        "device": "cpu",
+        "workers": 0,
+    }
+
+    def make(name: str, **changes) -> command.Run:
+        folder = tmp_path / name
+        shutil.copytree(vocabulary[0], folder / "tokenizer", dirs_exist_ok=True)
+        run = command.Run(argparse.Namespace(folder=folder, **{**defaults, **changes}))
+        run.settings = replace(run.settings, measure_every=1000)
+        return run
+
+    return make
+
+
+def weights_of(run) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{path}": tensor
+        for name, module in run.components.named().items()
+        for path, tensor in module.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("after", ["tokenizer", "joint"])
+def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch):
+    whole = tiny_run("whole")
+    assert whole.go()
+    first = tiny_run("parts")
+    taken = {"steps": 0}
+
+    class Stop(Exception):
+        pass
+
+    from training import __main__ as command
+
+    real = command.train_step
+
+    def counted(stage, step):
+        if stage.name == after and step == 2:
+            first._save(stage, step)
+            raise Stop
+        taken["steps"] += 1
+        return real(stage, step)
+
+    monkeypatch.setattr(command, "train_step", counted)
+    with pytest.raises(Stop):
+        first.go()
+    monkeypatch.setattr(command, "train_step", real)
+    second = tiny_run("parts")
+    assert second.go()
+    for name, tensor in weights_of(whole).items():
+        assert torch.equal(tensor, weights_of(second)[name]), name
+
+
+def test_training_changes_every_weight_and_leaves_the_tokenizer_alone_later(tiny_run):
+    from training.muon import speed_at
+
+    run = tiny_run("whole", joint_steps=30)
+    before = {n: t.clone() for n, t in weights_of(run).items()}
+    assert run.go()
+    still = [n for n, t in weights_of(run).items() if torch.equal(t, before[n])]
+    assert not still, still
+    assert speed_at(0, 1000) < speed_at(200, 1000) == 1 > speed_at(999, 1000)
+
+
+def test_what_is_published_loads_and_is_what_was_trained(tiny_run):
+    from training.publish import publish
+
+    run = tiny_run("published")
+    assert run.go()
+    folder = run.folder / "checkpoint"
+    size = publish(run.components, run.sizes, run.folder / "tokenizer", folder)
+    assert size < 16_000_000
+    model = load_model(folder)
+    assert len(expected_tensors(model.config, model.parts)) > 50
+    for name, tensor in weights_of(run).items():
+        component, _, path = name.partition(".")
+        loaded = model.components[component].state_dict()[path]
+        assert torch.equal(loaded, tensor.bfloat16().float()), name
+    assert model.config.mingtok.mean == run.components.semantic_decoder.mean
+
+
+def test_dense_experts_are_the_engines(model):
+    from ming_core.language_model.experts import MixtureOfExperts
+
+    layer = model.parts.language_model.transformer.layers[0].mlp
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(2, 9, 32, generator=generator)
+    is_image = torch.arange(9).expand(2, -1) > 5
+    with torch.no_grad():
+        dense, sparse = layer(x, is_image), MixtureOfExperts.forward(layer, x, is_image)
+    assert (dense - sparse).abs().max() < 1e-5
+
+
+def test_muon_makes_updates_orthogonal():
+    from training.muon import orthogonal
+
+    matrices = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(matrices).float())
+    assert values.min() > 0.4
+    assert values.max() < 1.4

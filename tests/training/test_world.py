@@ -1,0 +1,103 @@
+"""The drawn world: the same scenes give the same pixels, and held out means held out."""
+
+import random
+
+import pytest
+import torch
+
+from ming_cli.world.conversations import TASKS, Conversation, Dice, Shown
+from ming_cli.world.questions import description
+from ming_cli.world.render import pack, render
+from ming_cli.world.scene import COLOURS, SHAPES, Scene, SceneMaker, Taste, Thing, is_held_out
+from ming_cli.world.words import Voice
+
+
+def conversations(seed: int, count: int = 120, **wishes) -> list[Conversation]:
+    rng = random.Random(seed)
+    tasks = list(TASKS.values())
+    return [tasks[number % len(tasks)](Dice(rng, **wishes)) for number in range(count)]
+
+
+def scenes_of(conversation: Conversation) -> list[Scene]:
+    shown = [s for turn in conversation.turns for s in (turn.given, turn.answer)]
+    return [s.scene for s in shown if isinstance(s, Shown)]
+
+
+def test_the_same_seed_gives_the_same_conversations_and_pixels():
+    first, second = conversations(1), conversations(1)
+    assert first == second
+    scenes = [scene for c in first for scene in scenes_of(c)][:40]
+    assert torch.equal(render(pack(scenes)).pixels, render(pack(scenes)).pixels)
+    assert conversations(2) != first
+
+
+def test_pictures_do_not_depend_on_their_neighbours():
+    scenes = [scene for c in conversations(1) for scene in scenes_of(c)][:12]
+    together = render(pack(scenes)).pixels
+    for number, scene in enumerate(scenes):
+        alone = render(pack([scene])).pixels[0]
+        assert torch.allclose(alone, together[number], atol=1e-6)
+
+
+def test_edges_are_smooth():
+    scene = Scene("white", (Thing("circle", "black", "large", 48.3, 48.1, 17.0),))
+    pixels = render(pack([scene])).pixels
+    assert ((pixels > -0.7) & (pixels < 0.8)).float().mean() > 0.005
+
+
+def test_training_never_shows_a_held_out_combination():
+    for conversation in conversations(3, 300):
+        for scene in scenes_of(conversation):
+            if conversation.task in ("segment",):
+                continue  # a mask is white on black whatever the thing was
+            assert not any(is_held_out(thing) for thing in scene.things), conversation
+
+
+def test_evaluation_shows_held_out_combinations_alone():
+    maker = SceneMaker(random.Random(0), Taste(combinations="held_out"))
+    assert all(is_held_out(thing) for _ in range(30) for thing in maker.scene(2).things)
+
+
+def test_some_of_every_shape_is_held_out_and_most_is_not():
+    for shape in SHAPES:
+        rare = [c for c in COLOURS if is_held_out(Thing(shape, c, "small", 0, 0, 0))]
+        assert len(rare) == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_phrasings_of_evaluation_are_not_those_of_training(language: str):
+    lists = (["a", "b", "c", "d", "e"], ["1", "2", "3"])
+    rng = random.Random(0)
+
+    def said(*, is_held_out: bool) -> set[str]:
+        voice = Voice(rng, language, is_held_out)
+        return {"".join(voice.pick(*lists)) for _ in range(300)}
+
+    trained, held_out = said(is_held_out=False), said(is_held_out=True)
+    assert not trained & held_out
+    assert len(held_out) == 3
+    assert len(trained | held_out) == 15
+
+
+def test_descriptions_say_everything_about_a_scene():
+    """Different scenes (up to a few pixels) have different descriptions, in both languages."""
+    rng = random.Random(4)
+    seen: dict[str, tuple] = {}
+    for _ in range(200):
+        scene = SceneMaker(rng, Taste(0.3, 0.3, "all")).scene(2)
+        facts = (
+            scene.background,
+            scene.gradient > 0,
+            frozenset((t.shape, t.colour, t.size, t.cell, t.is_outlined) for t in scene.things),
+        )
+        for language in ("en", "zh"):
+            text = description(scene, language)
+            assert seen.setdefault(text, facts) == facts
+            assert text.isascii() == (language == "en")
+
+
+def test_edits_change_what_they_say():
+    for conversation in conversations(6, 200):
+        for turn in conversation.turns:
+            if turn.edit is not None and turn.given is not None:
+                assert turn.edit.after != turn.given.scene
