@@ -30,7 +30,7 @@ from .key_map import (
 )
 from .model import Components, MingModel
 from .operations import Int8Operations, Operations, TorchOperations
-from .progress import Meter, Progress
+from .progress import Meter, Progress, Tick, unwatched
 from .text_tokenizer import TextTokenizer
 
 VISION = "vision."
@@ -135,8 +135,9 @@ def load_model(
                 + "\nDownload or convert it again, all of it from one place."
             )
         tokenizer = read_tokenizer(checkpoint.folder, config)
-        identity = identity_of(checkpoint, places)
-        _bring_weights(checkpoint, components, places, Meter(progress, len(places)))
+        meter = Meter(progress, len(places))
+        identity = identity_of(checkpoint, places, meter.check_cancelled)
+        _bring_weights(checkpoint, components, places, meter)
     if config.language.norm_head:
         normalise_head(components)
     return MingModel(identity, config, tokenizer, components, dtype)
@@ -182,7 +183,9 @@ def read_tokenizer(folder: CheckpointFolder, config: MingConfig) -> TextTokenize
     return tokenizer
 
 
-def identity_of(checkpoint: OpenCheckpoint, places: dict[str, Place]) -> str:
+def identity_of(
+    checkpoint: OpenCheckpoint, places: dict[str, Place], tick: Tick = unwatched
+) -> str:
     """Fingerprint a model: config, every name and shape, and the first figures of every tensor.
 
     Precision and file layout do not enter, so a context moves between both.
@@ -191,6 +194,7 @@ def identity_of(checkpoint: OpenCheckpoint, places: dict[str, Place]) -> str:
         return checkpoint.converted.identity
     digest = hashlib.sha256(repr(sorted(asdict(checkpoint.config).items())).encode())
     for name in sorted(places):
+        tick()
         stored = checkpoint.stored[name]
         digest.update(f"{name}{stored.shape}".encode())
         figures = checkpoint.read(name).flatten()[:IDENTITY_FIGURES]

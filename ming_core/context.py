@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .kv_cache import KVSegment
 from .sampling import ImageSampling, TextSampling
 from .values import Features
@@ -75,10 +77,10 @@ class LatentContext:
 
     def get_ram_usage(self) -> int:
         """Return bytes of main memory held, pictures included; the host's cache asks for it."""
-        pictures = [
-            part.features.values
-            for turn in self.turns
-            for part in (*turn.parts, *turn.reply)
-            if isinstance(part, Picture)
-        ]
-        return sum(s.num_bytes for s in self.segments) + sum(p.nbytes for p in pictures)
+        return sum(tensor.nbytes for tensor in self._comfy_cache_tensors())
+
+    def _comfy_cache_tensors(self) -> list[Tensor]:
+        """Return the tensors held; newer hosts' caches ask for them."""
+        parts = [part for turn in self.turns for part in (*turn.parts, *turn.reply)]
+        pictures = [part.features.values for part in parts if isinstance(part, Picture)]
+        return [*pictures, *(t for s in self.segments for t in (s.keys, s.values))]

@@ -113,7 +113,7 @@ class Canvas:
         done = len(self.features) // columns
         if done:
             features = torch.cat(self.features[: done * columns], dim=1)
-            pixels = self.parts.pixel_decoder(features, (done, columns))
+            pixels = self.parts.pixel_decoder(features, (done, columns), self.meter.check_cancelled)
             images[:, : done * size // rows] = to_image(pixels)
         return images
 

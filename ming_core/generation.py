@@ -31,29 +31,33 @@ class Edit:
 
 
 @torch.inference_mode()
-def encode_image(model: MingModel, image: Tensor, use: ImageUse) -> Latents:
+def encode_image(
+    model: MingModel, image: Tensor, use: ImageUse, progress: Progress | None = None
+) -> Latents:
     """Encode a host image (B, H, W, C) in [0, 1] to latents (B, N, C') for one of two uses."""
     size = model.edit_size if use == "edit" else model.understand_size
     pixels = to_pixels(image, use, size).to(model.device, model.dtype)
     encoder = model.parts.low_level_encoder
     # The class token is last; the semantic decoder is causal, so the patches do not need it.
-    latents = encoder.normalised(encoder(pixels).float())[:, :-1]
+    tick = Meter(progress, len(encoder.blocks)).tick
+    latents = encoder.normalised(encoder(pixels, tick).float())[:, :-1]
     return Latents(latents.cpu(), encoder.grid(pixels))
 
 
 @torch.inference_mode()
-def expand(model: MingModel, latents: Latents) -> Features:
+def expand(model: MingModel, latents: Latents, progress: Progress | None = None) -> Features:
     """Expand latents (B, N, C) to semantic features (B, N, D)."""
     _refuse_other_width(latents, model.config.mingtok.latent_size)
-    return Features(model.expand(latents.values).cpu(), latents.grid)
+    tick = Meter(progress, len(model.parts.semantic_decoder.blocks)).tick
+    return Features(model.expand(latents.values, tick=tick).cpu(), latents.grid)
 
 
 @torch.inference_mode()
-def decode_pixels(model: MingModel, features: Features) -> Tensor:
+def decode_pixels(model: MingModel, features: Features, progress: Progress | None = None) -> Tensor:
     """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
     _refuse_other_width(features, model.config.mingtok.semantic.width)
-    values = features.values.to(model.device)
-    return to_image(model.parts.pixel_decoder(values, features.grid))
+    values, decoder = features.values.to(model.device), model.parts.pixel_decoder
+    return to_image(decoder(values, features.grid, Meter(progress, len(decoder.blocks)).tick))
 
 
 def working_memory(

@@ -14,6 +14,7 @@ from .mingtok.low_level_encoder import LowLevelEncoder
 from .mingtok.pixel_decoder import PixelDecoder
 from .mingtok.semantic_decoder import SemanticDecoder
 from .operations import Int8Leaf, Operations
+from .progress import Tick, unwatched
 from .text_tokenizer import TextTokenizer
 
 
@@ -98,10 +99,12 @@ class MingModel:
         """What a cache of the language model holds per token."""
         return self.parts.language_model.transformer.kv_shape(self.dtype, self.device)
 
-    def expand(self, latents: Tensor, cache: WorkingCache | None = None) -> Tensor:
+    def expand(
+        self, latents: Tensor, cache: WorkingCache | None = None, tick: Tick = unwatched
+    ) -> Tensor:
         """Expand normalised latents (B, T, C) to semantic features (B, T, D)."""
         decoder = self.parts.semantic_decoder
-        return decoder(decoder.raw(latents.to(self.device)).to(self.dtype), cache)
+        return decoder(decoder.raw(latents.to(self.device)).to(self.dtype), cache, tick)
 
     def word_embeddings(self, ids: Tensor) -> Tensor:
         """Embed token ids (...) as (..., H), on the model's device."""

@@ -5,6 +5,12 @@ from typing import Protocol
 
 from torch import Tensor
 
+Tick = Callable[[], None]  # called between the layers of a long pass; may raise to cancel
+
+
+def unwatched() -> None:
+    """Be the tick of a pass that nobody watches."""
+
 
 class Progress(Protocol):
     """Receiver of progress; any method may raise to cancel the work."""

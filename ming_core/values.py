@@ -9,37 +9,41 @@ from .errors import PromptError
 Grid = tuple[int, int]  # rows, columns of visual tokens
 
 
-def _refuse_other_shapes(values: Tensor, grid: Grid) -> None:
-    if values.dim() != 3 or values.shape[1] != grid[0] * grid[1] or 0 in values.shape:
-        raise PromptError(
-            f"Values of shape {tuple(values.shape)} are no images of {grid[0]}x{grid[1]} visual "
-            "tokens; expected (images, rows * columns, channels)."
-        )
-
-
 @dataclass(frozen=True, slots=True)
-class Latents:
-    """Normalised latents (B, N, C) of B images whose N tokens lie on `grid` in raster order."""
+class VisualTokens:
+    """Values (B, N, C) of B images whose N tokens lie on `grid` in raster order."""
 
     values: Tensor
     grid: Grid
 
     def __post_init__(self) -> None:
-        _refuse_other_shapes(self.values, self.grid)
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """Semantic features (B, N, D) of B images whose N tokens lie on `grid` in raster order."""
-
-    values: Tensor
-    grid: Grid
-
-    def __post_init__(self) -> None:
-        _refuse_other_shapes(self.values, self.grid)
+        shape, (rows, columns) = tuple(self.values.shape), self.grid
+        if len(shape) != 3 or shape[1] != rows * columns or 0 in shape:
+            raise PromptError(
+                f"Values of shape {shape} are no images of {rows}x{columns} visual tokens; "
+                "expected (images, rows * columns, channels)."
+            )
 
     def __len__(self) -> int:
         return self.values.shape[0]
+
+    def get_ram_usage(self) -> int:
+        """Return bytes held; the host's cache asks for it."""
+        return self.values.nbytes
+
+    def _comfy_cache_tensors(self) -> list[Tensor]:
+        """Return the tensors held; newer hosts' caches ask for them."""
+        return [self.values]
+
+
+@dataclass(frozen=True, slots=True)
+class Latents(VisualTokens):
+    """Normalised latents (B, N, C) of images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features(VisualTokens):
+    """Semantic features (B, N, D) of images."""
 
     def images(self) -> "list[Features]":
         """Split into one value per image, sharing memory."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from ..config import VISION_HEAD_WIDTH, MingTokConfig
 from ..kv_cache import KVShape, WorkingCache
 from ..operations import Operations
+from ..progress import Tick, unwatched
 from .blocks import NORM_EPS, vision_blocks
 
 
@@ -36,11 +37,14 @@ class SemanticDecoder(nn.Module):
         """Undo the normalisation of latents, in fp32: the encoder's inverse shift and scale."""
         return latents.float() * self.scale + self.mean
 
-    def forward(self, raw: Tensor, cache: WorkingCache | None = None) -> Tensor:
+    def forward(
+        self, raw: Tensor, cache: WorkingCache | None = None, tick: Tick = unwatched
+    ) -> Tensor:
         """Expand raw latents (B, T, C), which follow those in `cache`, to features (B, T, D)."""
         x = self.in_proj(raw) + raw.repeat_interleave(self.repeats, dim=-1)
         visible = self._causal(x, cache.length if cache else 0)
         for layer, block in enumerate(self.blocks):
+            tick()
             x = block(x, visible, cache, layer)
         if cache is not None:
             cache.advance(x.shape[1])

@@ -32,12 +32,16 @@ class StopAt(SilentProgress):
             raise InterruptedError
 
 
-@pytest.mark.parametrize("question", [1, 100])
-def test_loading_can_be_cancelled_between_tensors(tiny: Path, model: MingModel, question: int):
-    progress = StopAt(question)
+@pytest.mark.parametrize("loaded", [-1, 0, 99])
+@pytest.mark.parametrize("quantise", [False, True], ids=["as stored", "8-bit"])
+def test_loading_can_be_cancelled_between_tensors(
+    tiny: Path, model: MingModel, loaded: int, quantise: bool
+):
+    """Every tensor is a chance twice: when the model is identified, and when it is read."""
+    progress = StopAt(len(expected_tensors(model.config, model.parts)) + loaded + 1)
     with pytest.raises(InterruptedError):
-        load_model(tiny, progress=progress)
-    assert len(progress.reports) == question - 1
+        load_model(tiny, quantise=quantise, progress=progress)
+    assert len(progress.reports) == max(loaded, 0)
     assert load_model(tiny).identity == model.identity
 
 
