@@ -1,4 +1,4 @@
-"""`ming eval`: how well a checkpoint of the drawn world draws, sees and edits, judged by program."""
+"""`ming eval`: how well a checkpoint of the drawn world draws, sees and edits."""
 
 from __future__ import annotations
 

@@ -54,9 +54,7 @@ class Run:
             size = (args.tokenizer_steps, args.tokenizer_batch)
             return TokenizerStage(self.components, self.settings, *size)
         phases, size = CURRICULA[args.curriculum], (args.joint_steps, args.batch)
-        return JointStage(
-            self.components, self.config, self.tokenizer, self.settings, phases, size
-        )
+        return JointStage(self.components, self.config, self.tokenizer, self.settings, phases, size)
 
     def go(self) -> bool:
         """Train what is left; returns whether everything is done."""

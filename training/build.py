@@ -44,6 +44,11 @@ def _initialise(path: str, layer: nn.Module, generator: torch.Generator) -> None
         nn.init.normal_(layer.weight, generator=generator)
     elif weight is not None:
         nn.init.ones_(weight)
+    _initialise_others(layer, generator)
+
+
+def _initialise_others(layer: nn.Module, generator: torch.Generator) -> None:
+    """Give a layer's biases and learned tokens their initial values."""
     if isinstance(getattr(layer, "bias", None), nn.Parameter):
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     for name in ("cls_token", "pos_embed"):

@@ -16,7 +16,7 @@ from ming_core.guidance import Branch
 from .sequences import Batch, SequenceMaker, collate
 
 GUIDED = 0.1  # share of drawing sequences that train a guidance branch
-LARGE = 0.2  # share of reading batches whose pictures are given at twice the size
+LARGE = 0.15  # share of reading batches whose pictures are given at twice the size
 # Tasks that are alike in length share batches, so that little is padded.
 GROUPS: dict[str, tuple[str, ...]] = {
     "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
@@ -67,25 +67,14 @@ FULL_PHASES = (
         },
     ),
 )
-# An hour on one core: one thing or two, read, copied, drawn, edited once.
+# Half an hour of one core: one thing read, copied, drawn, and edited once.
 SHORT_PHASES = (
-    Phase(0.10, {"ask": 0.4, "describe": 0.2, "copy": 0.4}, 1, EASY, 0.2),
-    Phase(0.45, {"ask": 0.15, "describe": 0.1, "copy": 0.2, "draw_one": 0.55}, 1, EASY, 0.2),
+    Phase(0.12, {"ask": 0.3, "describe": 0.2, "copy": 0.5}, 1, EASY, 0.2),
+    Phase(0.5, {"ask": 0.15, "describe": 0.1, "copy": 0.2, "draw_one": 0.55}, 1, EASY, 0.2),
     Phase(
         1.0,
-        {
-            "draw_one": 0.35,
-            "draw_two": 0.1,
-            "ask": 0.1,
-            "describe": 0.05,
-            "copy": 0.03,
-            "edit": 0.25,
-            "sharpen": 0.03,
-            "segment": 0.02,
-            "keep_only": 0.02,
-            "draw_then_edit": 0.05,
-        },
-        2,
+        {"ask": 0.1, "describe": 0.1, "copy": 0.08, "draw_one": 0.5, "edit": 0.22},
+        1,
         EASY,
         0.2,
     ),

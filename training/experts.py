@@ -14,7 +14,7 @@ from ming_core.language_model.transformer import Transformer
 
 
 class DenseMixture(MixtureOfExperts):
-    """A layer's experts; after every forward `balance` holds the loss that keeps them all in use."""
+    """A layer's experts; after every forward `balance` holds the loss that keeps all in use."""
 
     balance: Tensor
 

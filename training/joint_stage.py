@@ -88,9 +88,7 @@ class JointStage:
             if result.drawn is not None:
                 z = conditions(self.components, result.hidden, batch, self.num_tokens)
                 learnt = batch.is_learnt.to(device)
-                flow = flow_loss(
-                    language.velocity, z, result.drawn, learnt, FlowDraws(), generator
-                )
+                flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
         loss = flow + WORDS * answers + COURSE * course + BALANCE * balance
         parts = {"loss": loss, "flow": flow, "words": answers, "course": course}
         return {**parts, "balance": balance}

@@ -8,7 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ming_cli.world.conversations import Conversation, Dice, Shown, ask, copy, describe, draw_one, edit
+from ming_cli.world.conversations import (
+    Conversation,
+    Dice,
+    Shown,
+    ask,
+    copy,
+    describe,
+    draw_one,
+    edit,
+)
 from ming_cli.world.render import pack, render
 from ming_cli.world.scene import Taste
 from ming_core import (

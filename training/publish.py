@@ -27,8 +27,8 @@ VISION = "vision."
 def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path) -> int:
     """Write `folder`/Ming-UniVision and `folder`/MingTok-Vision; return their bytes.
 
-    The tokenizer's files are copied. MingTok's tensors are written once, into its own folder: the loader takes them from there
-    when the big folder has none.
+    The tokenizer's files are copied. MingTok's tensors are written once, into its own folder:
+    the loader takes them from there when the big folder has none.
     """
     univision, mingtok = folder / "Ming-UniVision", folder / "MingTok-Vision"
     univision.mkdir(parents=True, exist_ok=True)

@@ -120,6 +120,4 @@ def ming_config(
     sizes: Sizes, vocabulary: dict[str, int], mean: float = 0.0, scale: float = 1.0
 ) -> MingConfig:
     """Return the engine's own reading of the two files."""
-    return MingConfig.read(
-        univision_config(sizes, vocabulary), mingtok_config(sizes, mean, scale)
-    )
+    return MingConfig.read(univision_config(sizes, vocabulary), mingtok_config(sizes, mean, scale))

@@ -66,7 +66,7 @@ class Pictures:
 def encode(
     components: Components, shown: list[Shown], size: int, noise: Tensor | None = None
 ) -> Pictures:
-    """Render and encode pictures; `noise` (P, N, C) is added to what is fed back, not to latents."""
+    """Render and encode pictures; `noise` (P, N, C) is added to what is fed back alone."""
     encoder, semantic = components.low_level_encoder, components.semantic_decoder
     device = encoder.pos_embed.device
     latents, busy = [], []

@@ -69,7 +69,7 @@ class TokenizerStage:
         return self._losses(pool.take(chosen), noise.to(self.settings.device))
 
     def _noise_at(self, step: int) -> float:
-        """Little noise until the pictures are fine, since noise hides details; then more and more."""
+        """Little noise until the pictures are fine, since noise hides details; then more."""
         grown = max(0.0, 2 * step / self.steps - 1)
         return NOISE[0] + (NOISE[1] - NOISE[0]) * grown
 

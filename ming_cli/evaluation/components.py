@@ -51,6 +51,4 @@ def filled(mask: Array) -> Array:
 def shrunk(mask: Array) -> Array:
     """Return a mask without its outermost pixels."""
     padded = np.pad(mask, 1)
-    return (
-        mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    )
+    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

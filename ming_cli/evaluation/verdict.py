@@ -83,7 +83,8 @@ def changed_region(before: Array, after: Array, reach: int = 3) -> Array:
     region = np.abs(before.astype(int) - after.astype(int)).max(-1) > 12
     for _ in range(reach):
         padded = np.pad(region, 1)
-        region = region | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+        beside = padded[1:-1, :-2] | padded[1:-1, 2:]
+        region = region | beside | padded[:-2, 1:-1] | padded[2:, 1:-1]
     return region
 
 
@@ -111,9 +112,7 @@ def _best_order(sight: Sight, wanted: list[Mention]) -> list[Seen]:
     things = sight.things[:6]
     number = min(len(things), len(wanted))
     orders = itertools.permutations(things, number)
-    return list(
-        max(orders, key=lambda order: sum(map(score, order, wanted)), default=())
-    )
+    return list(max(orders, key=lambda order: sum(map(score, order, wanted)), default=()))
 
 
 def _places_right(pairs: list[tuple[Seen, Mention]], relation: str | None) -> bool:
@@ -129,5 +128,6 @@ def _places_right(pairs: list[tuple[Seen, Mention]], relation: str | None) -> bo
         return bool(inner.sum() > 0.9 * first.mask.sum() and first.mask.sum() < second.mask.sum())
     across, down = first.x - second.x, first.y - second.y
     gaps = {"left of": -across, "right of": across, "above": -down, "below": down}
-    is_main = abs(across) > abs(down) if relation in ("left of", "right of") else abs(down) > abs(across)
+    is_level = relation in ("left of", "right of")
+    is_main = abs(across) > abs(down) if is_level else abs(down) > abs(across)
     return gaps[relation] > DISTANCE and is_main

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .render import Effect
-from .scene import CELLS, COLOURS, SHAPES, SIZES, Scene, SceneMaker, Thing, can_be_hollow, grown, is_apart, is_held_out
+from .scene import (
+    CELLS,
+    COLOURS,
+    SHAPES,
+    SIZES,
+    Scene,
+    SceneMaker,
+    Thing,
+    can_be_hollow,
+    grown,
+    is_apart,
+    is_held_out,
+)
 from .words import Mention, Voice, a_thing, pointing_at, the_thing
 
 POLITE = {
@@ -15,7 +27,11 @@ POLITE = {
 }
 ASK = {
     "en": {
-        "recolour": ("change the colour of {it} to {colour}", "make {it} {colour}", "paint {it} {colour}"),
+        "recolour": (
+            "change the colour of {it} to {colour}",
+            "make {it} {colour}",
+            "paint {it} {colour}",
+        ),
         "reshape": ("turn {it} into {shape}", "change the shape of {it} to {shape}"),
         "move": ("move {it} {place}", "put {it} {place}"),
         "resize": ("make {it} {size}", "change the size of {it} to {size}"),

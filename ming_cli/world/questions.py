@@ -165,7 +165,9 @@ def _how_many(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
         shape = voice.rng.choice([*(t.shape for t in scene.things), voice.rng.choice(SHAPES)])
         number = sum(thing.shape == shape for thing in scene.things)
         words = voice.shape(shape, 2)
-    answer = ("zero", *NUMBERS["en"][1:]) if voice.language == "en" else ("零", "一", "二", "三", "四")
+    answer = (
+        ("zero", *NUMBERS["en"][1:]) if voice.language == "en" else ("零", "一", "二", "三", "四")
+    )
     return {"things": words}, answer[number]
 
 

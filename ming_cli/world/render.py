@@ -61,7 +61,9 @@ class Rendering:
 
 
 def pack(
-    scenes: Sequence[Scene], effects: Sequence[Effect] | None = None, marked: int | Sequence[int] = 0
+    scenes: Sequence[Scene],
+    effects: Sequence[Effect] | None = None,
+    marked: int | Sequence[int] = 0,
 ) -> SceneTensors:
     """Return scenes as tensors, with an effect per scene and the index of its marked thing."""
     most = max(1, *(len(scene.things) for scene in scenes), 1)

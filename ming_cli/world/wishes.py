@@ -134,9 +134,7 @@ def nested(maker: SceneMaker) -> Scene:
         if outer.shape not in ROUND_ENOUGH or inner.colour == outer.colour:
             continue
         outer = maker.placed(replace(outer, size="large", radius=18.0), (rng.randint(0, 2), 1))
-        inner = replace(
-            inner, size="small", radius=7.5, x=outer.x, y=outer.y, is_outlined=False
-        )
+        inner = replace(inner, size="small", radius=7.5, x=outer.x, y=outer.y, is_outlined=False)
         # Pictures paint later things in front, so the inner one comes last; it is named first.
         return replace(scene, things=(inner, outer))
 

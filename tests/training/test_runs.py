@@ -63,7 +63,7 @@ def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch
     first = tiny_run("parts")
     taken = {"steps": 0}
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     from training import __main__ as command
@@ -73,12 +73,12 @@ def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch
     def counted(stage, step):
         if stage.name == after and step == 2:
             first._save(stage, step)
-            raise Stop
+            raise StopError
         taken["steps"] += 1
         return real(stage, step)
 
     monkeypatch.setattr(command, "train_step", counted)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         first.go()
     monkeypatch.setattr(command, "train_step", real)
     second = tiny_run("parts")

@@ -5,7 +5,15 @@ import random
 import pytest
 import torch
 
-from ming_cli.world.conversations import Conversation, Dice, Say, Shown, draw_then_edit, edit, region_then_edit
+from ming_cli.world.conversations import (
+    Conversation,
+    Dice,
+    Say,
+    Shown,
+    draw_then_edit,
+    edit,
+    region_then_edit,
+)
 from ming_cli.world.render import pack, render
 from ming_core import ImageSampling, LatentContext, Latents, expand
 from ming_core.flow.sampler import LatentSampler

@@ -1,0 +1,171 @@
+"""The paper's claim in miniature: chains of edits through the latent context and through pixels.
+
+    python -m ming_cli.evaluation.chains FOLDER --cases 40 --docs docs
+
+Writes docs/latent_chain.md and docs/latent_chain.png: success and drift per step both ways, and
+success of single pictures against guidance, steps, solver and temperature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ming_cli.world.conversations import Conversation, Dice, edit_chain
+from ming_core import ImageSampling, load_model
+
+from .cases import ANYTHING, SEED, cases_of
+from .measures import is_edited, kept_psnr, mean, verdict_of
+from .player import Played, Player
+
+LENGTH = 6
+WAYS = {"latent context": False, "decode and re-encode": True}
+INKS = {"latent context": "#1565c0", "decode and re-encode": "#c62828"}
+PANEL = (420, 260)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one step of a chain, over all cases."""
+
+    number: int
+    success: float
+    still_right: float  # this step and every one before it
+    preserved: float  # PSNR of what should not change, in dB
+
+
+def chain_cases(count: int) -> list[Conversation]:
+    """Return chains of six edits of pictures with one or two things."""
+    rng = random.Random(f"{SEED} six")
+    return [
+        edit_chain(Dice(rng, ANYTHING, is_held_out=True, most_things=2), LENGTH)
+        for _ in range(count)
+    ]
+
+
+def steps_of(played: Sequence[Played]) -> list[Step]:
+    """Return what became of every step."""
+    rights = np.array([[is_edited(p, i) for i in range(LENGTH)] for p in played], dtype=float)
+    drift = np.array([[kept_psnr(p, i) for i in range(LENGTH)] for p in played])
+    so_far = np.cumprod(rights, axis=1)
+    return [
+        Step(i + 1, rights[:, i].mean(), so_far[:, i].mean(), drift[:, i].mean())
+        for i in range(LENGTH)
+    ]
+
+
+def sweep(player: Player, count: int) -> list[tuple[str, float, float]]:
+    """Return the share of right single pictures, and of right backgrounds, per setting."""
+    base = player.sampling
+    settings = {
+        f"text guidance {g:g}": replace(base, text_guidance=g) for g in (1.0, 2.0, 3.0, 5.0)
+    }
+    for solver in ("euler", "ab2"):
+        for steps in (16, 8, 4):
+            settings[f"{steps} steps, {solver}"] = replace(base, steps=steps, solver=solver)
+    for temperature in (0.8, 1.0, 1.2):
+        settings[f"temperature {temperature:g}"] = replace(base, temperature=temperature)
+    cases = cases_of("single", is_quick=False)[:count]
+    rows = []
+    for name, sampling in settings.items():
+        other = Player(player.model, sampling)
+        verdicts = [verdict_of(other.play(case, seed)) for seed, case in enumerate(cases)]
+        right = mean([v.everything for v in verdicts])
+        rows.append((name, right, mean([v.background for v in verdicts])))
+    return rows
+
+
+def draw_plot(ways: dict[str, list[Step]]) -> Image.Image:
+    """Draw success and preserved PSNR per step, one line per way."""
+    sheet = Image.new("RGB", (2 * PANEL[0], PANEL[1]), "white")
+    pen = ImageDraw.Draw(sheet)
+    panels = {
+        "every step so far right": (lambda s: s.still_right, 0.0, 1.0),
+        "kept part, PSNR in dB": (lambda s: s.preserved, 10.0, 45.0),
+    }
+    for column, (title, (value, low, high)) in enumerate(panels.items()):
+        left = column * PANEL[0]
+        pen.text((left + 50, 10), title, "black")
+        pen.line([(left + 40, 30), (left + 40, 220), (left + 400, 220)], fill="black")
+        for share in (0, 0.5, 1):
+            label = f"{low + share * (high - low):g}"
+            pen.text((left + 8, 214 - 180 * share), label, "black")
+        for row, (name, steps) in enumerate(ways.items()):
+            points = [
+                (left + 60 + 60 * i, 220 - 180 * (value(s) - low) / (high - low))
+                for i, s in enumerate(steps)
+            ]
+            pen.line(points, fill=INKS[name], width=3)
+            pen.text((left + 60, 228 + 14 * row), name, INKS[name])
+    return sheet
+
+
+def page_of(
+    ways: dict[str, list[Step]], rows: list[tuple[str, float, float]], cases: int, singles: int
+) -> str:
+    """Write the page: tables, and nothing that was not measured."""
+    lines = [
+        "# Edits in one latent context, and through pixels",
+        "",
+        f"{cases} chains of {LENGTH} edits of given pictures (held-out scenes and phrasings),",
+        "played twice with the same seeds: in one latent context, and with the picture decoded,",
+        "encoded again and given to a fresh context between steps. Judged by `ming eval`'s judge.",
+        "",
+        "![success and drift per step](latent_chain.png)",
+        "",
+        "| step | " + " | ".join(f"{name}: right, right so far, kept dB" for name in ways) + " |",
+        "|---|" + "---|" * len(ways),
+    ]
+    for index in range(LENGTH):
+        cells = [
+            f"{s[index].success:.2f}, {s[index].still_right:.2f}, {s[index].preserved:.1f}"
+            for s in ways.values()
+        ]
+        lines.append(f"| {index + 1} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"## One picture from words, by setting ({singles} cases each)",
+        "",
+        "| setting | all right | background right |",
+        "|---|---|---|",
+        *[f"| {name} | {right:.2f} | {background:.2f} |" for name, right, background in rows],
+        "",
+        "Reproduce: `python -m ming_cli.evaluation.chains FOLDER "
+        f"--cases {cases} --singles {singles} --docs docs`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cases", type=int, default=40)
+    parser.add_argument("--singles", type=int, default=60)
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    args = parser.parse_args()
+    player = Player(load_model(args.folder), ImageSampling())
+    ways = {}
+    for name, by_pixels in WAYS.items():
+        played = [
+            player.play(case, seed * 10, by_pixels=by_pixels)
+            for seed, case in enumerate(chain_cases(args.cases))
+        ]
+        ways[name] = steps_of(played)
+    rows = sweep(player, args.singles)
+    args.docs.mkdir(parents=True, exist_ok=True)
+    draw_plot(ways).save(args.docs / "latent_chain.png")
+    page = page_of(ways, rows, args.cases, args.singles)
+    (args.docs / "latent_chain.md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
