@@ -145,7 +145,8 @@ def test_each_visual_token_is_sampled_and_expanded_once(model: MingModel, watch,
     sampling = ImageSampling(steps=3)
     generate(model, "a star", seeds=[1, 2], sampling=sampling, features=shown)
     assert len(velocity) == 3 * TOKENS  # no token beyond the last one is sampled
-    assert {tuple(inputs[0].shape) for inputs, _ in velocity} == {(3, 2, 32)}
+    assert {tuple(inputs[0].shape) for inputs, _ in velocity} == {(2, 32)}
+    assert {tuple(out.shape) for _, out in velocity} == {(3, 2, 32)}
     assert len(times) == 1
     assert len(modulations) == TOKENS
     # Rows of one picture are expanded as one; the given picture comes as features.
