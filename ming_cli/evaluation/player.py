@@ -1,4 +1,4 @@
-"""Plays conversations to the model by the public engine, as the nodes do, and keeps what it says."""
+"""Plays conversations to the model by the public engine, as the nodes do."""
 
 from __future__ import annotations
 
