@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "ming_core").rglob("*.py"))
 NODES = sorted((ROOT / "nodes").rglob("*.py"))
 COMMANDS = sorted((ROOT / "ming_cli").rglob("*.py"))
-EVERYTHING = [*ENGINE, *NODES, *COMMANDS, ROOT / "__init__.py", ROOT / "quickstart.py"]
+DOWNLOADS = sorted((ROOT / "ming_download").rglob("*.py"))
+EVERYTHING = [*ENGINE, *NODES, *COMMANDS, *DOWNLOADS, ROOT / "__init__.py", ROOT / "quickstart.py"]
 
 HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes"}
 BOXES = ("mingtok", "language_model", "flow")
@@ -61,6 +62,12 @@ def length_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_engine_knows_no_host(path: Path):
     tops = {module.split(".")[0] for module in imports_of(path)}
     assert not tops & (HOST_MODULES | {"ming_cli", "transformers"})
+
+
+@pytest.mark.parametrize("path", DOWNLOADS, ids=named)
+def test_downloads_know_neither_engine_nor_host(path: Path):
+    tops = {module.split(".")[0] for module in imports_of(path)}
+    assert not tops & (HOST_MODULES | {"ming_core", "ming_cli", "torch"})
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=named)

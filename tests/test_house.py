@@ -15,7 +15,8 @@ from ming_cli.__main__ import TOOLS
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-FOLDERS = ("ming_core", "ming_cli", "nodes", "tests")
+FOLDERS = ("ming_core", "ming_cli", "ming_download", "nodes", "tests")
+SHIPPED = ("ming_core", "ming_cli", "ming_download")
 SOURCES = [ROOT / "__init__.py", *(p for f in FOLDERS for p in sorted((ROOT / f).rglob("*.py")))]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 IGNORED = shutil.ignore_patterns(".*", "output", "build", "*.egg-info", "__pycache__", "models")
@@ -80,9 +81,9 @@ def test_wheel_holds_the_engine_and_the_command_only(tmp_path: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"ming_core", "ming_cli"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(SHIPPED)
     shipped = {name for name in names if name.endswith(".py")}
-    assert {named(p) for p in SOURCES if named(p).startswith(("ming_core", "ming_cli"))} <= shipped
+    assert {named(p) for p in SOURCES if named(p).startswith(SHIPPED)} <= shipped
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -1,0 +1,129 @@
+"""What there is to download: repositories, their files, and which of those are wanted."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+# Weights, configs and texts. No code and no pickles: the engine reads neither.
+_SUFFIXES = (".safetensors", ".json", ".txt", ".md", ".jinja")
+_TEXTS = ("LICENSE", "LICENCE", "NOTICE")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+class DownloadError(Exception):
+    """A download that cannot go on: what was seen, and what to do."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository of a hub, with what is known of it before it is asked."""
+
+    name: str  # owner/name
+    size: int = 0  # bytes, about; 0 when unknown
+
+    def __post_init__(self) -> None:
+        if not _REPOSITORY.fullmatch(self.name) or self.name.endswith("."):
+            raise DownloadError(
+                f"{self.name!r} is not a repository id; expected OWNER/NAME, for example "
+                "inclusionAI/MingTok-Vision."
+            )
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder it goes into."""
+        return self.name.split("/")[1]
+
+
+# The tokenizer first: a checkpoint is offered once the config of the second one is there.
+PUBLISHED = (
+    Repository("inclusionAI/MingTok-Vision", 1_500_000_000),
+    Repository("inclusionAI/Ming-UniVision-16B-A3B", 38_000_000_000),
+)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a repository. Its digest is sha256, or git's sha1 for files kept in git."""
+
+    path: str
+    size: int
+    url: str
+    sha256: str | None = None
+    git_sha1: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a hub says about a repository."""
+
+    repository: Repository
+    licence: str
+    page: str
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the wanted files."""
+        return sum(file.size for file in self.files)
+
+
+class Source(Protocol):
+    """A hub."""
+
+    label: str
+    endpoint: str
+
+    def listing(self, repository: Repository) -> Listing:
+        """Ask for the wanted files of a repository; raises DownloadError."""
+        ...
+
+
+def wanted(files: list[RemoteFile], repository: Repository) -> tuple[RemoteFile, ...]:
+    """Keep weights, configs and texts; config.json comes last, for it makes a folder count."""
+    kept = [file for file in files if _is_wanted(PurePosixPath(file.path))]
+    if not any(file.path.endswith(".safetensors") for file in kept):
+        raise DownloadError(
+            f"{repository.name} holds no safetensors file, so there is nothing to load in it. "
+            "Check the repository id."
+        )
+    return tuple(sorted(kept, key=lambda file: (file.path == "config.json", file.path)))
+
+
+def _is_wanted(path: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") and part != ".." for part in path.parts)
+    return not hidden and (path.suffix in _SUFFIXES or path.name.startswith(_TEXTS))
+
+
+def target_of(root: Path, repository: Repository, path: str) -> Path:
+    """Return where a file goes; a name that would leave the folder is refused."""
+    folder = root / repository.folder
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or re.search(r'[\\:<>"|?*\x00-\x1f]', part) for part in parts):
+        raise DownloadError(
+            f"{repository.name} names a file {path!r}, which cannot be kept inside {folder}. "
+            "Nothing was written: do not trust this repository."
+        )
+    return folder.joinpath(*parts)
+
+
+def refusal(status: int, url: str, page: str, retry_after: str | None = None) -> DownloadError:
+    """Return what to do when a hub answers with an error."""
+    if status in (401, 403):
+        advice = (
+            f"Either the id is misspelt, or it needs your consent: open {page}, accept its terms, "
+            "make an access token and set it as HF_TOKEN before ComfyUI starts."
+        )
+    elif status == 404:
+        advice = f"Look whether {page} exists, and whether HF_ENDPOINT names a mirror that has it."
+    elif status == 429:
+        wait = f"{retry_after} seconds" if retry_after else "a few minutes"
+        advice = (
+            f"It asks for a pause: start again in {wait}; what is here already is kept. "
+            "HF_TOKEN raises the limit."
+        )
+    else:
+        advice = "The trouble is on its side: start again later; what is here already is kept."
+    return DownloadError(f"{url} answered with {status}. {advice}")
