@@ -46,27 +46,32 @@ class Rotary:
     def __init__(self, head_size: int, theta: float, positions: Tensor) -> None:
         exponents = torch.arange(0, head_size, 2, device=positions.device).float() / head_size
         angles = positions.float()[..., None] * theta**-exponents
-        angles = torch.cat((angles, angles), dim=-1)[:, None]
-        self.cos, self.sin = angles.cos(), angles.sin()
+        angles = angles[:, None]
+        self.cos = angles.cos().repeat(1, 1, 1, 2)
+        self.sin = torch.cat((-angles.sin(), angles.sin()), dim=-1)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Rotate (B, heads, T, head_size) by the angles of the positions (B, T)."""
-        first, second = x.float().chunk(2, dim=-1)
-        rotated = torch.cat((-second, first), dim=-1)
-        return (x.float() * self.cos + rotated * self.sin).to(x.dtype)
+        wide = x.float()
+        first, second = wide.chunk(2, dim=-1)
+        swapped = torch.cat((second, first), dim=-1)
+        return torch.addcmul(wide * self.cos, swapped, self.sin).to(x.dtype)
+
+
+def grouped_mask(visible: Tensor, groups: int) -> Tensor:
+    """Turn what each query sees, (B, T, L), into the mask of `grouped_attention`, once per step."""
+    return visible[:, None].repeat(1, 1, groups, 1)
 
 
 def grouped_attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
     """Attend with H query heads over K key/value heads, each serving H / K query heads in a row.
 
-    q (B, H, T, d), k and v (B, K, L, d), visible (B, T, L) true where a query may look
+    q (B, H, T, d), k and v (B, K, L, d), visible (B, 1, H / K * T, L) from `grouped_mask`
     returns (B, T, H * d)
 
     The query group is folded into the query length, so that no key or value is repeated.
     """
     batch, heads, queries, width = q.shape
-    groups = heads // k.shape[1]
-    q = q.reshape(batch, k.shape[1], groups * queries, width)
-    mask = None if visible is None else visible[:, None].repeat(1, 1, groups, 1)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    q = q.reshape(batch, k.shape[1], heads // k.shape[1] * queries, width)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
     return out.reshape(batch, heads, queries, width).transpose(1, 2).flatten(2)

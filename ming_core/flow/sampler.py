@@ -15,7 +15,7 @@ def guided_velocity(rows: Tensor, weights: Tensor, *, renorm: bool) -> Tensor:
     Velocities point from noise (t = 1) towards data (t = 0). With `renorm` the result is never
     longer than the full branch's velocity.
     """
-    velocity = (weights.view(-1, *[1] * (rows.dim() - 1)) * rows).sum(dim=0)
+    velocity = (weights @ rows.flatten(1)).view_as(rows[0])
     if renorm:
         lengths = rows[0].norm(dim=-1, keepdim=True) / velocity.norm(dim=-1, keepdim=True)
         velocity = velocity * (lengths + 1e-8).clamp(0, 1)

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from ..config import LanguageModelConfig
 from ..operations import Operations
 
+FEW_TOKENS = 16  # rows of one decode step; above it gathering pays
+
 
 class SharedExperts(nn.Module):
     """A SwiGLU MLP that every token passes."""
@@ -29,6 +31,7 @@ class MixtureOfExperts(nn.Module):
     def __init__(self, config: LanguageModelConfig, operations: Operations) -> None:
         super().__init__()
         hidden, experts = config.hidden_size, config.num_experts
+        self.num_experts = experts
         self.top_k = config.top_k
         self.norm_topk_prob = config.norm_topk_prob
         self.text_router = operations.Linear(hidden, experts, bias=False)
@@ -49,20 +52,46 @@ class MixtureOfExperts(nn.Module):
         weights, chosen = self._route(
             tokens, None if is_given_image is None else is_given_image.flatten()
         )
-        routed = torch.zeros_like(tokens, dtype=torch.float32)
-        for expert in chosen.unique().tolist():
+        few = len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16
+        run = self._add_few if few else self._add_many
+        total = self.shared_experts(tokens).float()
+        run(total, tokens, weights, chosen)
+        return total.to(x.dtype).view_as(x)
+
+    def _add_few(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` every chosen expert on every token, by 0 where it is not routed.
+
+        Reading an expert's weights is what takes time, not multiplying a few rows more by them.
+        Not for fp16: an expert that a token was not meant for may overflow there.
+        """
+        spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
+        for expert in _distinct(chosen):
+            total.addcmul_(self._expert(tokens, expert).float(), spread[:, expert, None])
+
+    def _add_many(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` every chosen expert on the tokens routed to it."""
+        for expert in _distinct(chosen):
             token, slot = torch.where(chosen == expert)
-            gate, up = self.gate_up(tokens[token], expert).chunk(2, dim=-1)
-            out = self.down(F.silu(gate) * up, expert)
-            routed.index_add_(0, token, out.float() * weights[token, slot, None])
-        return (routed.to(x.dtype) + self.shared_experts(tokens)).view_as(x)
+            out = self._expert(tokens[token], expert).float()
+            total.index_add_(0, token, out * weights[token, slot, None])
+
+    def _expert(self, tokens: Tensor, expert: int) -> Tensor:
+        gate, up = self.gate_up(tokens, expert).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up, expert)
 
     def _route(self, tokens: Tensor, is_given_image: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return routing weights (T, top_k) in fp32 and the chosen experts (T, top_k)."""
         logits = self.text_router(tokens)
         if self.image_router is not None and is_given_image is not None:
             logits = torch.where(is_given_image[:, None], self.image_router(tokens), logits)
-        weights, chosen = logits.float().softmax(dim=-1).topk(self.top_k, dim=-1)
         if self.norm_topk_prob:
-            weights = weights / weights.sum(dim=-1, keepdim=True)
-        return weights, chosen
+            # Probabilities divided by their sum are the softmax of the chosen scores alone.
+            scores, chosen = logits.float().topk(self.top_k, dim=-1)
+            return scores.softmax(dim=-1), chosen
+        return logits.float().softmax(dim=-1).topk(self.top_k, dim=-1)
+
+
+def _distinct(chosen: Tensor) -> list[int]:
+    """Return the chosen experts in ascending order; the one place that waits for the device."""
+    experts: list[int] = chosen.flatten().tolist()
+    return sorted(set(experts))

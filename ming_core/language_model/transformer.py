@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..config import LanguageModelConfig
 from ..kv_cache import KVShape, WorkingCache
-from ..layers import Rotary
+from ..layers import Rotary, grouped_mask
 from ..operations import Operations
 from ..progress import Meter
 from .attention import Attention
@@ -94,6 +94,8 @@ class Transformer(nn.Module):
         x = embeddings
         rotary = Rotary(self.config.head_size, self.config.rope_theta, step.positions)
         visible = step.visible(x.shape[1], cache.length)
+        if visible is not None:
+            visible = grouped_mask(visible, self.config.num_heads // self.config.num_kv_heads)
         for index, layer in enumerate(self.layers):
             meter.check_cancelled()
             x = layer(x, rotary, visible, step.is_given_image, cache, index)

@@ -22,7 +22,7 @@ class VisionAttention(nn.Module):
     def forward(
         self, x: Tensor, visible: Tensor | None, cache: WorkingCache | None, layer: int
     ) -> Tensor:
-        """Map (B, T, D) to (B, T, D); `visible` (B, T, L) as in `grouped_attention`."""
+        """Map (B, T, D) to (B, T, D); `visible` (B, 1, T, L) as in `grouped_attention`."""
         batch, tokens, _ = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.num_heads, VISION_HEAD_WIDTH)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)

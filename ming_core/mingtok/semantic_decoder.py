@@ -51,9 +51,9 @@ class SemanticDecoder(nn.Module):
         return self.norm(x)
 
     def _causal(self, x: Tensor, past: int) -> Tensor | None:
-        """Mask (B, T, past + T) of what each token sees; None where one token sees everything."""
+        """Mask (B, 1, T, past + T): what each token sees; None where one token sees all."""
         batch, tokens, _ = x.shape
         if tokens == 1:
             return None
         mask = torch.ones(tokens, past + tokens, dtype=torch.bool, device=x.device)
-        return mask.tril(diagonal=past).expand(batch, -1, -1)
+        return mask.tril(diagonal=past).expand(batch, 1, -1, -1)

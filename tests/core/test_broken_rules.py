@@ -171,8 +171,8 @@ BROKEN = {
     "the semantic decoder is causal": (
         "c",
         "mingtok/semantic_decoder.py",
-        "return mask.tril(diagonal=past).expand(batch, -1, -1)",
-        "return mask.expand(batch, -1, -1)",
+        "return mask.tril(diagonal=past).expand(batch, 1, -1, -1)",
+        "return mask.expand(batch, 1, -1, -1)",
     ),
     "pixel unfold: rows before columns": (
         "c",
@@ -189,8 +189,8 @@ BROKEN = {
     "rotary: half-split": (
         "c",
         "layers.py",
-        "rotated = torch.cat((-second, first), dim=-1)",
-        "rotated = torch.stack((-x.float()[..., 1::2], x.float()[..., ::2]), dim=-1).flatten(-2)",
+        "self.sin = torch.cat((-angles.sin(), angles.sin()), dim=-1)",
+        "self.sin = torch.cat((angles.sin(), -angles.sin()), dim=-1)",
     ),
     "rotary base from the config": (
         "c",
@@ -201,15 +201,15 @@ BROKEN = {
     "query heads are grouped in a row": (
         "a",
         "layers.py",
-        "q = q.reshape(batch, k.shape[1], groups * queries, width)",
-        "q = q.unflatten(1, (groups, -1)).transpose(1, 2)"
-        ".reshape(batch, k.shape[1], groups * queries, width)",
+        "q = q.reshape(batch, k.shape[1], heads // k.shape[1] * queries, width)",
+        "q = q.unflatten(1, (-1, k.shape[1])).transpose(1, 2)"
+        ".reshape(batch, k.shape[1], heads // k.shape[1] * queries, width)",
     ),
     "scores are scaled by the head width": (
         "c",
         "layers.py",
-        "attn_mask=mask)",
-        "attn_mask=mask, scale=1.0)",
+        "attn_mask=visible)",
+        "attn_mask=visible, scale=1.0)",
     ),
     "routing weights normalised only when asked": (
         "c",
@@ -226,8 +226,8 @@ BROKEN = {
     "shared experts are added": (
         "c",
         "language_model/experts.py",
-        "routed.to(x.dtype) + self.shared_experts(tokens)",
-        "routed.to(x.dtype)",
+        "total = self.shared_experts(tokens).float()",
+        "total = torch.zeros_like(tokens)",
     ),
     "norm_head normalises over the vocabulary": (
         "c",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ming_core.layers import Rotary, grouped_attention, swiglu_hidden_size
+from ming_core.layers import Rotary, grouped_attention, grouped_mask, swiglu_hidden_size
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,8 @@ def test_grouped_attention_is_attention_head_by_head(kv_heads: int, is_masked: b
     if is_masked:
         visible = torch.rand(2, 3, 5) > 0.5
         visible[..., 0] = True
-    ours = grouped_attention(q, k, v, visible)
+    mask = None if visible is None else grouped_mask(visible, 6 // kv_heads)
+    ours = grouped_attention(q, k, v, mask)
     assert torch.allclose(ours, naive_attention(q, k, v, visible), atol=1e-6)
 
 
