@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from ming_cli.world.conversations import Shown
-from ming_cli.world.render import pack, silhouettes
 
 from .judge import Array, look, overlap, overlay
 from .player import Played, picture_of
@@ -54,15 +53,15 @@ def generate_figures(groups: dict[str, list[Played]]) -> Figures:
     every = [v for group in verdicts.values() for v in group]
     overlaps = [
         mean_overlap(drawn(p)[0], drawn(p)[1].scene)
-        for p in groups["single"]
+        for p in groups.get("single", [])
         if all(m.cell and m.size for m in p.conversation.turns[0].wish.mentions)  # type: ignore[union-attr]
     ]
     return {
-        "single": mean([v.everything for v in verdicts["single"]]),
-        "two": mean([v.everything for v in verdicts["two"]]),
-        "counting": mean([v.everything for v in verdicts["counting"]]),
+        "single": mean([v.everything for v in verdicts.get("single", [])]),
+        "two": mean([v.everything for v in verdicts.get("two", [])]),
+        "counting": mean([v.everything for v in verdicts.get("counting", [])]),
         "colors": mean([v.colours for v in every]),
-        "position": mean([v.everything for v in verdicts["position"]]),
+        "position": mean([v.everything for v in verdicts.get("position", [])]),
         "attribution": mean([v.attribution for v in every]),
         "overall": mean([v.everything for v in every]),
         "iou": mean(overlaps),
@@ -130,8 +129,7 @@ def region_figures(played: list[Played]) -> Figures:
     overlaps = []
     for p in played:
         picture, answer = drawn(p)
-        truth = silhouettes(pack([answer.scene]))[0, answer.marked].numpy()
-        overlaps.append(overlap(overlay(picture), truth))
+        overlaps.append(overlap(overlay(picture), overlay(picture_of(answer))))
     return {"iou": mean(overlaps), "success": mean([is_edited(p, 1) for p in played])}
 
 

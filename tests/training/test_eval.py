@@ -1,0 +1,101 @@
+"""`ming eval` asks everything it says it asks, and its figures tell right from wrong."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ming_cli import eval as command
+from ming_cli.evaluation.cases import KINDS, cases_of
+from ming_cli.evaluation.measures import (
+    ask_figures,
+    describe_figures,
+    edit_figures,
+    generate_figures,
+    region_figures,
+    superres_figures,
+)
+from ming_cli.evaluation.player import Played, Player, picture_of
+from ming_cli.evaluation.sheet import Tile, draw_tiles
+from ming_cli.world.conversations import Conversation, Shown
+from ming_core import ImageSampling, load_model
+
+BUNDLED = sorted((Path(__file__).resolve().parents[2] / "bundled").glob("*/Ming-UniVision"))
+
+
+def played_rightly(conversation: Conversation) -> Played:
+    """What a perfect model would answer."""
+    answers = [turn.answer for turn in conversation.turns]
+    words = ["" if isinstance(a, Shown) else a for a in answers]
+    pictures = [picture_of(a) if isinstance(a, Shown) else None for a in answers]
+    return Played(conversation, words, pictures)
+
+
+def perfect(name: str, count: int = 10) -> list[Played]:
+    return [played_rightly(case) for case in cases_of(name, is_quick=False)[:count]]
+
+
+def test_a_perfect_model_gets_perfect_figures():
+    drawn = {name: perfect(name) for name in command.DRAWN}
+    generated = generate_figures(drawn)
+    assert min(generated[n] for n in ("single", "two", "counting", "position", "overall")) >= 0.9
+    assert generated["iou"] > 0.93
+    assert describe_figures(perfect("describe"))["exact"] == 1
+    assert ask_figures(perfect("ask"))["accuracy"] == 1
+    edited = edit_figures(perfect("edit", 20), perfect("chain"))
+    assert edited["success"] >= 0.95
+    assert edited["chain3"] >= 0.9
+    assert edited["preserved_psnr"] > 55
+    assert region_figures(perfect("region"))["iou"] > 0.99
+    assert superres_figures(perfect("superres"))["psnr_gain"] > 20
+
+
+def test_a_model_that_does_nothing_gets_nothing():
+    lazy = perfect("edit", 12)
+    for played in lazy:
+        played.pictures[0] = picture_of(played.conversation.turns[0].given)
+    assert edit_figures(lazy, [])["success"] == 0
+    mute = perfect("ask", 12)
+    for played in mute:
+        played.words = ["" for _ in played.words]
+    assert ask_figures(mute)["accuracy"] == 0
+
+
+def test_cases_are_the_same_every_time_and_enough():
+    assert cases_of("edit", is_quick=True) == cases_of("edit", is_quick=True)
+    assert all(kind.full >= 200 for kind in KINDS.values())
+    assert sum(kind.quick for kind in KINDS.values()) >= 150
+
+
+def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(command, "load_model", lambda _: model)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    words = ["somewhere", "--quick", "--cases", "1", "--steps", "1", "--json"]
+    sheet = tmp_path / "sheet.png"
+    with torch.inference_mode():
+        assert command.main(parser.parse_args([*words, "--sheet", str(sheet)])) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    wanted = {"generate", "describe", "ask", "edit", "region", "superres", "reconstruct"}
+    assert wanted <= set(report)
+    keys = {"single", "two", "counting", "colors", "position", "attribution", "overall", "iou"}
+    assert keys <= set(report["generate"])
+    assert {"success", "preserved_psnr", "chain3"} <= set(report["edit"])
+    assert sheet.stat().st_size > 1000
+
+
+def test_failures_are_framed_in_another_colour():
+    picture = picture_of(cases_of("single", is_quick=True)[0].turns[0].answer)
+    sheets = [draw_tiles([Tile("single", "x", picture, None, right)]) for right in (True, False)]
+    assert sheets[0].tobytes() != sheets[1].tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BUNDLED, reason="no checkpoint is bundled yet: see training/README.md")
+def test_the_bundled_model_draws_what_it_is_told():
+    player = Player(load_model(BUNDLED[0].parent), ImageSampling(steps=8))
+    cases = cases_of("single", is_quick=False)[:20]
+    played = [player.play(case, seed) for seed, case in enumerate(cases)]
+    assert generate_figures({"single": played})["single"] >= 16 / 20
