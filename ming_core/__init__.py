@@ -24,7 +24,8 @@ from .operations import (
     Operations,
     TorchOperations,
 )
-from .progress import Progress, SilentProgress
+from .pixels import to_pil
+from .progress import Progress, SilentProgress, Sketch
 from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
 from .sampling import SOLVERS, ImageSampling, TextSampling
 from .turn import Reply
@@ -55,6 +56,7 @@ __all__ = [
     "PromptError",
     "Reply",
     "SilentProgress",
+    "Sketch",
     "Text",
     "TextSampling",
     "TorchOperations",
@@ -71,5 +73,6 @@ __all__ = [
     "load_model",
     "region_prompt",
     "save_context",
+    "to_pil",
     "working_memory",
 ]

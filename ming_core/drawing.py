@@ -105,6 +105,12 @@ class Canvas:
         self.features.append(features)
         self.hidden = self._read(self.parts.language_model.connector(features))
 
+    @property
+    def num_paintable(self) -> int:
+        """Visual tokens that painting now would decode: those of finished rows, of all pictures."""
+        columns = self.model.config.language.image_grid[1]
+        return len(self.features) // columns * columns * self.rows.shape[1]
+
     def paint(self) -> Tensor:
         """Decode the rows of tokens drawn so far: host images, grey where nothing is drawn yet."""
         rows, columns = self.model.config.language.image_grid
@@ -149,7 +155,7 @@ def draw(
         latents = sample(canvas.condition(), noise[index])
         canvas.add(latents, latents if replay is None else replay[index : index + 1].to(latents))
         meter.tick()
-        meter.drawing(canvas.paint)
+        meter.drawing(canvas)
     return Drawing(
         latents=torch.stack(canvas.latents, dim=1),
         features=torch.cat(canvas.features, dim=1),

@@ -12,6 +12,19 @@ def unwatched() -> None:
     """Be the tick of a pass that nobody watches."""
 
 
+class Sketch(Protocol):
+    """Pictures in the making, which cost nothing to look at until they are painted."""
+
+    @property
+    def num_paintable(self) -> int:
+        """Visual tokens that painting now would decode, those of all pictures counted."""
+        ...
+
+    def paint(self) -> Tensor:
+        """Decode them to host images (pictures, H, W, 3) in [0, 1], grey where none is drawn."""
+        ...
+
+
 class Progress(Protocol):
     """Receiver of progress; any method may raise to cancel the work."""
 
@@ -23,12 +36,8 @@ class Progress(Protocol):
         """Give a chance to cancel between two reports; called often, must be cheap."""
         ...
 
-    def drawing(self, paint: Callable[[], Tensor]) -> None:
-        """Offer the pictures as far as they are drawn, after every visual token.
-
-        `paint` decodes them to host images (pictures, H, W, 3) in [0, 1], grey where nothing is
-        drawn yet; it costs a pixel decoding, and nothing when it is not called.
-        """
+    def drawing(self, sketch: Sketch) -> None:
+        """Offer the pictures as far as they are drawn, after every visual token."""
         ...
 
     def writing(self, read: Callable[[], str]) -> None:
@@ -45,7 +54,7 @@ class SilentProgress:
     def check_cancelled(self) -> None:
         """Never cancel."""
 
-    def drawing(self, paint: Callable[[], Tensor]) -> None:
+    def drawing(self, sketch: Sketch) -> None:
         """Ignore the pictures."""
 
     def writing(self, read: Callable[[], str]) -> None:
@@ -78,9 +87,9 @@ class Meter:
         """Give a chance to cancel."""
         self._progress.check_cancelled()
 
-    def drawing(self, paint: Callable[[], Tensor]) -> None:
+    def drawing(self, sketch: Sketch) -> None:
         """Offer the pictures as far as they are drawn."""
-        self._progress.drawing(paint)
+        self._progress.drawing(sketch)
 
     def writing(self, read: Callable[[], str]) -> None:
         """Offer the text as far as it is written."""

@@ -77,14 +77,14 @@ class EditStep(io.ComfyNode):
         features: Features | None = None,
     ) -> io.NodeOutput:
         result = edit(
-            host.prepare(model, host.TALKING, host.Work(context, features, images=1)),
+            host.prepare(model, host.drawing_parts(), host.Work(context, features, images=1)),
             instruction,
             seed=seed,
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
             context=context,
             features=features,
             show_region_first=show_region_first,
-            progress=host.HostProgress(),
+            progress=host.HostProgress(model.pace),
         )
         region = host.or_quiet(result.region)
         return io.NodeOutput(result.context, result.features, region, result.text)

@@ -118,14 +118,14 @@ class Generate(io.ComfyNode):
         features: Features | None = None,
     ) -> io.NodeOutput:
         replies = generate(
-            host.prepare(model, host.TALKING, host.Work(context, features, images)),
+            host.prepare(model, host.drawing_parts(), host.Work(context, features, images)),
             prompt,
             seeds=[(seed + i) & MAX_SEED for i in range(images)],
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
             context=context,
             features=features,
             text=TextSampling(max_tokens, seed=seed) if reply == MODEL_DECIDES else None,
-            progress=host.HostProgress(),
+            progress=host.HostProgress(model.pace),
         )
         return io.NodeOutput(
             [reply.context for reply in replies],

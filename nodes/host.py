@@ -1,22 +1,23 @@
-"""What the nodes need of ComfyUI: devices, memory, layers, folders, progress, previews.
+"""What the nodes need of ComfyUI: devices, memory, layers, folders, files.
 
-The only file of the pack that imports the host. No model is kept here: a loaded model lives in
+Only the files named `host*.py` import the host. No model is kept here: a loaded model lives in
 the outputs of its node, so that the host can forget it.
 """
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
-import comfy.utils
 import folder_paths
 import numpy
 import torch
@@ -33,12 +34,14 @@ from ..ming_core import (
     LatentContext,
     Leaf,
     MingModel,
-    SilentProgress,
+    decode_pixels,
     load_model,
     save_context,
     working_memory,
 )
 from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
+from .host_progress import HostProgress, previews_wanted
+from .preview_budget import PaintingPace
 
 try:
     from comfy_execution.graph_utils import ExecutionBlocker
@@ -56,6 +59,7 @@ PRECISIONS = {
     INT8: None,
 }
 TALKING = ("language_model", "semantic_decoder")  # what a turn needs on the device
+PAINTING = "pixel_decoder"
 EXPERTS = (ExpertLinear, Int8ExpertLinear)
 
 # Added, never assigned: extra_model_paths.yaml is read before packs are loaded.
@@ -129,10 +133,19 @@ class HostedModel:
 
     engine: MingModel
     patchers: Mapping[str, Sequence[Any]]
+    pace: PaintingPace = field(default_factory=PaintingPace)
 
     def get_ram_usage(self) -> int:
         """Return the bytes of the weights, for the host's cache."""
         return sum(p.model_size() for group in self.patchers.values() for p in group)
+
+    def _comfy_cache_tensors(self) -> list[Tensor]:
+        """Return the weights, for the caches of newer hosts, which count those in main memory."""
+        return [p for part in self.engine.components.values() for p in part.parameters()]
+
+
+# What is loaded and still held by an output, so that a second loader shares it. Holds nothing.
+_loaded: WeakValueDictionary[tuple[object, ...], HostedModel] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -142,24 +155,6 @@ class Work:
     context: LatentContext | None = None
     features: Features | None = None
     images: int = 0
-
-
-class HostProgress(SilentProgress):
-    """The engine's progress on the bar of the running node; raises when the user cancels."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def advance(self, done: int, total: int) -> None:
-        """Move the bar. The bar may skip updates, so the cancel check is made here as well."""
-        self.check_cancelled()
-        if self._bar is None:
-            self._bar = comfy.utils.ProgressBar(total)
-        self._bar.update_absolute(done, total)
-
-    def check_cancelled(self) -> None:
-        """Raise the host's own exception when the user has cancelled."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def checkpoints() -> CheckpointFolders:
@@ -176,24 +171,37 @@ def contexts() -> ContextFolders:
 
 
 def load(name: str, precision: str) -> HostedModel:
-    """Load a checkpoint into host memory, ready to be brought to the device."""
-    mm = comfy.model_management
-    device = mm.get_torch_device()
-    engine = load_model(
-        checkpoints().resolve(name),
-        dtype=PRECISIONS[precision] or _automatic_dtype(device),
-        quantise=precision == INT8,
-        operations=HostOperations(),
-        progress=HostProgress(),
-    )
-    engine.device = device  # where it will compute; the patchers bring the weights there
-    # Newer hosts put the patcher with dynamic VRAM under this name, and only after start.
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    patchers = {
-        name: [patcher(part, device, mm.unet_offload_device()) for part in _in_order(component)]
-        for name, component in engine.components.items()
-    }
-    return HostedModel(engine, patchers)
+    """Load a checkpoint into host memory, ready to be brought to the device.
+
+    The same files in the same precision are one model as long as any output holds it.
+    """
+    path, device = checkpoints().resolve(name), comfy.model_management.get_torch_device()
+    dtype, quantise = PRECISIONS[precision] or _automatic_dtype(device), precision == INT8
+    key = (path.resolve(), checkpoints().fingerprint(name), dtype, quantise, device)
+    shared = _loaded.get(key)
+    if shared is None:
+        engine = load_model(
+            path,
+            dtype=dtype,
+            quantise=quantise,
+            operations=HostOperations(),
+            progress=HostProgress(),
+        )
+        engine.device = device  # where it will compute; the patchers bring the weights there
+        patchers = {name: _patchers_of(part, device) for name, part in engine.components.items()}
+        shared = _loaded[key] = HostedModel(engine, patchers)
+    return shared
+
+
+def _patchers_of(component: torch.nn.Module, device: torch.device) -> list[Any]:
+    """Hand a component to the host, to move as it sees fit."""
+    plain = comfy.model_patcher.ModelPatcher
+    # Newer hosts put the patcher with dynamic VRAM under this name, and only after start. It
+    # keeps what our own layers read in main memory for good, so those stay with the plain one.
+    has_own = any(isinstance(module, StreamedLeaf) for module in component.modules())
+    patcher = plain if has_own else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
+    offload_device = comfy.model_management.unet_offload_device()
+    return [patcher(part, device, offload_device) for part in _in_order(component)]
 
 
 def _in_order(component: torch.nn.Module) -> list[torch.nn.Module]:
@@ -216,12 +224,27 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
     Other nodes may have pushed the weights out since the last one.
     """
     needed = working_memory(model.engine, work.context, work.features, work.images)
-    groups = [model.patchers[name] for name in components]
-    first, everything = [group[0] for group in groups], [p for group in groups for p in group]
+    everything = [patcher for name in components for patcher in model.patchers[name]]
+    # What every token needs goes first: the experts and the painter take what room is left.
+    first = [model.patchers[name][0] for name in components if name in TALKING] or everything
     comfy.model_management.load_models_gpu(first, memory_required=needed)
     if len(everything) > len(first):
         comfy.model_management.load_models_gpu(everything, memory_required=needed)
     return model.engine
+
+
+def drawing_parts() -> tuple[str, ...]:
+    """Return the components a drawing needs on the device: the painter only for previews."""
+    return (*TALKING, PAINTING) if previews_wanted() else TALKING
+
+
+def paint(model: HostedModel, features: Features) -> Tensor:
+    """Paint features as host images (B, H, W, 3), and note how long that takes."""
+    engine = prepare(model, [PAINTING], Work(features=features, images=len(features)))
+    start = time.perf_counter()
+    images = decode_pixels(engine, features, HostProgress())
+    model.pace.note(len(features) * features.values.shape[1], time.perf_counter() - start)
+    return images
 
 
 def to_host(images: Tensor) -> Tensor:
@@ -261,7 +284,7 @@ def preview(picture: Image.Image, hidden: io.HiddenHolder | None) -> dict[str, A
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
     name = f"ming_timeline_{uuid.uuid4().hex[:12]}.png"
-    picture.save(folder / name, pnginfo=_workflow_chunks(hidden), compress_level=1)
+    picture.save(folder / name, pnginfo=workflow_chunks(hidden), compress_level=1)
     return {"images": [{"filename": name, "subfolder": "", "type": "temp"}]}
 
 
@@ -301,7 +324,7 @@ def _is_async(device: torch.device) -> bool:
     return bool(check and check(device))
 
 
-def _workflow_chunks(hidden: io.HiddenHolder | None) -> PngInfo | None:
+def workflow_chunks(hidden: io.HiddenHolder | None) -> PngInfo | None:
     """Return the workflow as the host's own previews carry it, unless it is told not to."""
     if hidden is None or comfy.cli_args.args.disable_metadata:
         return None

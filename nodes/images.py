@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from comfy_api.latest import io
 
-from ..ming_core import Features, Latents, decode_pixels, encode_image, expand
+from ..ming_core import Features, Latents, encode_image, expand
 from . import host
 from .schema import FeaturesSocket, LatentsSocket, model_input, node_schema, widget
 
@@ -40,7 +40,7 @@ class EncodeImage(io.ComfyNode):
     @classmethod
     def execute(cls, model: host.HostedModel, image: host.Tensor, use: Use) -> io.NodeOutput:
         engine = host.prepare(model, ["low_level_encoder"], host.Work(images=len(image)))
-        return io.NodeOutput(encode_image(engine, image, use))
+        return io.NodeOutput(encode_image(engine, image, use, host.HostProgress()))
 
 
 class SemanticExpand(io.ComfyNode):
@@ -63,8 +63,9 @@ class SemanticExpand(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: host.HostedModel, latents: Latents) -> io.NodeOutput:
-        work = host.Work(images=len(latents.values))
-        return io.NodeOutput(expand(host.prepare(model, ["semantic_decoder"], work), latents))
+        work = host.Work(images=len(latents))
+        engine = host.prepare(model, ["semantic_decoder"], work)
+        return io.NodeOutput(expand(engine, latents, host.HostProgress()))
 
 
 class PixelDecode(io.ComfyNode):
@@ -86,6 +87,4 @@ class PixelDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: host.HostedModel, features: Features) -> io.NodeOutput:
-        work = host.Work(features=features, images=len(features.values))
-        engine = host.prepare(model, ["pixel_decoder"], work)
-        return io.NodeOutput(host.to_host(decode_pixels(engine, features)))
+        return io.NodeOutput(host.to_host(host.paint(model, features)))

@@ -17,7 +17,7 @@ from ming_core import (
     edit,
     generate,
 )
-from ming_core.progress import Meter
+from ming_core.progress import Meter, Sketch
 
 ONE_STEP = ImageSampling(steps=1)
 
@@ -165,11 +165,13 @@ class Watcher(Recorder):
     def __init__(self, cancel_at: int = 0) -> None:
         super().__init__()
         self.images: list[Tensor] = []
+        self.counts: list[int] = []
         self.texts: list[str] = []
         self.cancel_at = cancel_at
 
-    def drawing(self, paint: Callable[[], Tensor]) -> None:
-        self.images.append(paint())
+    def drawing(self, sketch: Sketch) -> None:
+        self.counts.append(sketch.num_paintable)
+        self.images.append(sketch.paint())
         if len(self.images) == self.cancel_at:
             raise InterruptedError
 
@@ -184,7 +186,7 @@ def test_a_picture_can_be_watched_row_by_row_without_changing_it(model: MingMode
     watched = generate(model, "a star", **how, progress=watcher)
     plain = generate(model, "a star", **how)
     assert [digest(r.context) for r in watched] == [digest(r.context) for r in plain]
-    assert len(watcher.images) == 36
+    assert watcher.counts == [2 * 6 * (count // 6) for count in range(1, 37)]
     for count, images in enumerate(watcher.images, start=1):
         assert images.shape == (2, 96, 96, 3)
         drawn = count // 6 * 16

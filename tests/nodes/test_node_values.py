@@ -108,7 +108,7 @@ def test_progress_is_told_per_visual_token_and_cancel_comes_through(pack, model,
 def test_a_model_nobody_holds_is_freed_without_the_garbage_collector(pack, checkpoint):
     import comfy.model_management as mm
 
-    loaded = pack.run("LoadModel", checkpoint=checkpoint)[0]
+    loaded = pack.run("LoadModel", checkpoint=checkpoint, precision="int8")[0]
     generate(pack, loaded)
     part = weakref.ref(loaded.engine.components["language_model"])
     mm.current_loaded_models.clear()  # what /free does; this runtime holds patchers strongly
