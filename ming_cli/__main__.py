@@ -8,6 +8,7 @@ from collections.abc import Sequence
 # name -> (module, one line for the help page)
 TOOLS = {
     "run": ("ming_cli.run", "execute workflow files, in a real ComfyUI or without one"),
+    "download": ("ming_cli.download", "say what the published weights are, or fetch them"),
     "verify": ("ming_cli.verify", "compare the engine with a folder of golden numbers"),
     "bench": ("ming_cli.bench", "time a visual token against the published algorithm"),
     "convert": ("ming_cli.convert", "write one file per component, optionally 8-bit"),

@@ -5,10 +5,12 @@ from comfy_api.latest import ComfyExtension, io
 from .context_timeline import ContextTimeline
 from .contexts import LoadContext, SaveContext
 from .describe import Describe
+from .download import Download
 from .edit import EditStep
 from .generate import Generate
 from .images import EncodeImage, PixelDecode, SemanticExpand
 from .load_model import LoadModel
+from .save_image import SaveImage
 
 NODES: list[type[io.ComfyNode]] = [
     LoadModel,
@@ -21,6 +23,8 @@ NODES: list[type[io.ComfyNode]] = [
     SaveContext,
     LoadContext,
     ContextTimeline,
+    SaveImage,
+    Download,
 ]
 
 

@@ -58,6 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._model_scope(parts[3:], parse_qs(url.query))
         if url.path.startswith("/api/models/"):
             return self._listing("/".join(parts[2:4]), self._hugging_face)
+        if parts[0] == "api":  # what huggingface_hub asks besides
+            return self._json({"error": "no"}, 404)
         if parts[0] == "cdn":
             return self._bytes("/".join(parts[1:3]), "/".join(parts[3:]))
         repository, path = "/".join(parts[:2]), "/".join(parts[4:])

@@ -1,0 +1,106 @@
+"""`ming download`: says what the published weights are; fetches them when told to."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from ming_download import (
+    PUBLISHED,
+    SOURCES,
+    DownloadError,
+    Repository,
+    describe,
+    download,
+    make_plan,
+)
+
+from .run.comfyui_process import find_comfyui
+
+_SOURCES = {name.lower().replace(" ", "-"): source for name, source in SOURCES.items()}
+_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of `ming download`."""
+    parser.add_argument(
+        "repositories",
+        nargs="*",
+        metavar="OWNER/NAME",
+        help="other repositories than the two that are published",
+    )
+    parser.add_argument("--source", choices=list(_SOURCES), default=next(iter(_SOURCES)))
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="default: models/ming_univision of the ComfyUI that is found, else of this folder",
+    )
+    parser.add_argument(
+        "--accept-licence",
+        action="store_true",
+        help="I have read the licences that are named: download. Without it nothing is fetched.",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Report, and download if told to; 1 on an error, 130 when interrupted."""
+    watch = _Line()
+    try:
+        chosen = [Repository(name) for name in args.repositories] or PUBLISHED
+        root = (args.to or _default_root()).expanduser().resolve()
+        plan = make_plan(_SOURCES[args.source](), chosen, root, watch)
+        print(describe(plan), flush=True)
+        if not args.accept_licence:
+            print("Nothing was downloaded: add --accept-licence when you have read the licences.")
+            return 0
+        download(plan, watch)
+    except KeyboardInterrupt:
+        watch.close()
+        print("ming download: stopped. The same command goes on where it was.", file=sys.stderr)
+        return _INTERRUPTED
+    except DownloadError as error:
+        watch.close()
+        print(f"ming download: {error}", file=sys.stderr)
+        return 1
+    watch.close()
+    print("All of it is here, and its checksums are right.")
+    return 0
+
+
+def _default_root() -> Path:
+    comfyui = find_comfyui(Path(__file__).resolve().parent.parent)
+    return (comfyui or Path()) / "models" / "ming_univision"
+
+
+class _Line:
+    """Progress on one line of a terminal, one line per file elsewhere."""
+
+    def __init__(self) -> None:
+        self._file = ""
+        self._whole = (0, 0)
+        self._drawn = 0.0
+        self._is_open = False
+
+    def check_cancelled(self) -> None:
+        """Ctrl-C interrupts by itself."""
+
+    def advance(self, done: int, total: int) -> None:
+        self._whole = (done, total)
+
+    def advance_file(self, name: str, done: int, total: int) -> None:
+        if name != self._file and not sys.stderr.isatty():
+            print(f"  {name}", file=sys.stderr, flush=True)
+        is_due = time.monotonic() - self._drawn > 0.2 or done == total
+        if sys.stderr.isatty() and is_due:
+            whole = self._whole[0] * 100 // (self._whole[1] or 1)
+            text = f"{whole:3d} %  {name}  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+            print(f"\r\x1b[K  {text}", end="", file=sys.stderr, flush=True)
+            self._drawn, self._is_open = time.monotonic(), True
+        self._file = name
+
+    def close(self) -> None:
+        """End the line."""
+        if self._is_open:
+            print(file=sys.stderr)
+        self._is_open = False

@@ -1,0 +1,97 @@
+"""The node that fetches the published model, when a person switches that on."""
+
+from comfy_api.latest import io
+
+from ..ming_download import (
+    PUBLISHED,
+    SOURCES,
+    DownloadError,
+    Repository,
+    describe,
+    download,
+    make_plan,
+)
+from . import host_files
+from .schema import node_schema, widget
+
+BOTH = "Ming-UniVision-16B-A3B and MingTok-Vision"
+NAMED = "the repository named below"
+CONSENT = "I have read the licence; download about 40 GB"
+NO_CONSENT = "only tell me what, how large, and where to"
+_EXPECTED = (
+    "Expected: inclusionAI/Ming-UniVision-16B-A3B (about 38 GB) and inclusionAI/MingTok-Vision "
+    "(about 1.5 GB); licences: see their pages. They would go into {root}."
+)
+
+
+class Download(io.ComfyNode):
+    """Download Ming-UniVision: names size and licence, and fetches only when told to."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return node_schema(
+            "Download",
+            display_name="Download Ming-UniVision",
+            description="Says what the model's files are, how large, under which licence, and "
+            "where they go. Downloads them only when the switch is on; started again, it goes on "
+            "where it was.",
+            search_aliases=["model manager", "fetch checkpoint"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                widget(
+                    io.Combo,
+                    "source",
+                    options=list(SOURCES),
+                    default=next(iter(SOURCES)),
+                    tooltip="Hugging Face honours HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.",
+                ),
+                widget(
+                    io.Combo,
+                    "what",
+                    options=[BOTH, NAMED],
+                    default=BOTH,
+                    tooltip="The two folders that inclusionAI publishes, or a copy of one of them.",
+                ),
+                widget(
+                    io.String,
+                    "repository",
+                    default="",
+                    advanced=True,
+                    tooltip="OWNER/NAME of another repository, such as a copy of a published one.",
+                ),
+                widget(
+                    io.Boolean,
+                    "confirm",
+                    default=False,
+                    label_on=CONSENT,
+                    label_off=NO_CONSENT,
+                    tooltip="Off: nothing is downloaded. The report names every size and licence.",
+                ),
+            ],
+            outputs=[io.String.Output("report", tooltip="What there is, how large, where to.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_inputs: object) -> float:
+        return float("nan")  # never equal: the disk and the hub may have changed
+
+    @classmethod
+    def execute(cls, source: str, what: str, repository: str, confirm: bool) -> io.NodeOutput:
+        chosen = PUBLISHED if what == BOTH else (Repository(repository.strip()),)
+        root, progress = host_files.download_root(), host_files.DownloadProgress(cls.hidden)
+        try:
+            plan = make_plan(SOURCES[source](), chosen, root, progress)
+        except DownloadError as error:
+            if confirm or what == NAMED:
+                raise
+            return _shown(f"{error}\n{_EXPECTED.format(root=root)}")
+        if not confirm:
+            return _shown(f"{describe(plan)}\nNothing was downloaded: the switch is off.")
+        download(plan, progress)
+        done = "Refresh the page's node definitions (R), and Load MingUniVision offers it."
+        return _shown(f"{describe(plan)}\n{done}")
+
+
+def _shown(report: str) -> io.NodeOutput:
+    return io.NodeOutput(report, ui={"text": [report]})
