@@ -52,8 +52,10 @@ def picture_digest(features: Features) -> str:
 
 def settings_of(turn: Turn) -> dict[str, object]:
     """Return the settings of a turn that a user has widgets for."""
-    samplings = [s for s in (turn.image_sampling, turn.text_sampling) if s is not None]
-    return {name: value for sampling in samplings for name, value in _shown(sampling)}
+    drawn = dict(_shown(turn.image_sampling)) if turn.image_sampling else {}
+    written = dict(_shown(turn.text_sampling)) if turn.text_sampling else {}
+    # Both have a temperature; where both count, that of the text says so.
+    return drawn | {f"text_{k}" if k in drawn else k: value for k, value in written.items()}
 
 
 def _turn_record(turn: Turn, digest: str, show: Show) -> Record:

@@ -13,10 +13,11 @@ from ming_cli.run.node_definitions import InputDefinition, NodeDefinition
 PREFIX = "MingUniVision_"
 PACK, CORE = "ming-univision-nodes", "comfy-core"
 CORE_VERSION = "0.8.0"
+CORE_NODES = ("LoadImage", "SaveImage", "PreviewImage", "PreviewAny")
 NAMESPACE = uuid.UUID("5f0c9a54-6d0e-4f7e-9a35-2d1f6f0f4f11")  # ours; makes file ids repeatable
 
 WIDE, NARROW, PICTURE = 400, 300, 320
-SLOT, WIDGET, TEXT_BOX, PICTURE_BOX = 20, 30, 120, 300
+SLOT, WIDGET, TEXT_BOX, PICTURE_BOX, TIMELINE_BOX = 20, 30, 120, 300, 420
 COLUMN_GAP, ROW_GAP, STACK_GAP, MARGIN, TITLE = 90, 130, 60, 20, 30
 NOTE_COLOURS = {"color": "#432", "bgcolor": "#653"}
 GROUP_COLOURS = ("#3f789e", "#8a6d3b", "#4a7c59", "#7d5a8c")
@@ -70,7 +71,7 @@ class Canvas:
 
         name   the part of a node id behind our prefix, or a core node's id
         """
-        class_type = PREFIX + name if PREFIX + name in self.definitions else name
+        class_type = name if name in CORE_NODES else PREFIX + name
         definition = self.definitions[class_type]
         unknown = [key for key in inputs if definition.input_named(key) is None]
         if unknown:
@@ -210,9 +211,10 @@ def _size_of(node: DrawnNode) -> tuple[int, int]:
     num_sockets = max(len(inputs) - len(widgets), len(_kinds(node)))
     height = SLOT * num_sockets + WIDGET * num_plain + TEXT_BOX * num_texts + 16
     shows_picture = node.definition.class_type in ("LoadImage", "SaveImage", "PreviewImage")
-    shows_picture |= node.definition.class_type.endswith("Timeline")
     if shows_picture:
         return PICTURE, height + PICTURE_BOX
+    if node.definition.class_type.endswith("Timeline"):
+        return WIDE, height + TIMELINE_BOX
     if node.definition.class_type == "PreviewAny":
         return WIDE, height + TEXT_BOX + WIDGET
     return (WIDE if num_texts or len(widgets) > 3 else NARROW), height

@@ -1,0 +1,270 @@
+/**
+ * Draws turns as a feed of cards: in a Timeline node, or, without a node, in the sidebar.
+ *
+ * One card is current. Arrow keys, Home and End move it; Enter copies its prompt, E goes on from
+ * it, C compares it. Its buttons do the same.
+ */
+import { element } from "./element.js";
+import { text } from "./texts.js";
+
+const KEYS = { ArrowDown: 1, ArrowUp: -1, PageDown: 3, PageUp: -3, Home: -Infinity, End: Infinity };
+
+export class TimelineView {
+  #actions;
+  #store;
+  #node;
+  #rows = [];
+  #current = null; // digest of the turn whose card is current
+  #pinned = null; // digest of the turn to compare with
+  #draw = () => this.draw();
+
+  constructor({ actions, store, node }) {
+    this.#actions = actions;
+    this.#store = store;
+    this.#node = node;
+    this.head = element("div", { class: "ming-head" });
+    this.feed = element("div", {
+      class: "ming-feed",
+      role: "feed",
+      "data-capture-wheel": "true",
+      on: { keydown: (event) => this.#onKey(event) },
+    });
+    this.status = element("p", { class: "ming-status", role: "status", "aria-live": "polite" });
+    this.root = element(
+      "section",
+      {
+        class: `ming-timeline ${node ? "ming-in-node" : "ming-in-sidebar"}`,
+        // A press in the panel is not the beginning of a drag of the node.
+        on: { pointerdown: (event) => event.stopPropagation() },
+      },
+      this.head,
+      this.feed,
+      this.status,
+    );
+    store.addEventListener("change", this.#draw);
+    this.draw();
+  }
+
+  destroy() {
+    this.#store.removeEventListener("change", this.#draw);
+    this.root.remove();
+  }
+
+  draw() {
+    const hadFocus = this.feed.contains(document.activeElement);
+    const { rows } = this.#store.forest(this.#node);
+    const isNew = rows.at(-1)?.digest !== this.#rows.at(-1)?.digest;
+    this.#rows = rows;
+    if (isNew) this.#current = rows.at(-1)?.digest ?? null;
+    if (!rows.some((row) => row.digest === this.#current)) {
+      this.#current = rows.at(-1)?.digest ?? null;
+    }
+    if (!rows.some((row) => row.digest === this.#pinned)) this.#pinned = null;
+    this.root.setAttribute("aria-label", text("title"));
+    this.feed.setAttribute("aria-label", text("title"));
+    this.#drawHead();
+    this.feed.replaceChildren(...(rows.length ? rows.map((row) => this.#card(row)) : [this.#empty()]));
+    if (isNew) requestAnimationFrame(() => (this.feed.scrollTop = this.feed.scrollHeight));
+    if (hadFocus) this.#cardOf(this.#current)?.focus({ preventScroll: true });
+  }
+
+  #drawHead() {
+    const rows = this.#rows;
+    const conversations = this.#store.conversations(this.#node);
+    const tokens = Math.max(0, ...conversations.map((each) => each.tokens));
+    const facts = [rows.length === 1 ? text("oneTurn") : text("turns", rows.length)];
+    if (tokens) facts.push(text("tokens", tokens));
+    const models = [...new Set(conversations.map((each) => each.model).filter(Boolean))];
+    const sheet = this.#node && this.#store.sheets(this.#node)[0];
+    this.head.replaceChildren(
+      element("span", { text: rows.length ? facts.join(" · ") : "", title: models.join("\n") }),
+      sheet
+        ? element("a", {
+            text: text("sheet"),
+            title: text("sheetHint"),
+            href: this.#actions.pictureUrl(sheet),
+            target: "_blank",
+            rel: "noopener",
+          })
+        : "",
+    );
+  }
+
+  #empty() {
+    const hasNodes = this.#node || this.#store.nodes().length;
+    return element("p", { class: "ming-empty", text: text(hasNodes ? "empty" : "noNodes") });
+  }
+
+  #card(row) {
+    const isCurrent = row.digest === this.#current;
+    const label = [text("turn", row.number), row.branch && text("branch", row.branch), row.prompt];
+    return element(
+      "article",
+      {
+        class: "ming-turn",
+        tabindex: isCurrent ? "0" : "-1",
+        "aria-current": `${isCurrent}`,
+        "aria-posinset": `${this.#rows.indexOf(row) + 1}`,
+        "aria-setsize": `${this.#rows.length}`,
+        "aria-label": label.filter(Boolean).join(", "),
+        "data-digest": row.digest,
+        "data-pinned": row.digest === this.#pinned ? "true" : null,
+        style: `--ming-depth: ${Math.min(row.depth, 6)}`,
+        on: {
+          click: (event) => event.target.closest("a, button") || this.#choose(row, event),
+          focus: () => this.#mark(row),
+        },
+      },
+      this.#title(row),
+      bothSides(row, this.#actions),
+      element("p", { class: "ming-facts", text: factsOf(row).join(" · ") }),
+      this.#buttons(row),
+    );
+  }
+
+  #title(row) {
+    const branches = this.#node ? this.#childrenEverywhere(row) : row.children.length;
+    return element(
+      "header",
+      {},
+      element("b", { class: "ming-number", text: `${row.number}` }),
+      row.branch ? element("span", { class: "ming-branch", text: text("branch", row.branch) }) : null,
+      branches > 1
+        ? element("span", { class: "ming-split", text: `⑂ ${text("branches", branches)}` })
+        : null,
+      row.digest === this.#pinned
+        ? element("span", { class: "ming-pin", text: text("marked") })
+        : null,
+    );
+  }
+
+  /** How many ways lead on from a turn, those that other Timeline nodes show included. */
+  #childrenEverywhere(row) {
+    const same = this.#store.forest().rows.find((other) => other.digest === row.digest);
+    return (same ?? row).children.length;
+  }
+
+  #buttons(row) {
+    const button = (name, press) =>
+      element("button", {
+        type: "button",
+        text: text(name),
+        title: text(`${name}Hint`),
+        "data-action": name,
+        on: { click: press },
+      });
+    return element(
+      "footer",
+      { role: "toolbar", "aria-label": text("turn", row.number) },
+      button("copy", () => this.#copy(row)),
+      button("edit", () => this.#edit(row)),
+      button("compare", () => this.#compare(row)),
+      this.#node ? null : button("show", () => this.#actions.show(row.homes[0].conversation.node)),
+    );
+  }
+
+  #onKey(event) {
+    const row = this.#rows.find((each) => each.digest === this.#current);
+    if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
+    const isOnCard = event.target.classList?.contains("ming-turn");
+    const acts = { Enter: "copy", e: "edit", c: "compare" };
+    const name = acts[event.key] ?? acts[event.key.toLowerCase()];
+    if (event.key in KEYS) this.#move(KEYS[event.key]);
+    else if (isOnCard && name === "copy") this.#copy(row);
+    else if (name === "edit") this.#edit(row);
+    else if (name === "compare") this.#compare(row);
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // the host has shortcuts on these keys
+  }
+
+  #move(by) {
+    const from = this.#rows.findIndex((row) => row.digest === this.#current);
+    const to = Math.max(0, Math.min(this.#rows.length - 1, from + by));
+    this.#cardOf(this.#rows[to]?.digest)?.focus();
+  }
+
+  #choose(row, event) {
+    this.#mark(row);
+    if (event.detail) this.#cardOf(row.digest)?.focus({ preventScroll: true });
+  }
+
+  /** Make a card the current one without drawing anew. */
+  #mark(row) {
+    this.#current = row.digest;
+    for (const card of this.feed.querySelectorAll(".ming-turn")) {
+      const isCurrent = card.dataset.digest === row.digest;
+      card.tabIndex = isCurrent ? 0 : -1;
+      card.setAttribute("aria-current", `${isCurrent}`);
+    }
+  }
+
+  #cardOf(digest) {
+    const cards = this.feed.querySelectorAll(".ming-turn");
+    return [...cards].find((card) => card.dataset.digest === digest);
+  }
+
+  async #copy(row) {
+    this.#say(row.prompt ? await this.#actions.copy(row) : text("nothingToCopy"));
+  }
+
+  #edit(row) {
+    this.#say(this.#actions.edit(row));
+  }
+
+  #compare(row) {
+    const other = this.#rows.find((each) => each.digest === this.#pinned);
+    if (other === row) this.#pinned = null;
+    else if (!other) this.#pinned = row.digest;
+    this.#say(!other ? text("pinned", row.number) : other === row ? text("unpinned") : "");
+    if (other && other !== row) {
+      this.#pinned = null;
+      this.#actions.compare(other, row);
+    }
+    this.draw();
+  }
+
+  #say(words) {
+    this.status.textContent = words ?? "";
+  }
+}
+
+/** What was asked and what came back, next to each other where there is room. */
+export function bothSides(turn, actions) {
+  return element(
+    "div",
+    { class: "ming-sides" },
+    ...side(text("you"), "ming-asked", turn.asked, actions),
+    ...side(text("model"), "ming-replied", turn.replied, actions),
+  );
+}
+
+function side(label, kind, parts, actions) {
+  if (!parts.length) return [];
+  const drawn = parts.map((part) =>
+    part.text === undefined ? thumbnail(part.picture, actions) : element("p", { text: part.text }),
+  );
+  return [element("div", { class: `ming-side ${kind}` }, element("span", { text: label }), ...drawn)];
+}
+
+function thumbnail(file, actions) {
+  const frame = () =>
+    element("span", { class: "ming-frame", text: text("picture"), title: text("noPicture") });
+  if (!file) return frame();
+  const picture = element("img", {
+    src: actions.pictureUrl(file),
+    alt: text("picture"),
+    loading: "lazy",
+    decoding: "async",
+    draggable: "false",
+  });
+  picture.addEventListener("error", () => picture.replaceWith(frame()));
+  return picture;
+}
+
+/** The figures of a turn as short texts. */
+export function factsOf(row) {
+  const facts = [text("tokensOf", row.promptTokens, row.replyTokens)];
+  if (row.seed) facts.push(text("seed", row.seed));
+  return facts.concat(row.settings.map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`));
+}

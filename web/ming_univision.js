@@ -1,0 +1,128 @@
+/**
+ * The browser side of the pack: the Context Timeline in its node and in the sidebar.
+ *
+ * Plain modules, no build step, nothing fetched from elsewhere. Hooks are chained on the nodes
+ * themselves; no prototype is touched.
+ */
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { copyText, insertEditStep, showNode, tell } from "./ming/actions.js";
+import { openComparison } from "./ming/compare.js";
+import { attach, element } from "./ming/element.js";
+import { conversationsFromHistory } from "./ming/history.js";
+import { readConversations } from "./ming/records.js";
+import { TimelineStore } from "./ming/store.js";
+import { text } from "./ming/texts.js";
+import { TimelineView } from "./ming/view.js";
+
+const NODE = "MingUniVision_ContextTimeline";
+const TAB = "ming-univision-timeline";
+const MIN_HEIGHT = 240;
+
+const store = new TimelineStore();
+
+const actions = {
+  copy: (turn) => copyText(turn.prompt),
+  edit: (turn) => insertEditStep(store, turn),
+  compare: (left, right) => openComparison(store.forest(), left, right, actions),
+  show: (node) => showNode(node),
+  pictureUrl: (file) => api.apiURL(`/view?${new URLSearchParams(file)}`),
+};
+
+/** Give a new Timeline node its panel, and listen to what it is told. */
+function furnish(node) {
+  const view = new TimelineView({ actions, store, node });
+  const widget = node.addDOMWidget("timeline", "MING_TIMELINE", view.root, {
+    getValue: () => "",
+    setValue: () => {},
+    getMinHeight: () => MIN_HEIGHT,
+    hideOnZoom: false,
+    margin: 6,
+    serialize: false, // not in the prompt
+  });
+  widget.serialize = false; // nor in the saved workflow
+  store.add(node);
+
+  const { onExecuted, onRemoved } = node;
+  node.onExecuted = function (output, ...rest) {
+    if (output?.ming_timeline) store.set(node, readConversations(output.ming_timeline), output);
+    return onExecuted?.call(this, output, ...rest);
+  };
+  node.onRemoved = function (...rest) {
+    store.remove(node);
+    view.destroy();
+    return onRemoved?.apply(this, rest);
+  };
+}
+
+/** Fill nodes that have nothing to show from what the server remembers. */
+async function recall() {
+  const waiting = store.nodes().filter((node) => !store.has(node));
+  if (!waiting.length) return;
+  try {
+    const answer = await api.fetchApi("/history?max_items=16");
+    const history = answer.ok ? await answer.json() : {};
+    for (const node of waiting) {
+      const output = conversationsFromHistory(history, node, app.graph?.id, NODE);
+      if (output && !store.has(node)) {
+        store.set(node, readConversations(output.ming_timeline), output);
+      }
+    }
+  } catch (error) {
+    console.warn("Ming-UniVision: the history could not be read.", error);
+  }
+}
+
+/** Draw the sidebar; the host may call this more than once for the same place. */
+let sidebar = null;
+function renderSidebar(place) {
+  if (sidebar && place.contains(sidebar.root)) return;
+  sidebar?.destroy();
+  sidebar = new TimelineView({ actions, store, node: null });
+  place.replaceChildren(
+    element("div", { class: "ming-sidebar" }, element("h2", { text: text("title") }), sidebar.root),
+  );
+}
+
+app.registerExtension({
+  name: "MingUniVision.Timeline",
+  commands: [
+    {
+      id: "MingUniVision.ToggleTimeline",
+      label: "Ming-UniVision: show or hide the Context Timeline",
+      icon: "pi pi-comments",
+      function: () => app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`),
+    },
+    {
+      id: "MingUniVision.CompareBranches",
+      label: "Ming-UniVision: compare two branches of the conversation",
+      icon: "pi pi-clone",
+      function: () => {
+        const tips = store.forest().tips;
+        if (tips.length < 2) tell("info", text("nothingToCompare"));
+        else actions.compare(tips[0], tips[1]);
+      },
+    },
+  ],
+  setup() {
+    attach(new URL("./ming/timeline.css", import.meta.url));
+    app.extensionManager?.registerSidebarTab?.({
+      id: TAB,
+      icon: "pi pi-comments",
+      title: text("tab"),
+      tooltip: text("title"),
+      type: "custom",
+      render: renderSidebar,
+      destroy: () => {
+        sidebar?.destroy();
+        sidebar = null;
+      },
+    });
+  },
+  nodeCreated(node) {
+    if (node.comfyClass === NODE || node.type === NODE) furnish(node);
+  },
+  async afterConfigureGraph() {
+    await recall();
+  },
+});
