@@ -130,7 +130,7 @@ export class TimelineView {
       element("b", { class: "ming-number", text: `${row.number}` }),
       row.branch ? element("span", { class: "ming-branch", text: text("branch", row.branch) }) : null,
       branches > 1
-        ? element("span", { class: "ming-split", text: `⑂ ${text("branches", branches)}` })
+        ? element("span", { class: "ming-split", text: text("branches", branches) })
         : null,
       row.digest === this.#pinned
         ? element("span", { class: "ming-pin", text: text("marked") })
@@ -217,11 +217,10 @@ export class TimelineView {
     if (other === row) this.#pinned = null;
     else if (!other) this.#pinned = row.digest;
     this.#say(!other ? text("pinned", row.number) : other === row ? text("unpinned") : "");
-    if (other && other !== row) {
-      this.#pinned = null;
-      this.#actions.compare(other, row);
-    }
-    this.draw();
+    const isPair = other && other !== row;
+    if (isPair) this.#pinned = null;
+    this.draw(); // before the dialog, which gives the focus back to what had it
+    if (isPair) this.#actions.compare(other, row);
   }
 
   #say(words) {
