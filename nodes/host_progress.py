@@ -8,6 +8,7 @@ from typing import Any
 import comfy.cli_args
 import comfy.model_management
 import comfy.utils
+import torch
 
 from ..ming_core import SilentProgress, Sketch, to_pil
 from .preview_budget import PaintingPace, PreviewBudget, side_by_side
@@ -64,7 +65,7 @@ class HostProgress(SilentProgress):
             with self._budget.paying(num_tokens):
                 picture = side_by_side(to_pil(sketch.paint()))
                 self._move_bar(("JPEG", picture, comfy.cli_args.args.preview_size))
-        except comfy.model_management.OOM_EXCEPTION:
+        except torch.cuda.OutOfMemoryError:  # of any device
             self._budget = None  # the picture itself may still have room
 
     def writing(self, read: Callable[[], str]) -> None:
