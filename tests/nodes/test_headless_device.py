@@ -1,0 +1,54 @@
+"""Without ComfyUI the weights are where the pack computes, or it says that they do not fit."""
+
+import pytest
+import torch
+
+from ming_cli.run.headless import DoesNotFitError, let_models_move
+
+pytestmark = pytest.mark.runtime
+
+ELSEWHERE = torch.device("meta")  # stands for a device that is not main memory
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Make the runtime believe in another device, with the command's fix applied."""
+    import comfy.model_management as mm
+    import comfy.model_patcher
+
+    monkeypatch.setattr(comfy.model_patcher.ModelPatcher, "to", None, raising=False)
+    monkeypatch.delattr(comfy.model_patcher.ModelPatcher, "to")
+    let_models_move(comfy.model_patcher)
+    monkeypatch.setattr(mm, "get_torch_device", lambda: ELSEWHERE)
+    monkeypatch.setattr(mm, "get_free_memory", lambda *_: 1 << 40)
+    mm.current_loaded_models.clear()
+    yield mm
+    mm.current_loaded_models.clear()
+
+
+def test_the_runtime_moves_what_a_node_needs_and_nothing_else(pack, checkpoint, elsewhere):
+    model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp16")[0]
+    assert model.engine.device == ELSEWHERE
+    pack.host.prepare(model, pack.host.TALKING, pack.host.Work())
+    devices = {
+        name: {p.device.type for p in part.parameters()}
+        for name, part in model.engine.components.items()
+    }
+    assert devices["language_model"] == devices["semantic_decoder"] == {"meta"}
+    assert devices["low_level_encoder"] == devices["pixel_decoder"] == {"cpu"}
+
+
+def test_a_model_that_does_not_fit_is_said_to(pack, checkpoint, elsewhere, monkeypatch):
+    model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp16")[0]
+    painter = model.engine.components["pixel_decoder"]
+    real = type(painter).to
+
+    def to(module, device):
+        if device == ELSEWHERE:
+            raise torch.cuda.OutOfMemoryError
+        return real(module, device)
+
+    monkeypatch.setattr(type(painter), "to", to)
+    with pytest.raises(DoesNotFitError, match="int8"):
+        pack.host.prepare(model, ["pixel_decoder"], pack.host.Work())
+    assert {p.device.type for p in painter.parameters()} == {"cpu"}
