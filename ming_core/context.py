@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .errors import ContextError
 from .kv_cache import KVSegment
 from .sampling import ImageSampling, TextSampling
 from .values import Features
@@ -74,6 +75,15 @@ class LatentContext:
     def append(self, turn: Turn, *segments: KVSegment) -> "LatentContext":
         """Return a context with one more turn, whose keys and values are `segments`."""
         return LatentContext(self.model_identity, (*self.turns, turn), (*self.segments, *segments))
+
+    def refuse_other_model(self, identity: str) -> None:
+        """Raise ContextError unless this model made the context: no other can read it."""
+        if self.model_identity != identity:
+            raise ContextError(
+                f"This context was made by the model {self.model_identity[:12]}; the connected "
+                f"model is {identity[:12]}. Connect the model it was made by, or run the nodes "
+                "before the context input again with this one."
+            )
 
     def get_ram_usage(self) -> int:
         """Return bytes of main memory held, pictures included; the host's cache asks for it."""

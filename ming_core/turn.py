@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .context import LatentContext, Part, Picture, Text, Turn
 from .drawing import BranchRows, Drawing, draw, draw_noise
-from .errors import ContextError
 from .guidance import Branch, guidance_weights, past_masks, prompt_masks
 from .kv_cache import BUCKET, WorkingCache
 from .language_model.transformer import Step
@@ -52,12 +51,7 @@ class OpenTurn:
     def __init__(
         self, model: MingModel, context: LatentContext, prompt: Prompt, meter: Meter
     ) -> None:
-        if context.model_identity != model.identity:
-            raise ContextError(
-                f"This context was made by the model {context.model_identity[:12]}; the connected "
-                f"model is {model.identity[:12]}. Connect the model it was made by, or run the "
-                "nodes before the context input again with this one."
-            )
+        context.refuse_other_model(model.identity)
         self.model, self.context, self.prompt, self.meter = model, context, prompt, meter
         past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)
         self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}

@@ -1,6 +1,7 @@
 """The node that shows a conversation: as data for the browser, and as one picture."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from comfy_api.latest import io
 from PIL import Image
@@ -41,7 +42,7 @@ class ContextTimeline(io.ComfyNode):
     def execute(
         cls, context: LatentContext, model: host.HostedModel | None = None
     ) -> io.NodeOutput:
-        show = _thumbnails_of(model)
+        show = thumbnails_of(model)
         cards = [_card(turn, show) for turn in context.turns]
         sheet = draw_timeline(cards, f"{len(cards)} turns, {context.num_tokens} tokens")
         # The sheet is for hosts without a browser; as "images" the node would show both.
@@ -50,18 +51,21 @@ class ContextTimeline(io.ComfyNode):
         return io.NodeOutput(ui={"ming_timeline": [record], "ming_sheet": sheets})
 
 
-def _thumbnails_of(model: host.HostedModel | None) -> Show:
+def thumbnails_of(model: host.HostedModel | None) -> Show:
     """Return what gives a picture's thumbnail; each picture is decoded once per session."""
 
-    def paint(features: Features) -> Image.Image:
-        engine = host.prepare(model, ["pixel_decoder"], host.Work(features=features, images=1))
-        return host.to_pictures(decode_pixels(engine, features))[0]
-
     def show(features: Features) -> dict[str, str] | None:
+        if model is None:
+            return None
         name = f"ming_thumbnail_{picture_digest(features)}"
-        return host.thumbnail(name, THUMBNAIL, lambda: paint(features)) if model else None
+        return host.thumbnail(name, THUMBNAIL, partial(_paint, model, features))
 
     return show
+
+
+def _paint(model: host.HostedModel, features: Features) -> Image.Image:
+    engine = host.prepare(model, ["pixel_decoder"], host.Work(features=features, images=1))
+    return host.to_pictures(decode_pixels(engine, features))[0]
 
 
 def _card(turn: Turn, show: Show) -> Card:

@@ -1,10 +1,15 @@
 """The nodes that keep a conversation and bring it back."""
 
+from collections.abc import Iterator, Mapping
+
 from comfy_api.latest import io
 
-from ..ming_core import LatentContext, load_context
+from ..ming_core import LatentContext, Picture, Turn, load_context
 from . import host
-from .schema import ContextSocket, node_schema, widget
+from .context_timeline import thumbnails_of
+from .schema import ContextSocket, Model, node_schema, widget
+
+LONGEST_LINE = 80  # characters of a turn's words that the list of turns shows
 
 
 class SaveContext(io.ComfyNode):
@@ -26,14 +31,31 @@ class SaveContext(io.ComfyNode):
                     default="ming/context",
                     tooltip="Folder and beginning of the file name, inside the output folder.",
                 ),
+                widget(
+                    Model,
+                    "model",
+                    optional=True,
+                    tooltip="Connect the model to see the last picture on the node; without it "
+                    "the turns are listed.",
+                ),
             ],
             outputs=[io.String.Output("file", tooltip="The name Load Latent Context knows it by.")],
         )
 
     @classmethod
-    def execute(cls, context: LatentContext, filename_prefix: str) -> io.NodeOutput:
+    def execute(
+        cls,
+        context: LatentContext,
+        filename_prefix: str,
+        model: host.HostedModel | None = None,
+    ) -> io.NodeOutput:
+        if model is not None:
+            context.refuse_other_model(model.engine.identity)
         file = host.write_context(context, filename_prefix)
-        return io.NodeOutput(file, ui={"text": [file]})
+        shown = _last_picture(context, model)
+        if not shown:
+            host.HostProgress().say("\n".join([file, *_lines(context)]))
+        return io.NodeOutput(file, ui={"text": [file], **({"images": shown} if shown else {})})
 
 
 class LoadContext(io.ComfyNode):
@@ -68,3 +90,28 @@ class LoadContext(io.ComfyNode):
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
         return io.NodeOutput(load_context(host.contexts().resolve(file)))
+
+
+def _last_picture(
+    context: LatentContext, model: host.HostedModel | None
+) -> list[Mapping[str, str] | None]:
+    """Return the thumbnail of the last picture, if there is one and a model to paint it with."""
+    parts = [part for turn in context.turns for part in (*turn.parts, *turn.reply)]
+    pictures = [part.features for part in parts if isinstance(part, Picture)]
+    return [thumbnails_of(model)(pictures[-1])] if model and pictures else []
+
+
+def _lines(context: LatentContext) -> Iterator[str]:
+    """Yield what was said in each turn, and what came back, on a line of its own."""
+    for number, turn in enumerate(context.turns, start=1):
+        yield f"{number}. {_short(turn.prompt_text)} -> {_answer(turn)}"
+
+
+def _answer(turn: Turn) -> str:
+    pictures = ["picture"] * len(turn.pictures)
+    return ", ".join([*pictures, _short(turn.reply_text)] if turn.reply_text else pictures)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 3] + "..."

@@ -82,8 +82,13 @@ class HostProgress(SilentProgress):
     def _tell(self) -> None:
         """Send the text that has not been shown yet to the user who queued the prompt."""
         read, self._unread = self._unread, None
+        if read is not None:
+            self.say(read())
+
+    def say(self, text: str) -> None:
+        """Show a text on the running node; a host without a page shows nothing."""
         server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
         send, node = getattr(server, "send_progress_text", None), get_executing_context()
-        if read is not None and send is not None and node is not None:
-            send(read(), node.node_id, sid=getattr(server, "client_id", None))
+        if send is not None and node is not None:
+            send(text, node.node_id, sid=getattr(server, "client_id", None))
             self._told_at = time.monotonic()

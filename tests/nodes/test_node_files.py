@@ -132,3 +132,50 @@ def test_a_file_that_is_no_saved_context_is_refused(pack, name, words):
 def test_a_prefix_that_leaves_the_output_folder_is_refused(pack, context):
     with pytest.raises(Exception, match="outside the output folder"):
         pack.run("SaveContext", context=context, filename_prefix="../x")
+
+
+def test_a_saved_context_shows_its_last_picture_when_a_model_is_connected(
+    pack, folders, model, context
+):
+    from PIL import Image
+
+    ui = pack.run("SaveContext", context=context, model=model).ui
+    (entry,) = ui["images"]
+    with Image.open(folders / entry["type"] / entry["filename"]) as picture:
+        assert max(picture.size) <= 256 and len(picture.getcolors(1 << 16)) > 100
+    assert len(ui["text"]) == 1
+
+
+def test_without_a_model_its_turns_are_listed(pack, context, monkeypatch):
+    said = []
+    monkeypatch.setattr(pack.host.HostProgress, "say", lambda self, text: said.append(text))
+    ui = pack.run("SaveContext", context=context).ui
+    assert set(ui) == {"text"}
+    assert said == [f"{ui['text'][0]}\n1. a blue cat -> picture"]
+
+
+def test_a_model_that_did_not_make_the_context_is_refused_before_anything_is_written(
+    pack, folders, checkpoint, context
+):
+    from ming_cli.make_tiny import make_tiny
+
+    make_tiny(folders / "models" / "ming_univision" / "fourth", seed=4)
+    other = pack.run("LoadModel", checkpoint="fourth/Ming-UniVision")[0]
+    with pytest.raises(pack.core.ContextError, match="Connect the model it was made by"):
+        pack.run("SaveContext", context=context, model=other, filename_prefix="refused/x")
+    assert not (folders / "output" / "refused").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_context_goes_on_in_another_precision_and_folder(
+    pack, folders, checkpoint, context, precision
+):
+    source = folders / "models" / "ming_univision" / "tiny"
+    moved = folders / "models" / "ming_univision" / f"moved_{precision}"
+    shutil.copytree(source, moved)
+    other = pack.run("LoadModel", checkpoint=f"{moved.name}/Ming-UniVision", precision=precision)[0]
+    saved = pack.run("SaveContext", context=context)[0]
+    loaded = pack.run("LoadContext", file=saved)[0]
+    result = pack.run("EditStep", model=other, instruction="red", steps=2, context=loaded)
+    assert result[1].values.isfinite().all()
+    assert result[0].turns[:-1] == loaded.turns
