@@ -311,24 +311,29 @@ def _save(image: DrawnNode, name: str) -> dict[str, Any]:
 
 def build(definitions: Mapping[str, NodeDefinition]) -> dict[Path, str]:
     """Every file that should exist, with its content."""
-    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    version = re.search(r'^version = "(.+)"', pyproject, re.MULTILINE)
-    if version is None:
-        raise ValueError("pyproject.toml names no version")
     files = {}
     for describe in DESCRIPTIONS:
         name = describe.__doc__ or ""
-        canvas = Canvas(name, definitions, version[1])
+        canvas = Canvas(name, definitions, version())
         describe(canvas)
         workflow = canvas.to_workflow()
         twin = name.lower().replace(",", "").replace(" ", "_").replace("-", "_")
-        files[WORKFLOWS / f"{name}.json"] = _as_text(workflow)
+        files[WORKFLOWS / f"{name}.json"] = as_text(workflow)
         prompt = to_prompt(workflow, definitions, name)
-        files[WORKFLOWS / "api" / f"{twin}.json"] = _as_text(prompt)
+        files[WORKFLOWS / "api" / f"{twin}.json"] = as_text(prompt)
     return files
 
 
-def _as_text(content: object) -> str:
+def version() -> str:
+    """Return the pack's version."""
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"', pyproject, re.MULTILINE)
+    if found is None:
+        raise ValueError("pyproject.toml names no version")
+    return found[1]
+
+
+def as_text(content: object) -> str:
     """JSON with one line per short list, so that links and positions stay readable."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     joined = re.sub(

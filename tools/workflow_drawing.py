@@ -97,7 +97,8 @@ class Canvas:
         for number, link in enumerate(links, start=1):
             link[0] = number
         nodes = [self._draw_node(node, places[node.number], links) for node in self.nodes]
-        nodes.append(_draw_note(len(nodes) + 1, self.note))
+        if self.note:
+            nodes.append(_draw_note(len(nodes) + 1, self.note))
         return {
             "id": str(uuid.uuid5(NAMESPACE, self.name)),
             "revision": 0,
