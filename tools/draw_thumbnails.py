@@ -1,0 +1,108 @@
+"""Draws the templates' thumbnails from what the workflows really give.
+
+    python tools/draw_thumbnails.py [CHECKPOINT]     write workflows/*.jpg
+
+Runs every shipped workflow as `ming demo` does: on the given checkpoint, else on the bundled
+model, else on random weights (the pictures are noise then). Run it again when the model changes.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageOps
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ming_cli.contact_sheet import Cell  # noqa: E402
+from ming_cli.demo import chosen_model, row_of, run_workflows  # noqa: E402
+
+WORKFLOWS = ROOT / "workflows"
+SIDE, GAP, QUALITY = 512, 8, 80
+PAPER, CARD, INK = "#20242e", "#f4f5f8", "#1d2330"
+GIVEN, DRAWN = "#7f93ff", "#4fc08d"
+TEXT_SIZE, LINE = 15, 20
+SHEETS = ("ming_timeline", "Context Timeline")  # a sheet of small cards says nothing so small
+
+
+def draw_thumbnail(cells: Sequence[Cell]) -> Image.Image:
+    """Return a square with a cell for every picture and text, in the order of the graph."""
+    picture = Image.new("RGB", (SIDE, SIDE), PAPER)
+    columns = next(n for n in range(1, 9) if n * n >= len(cells))
+    rows = -(-len(cells) // columns)
+    width, height = ((SIDE - GAP) // n - GAP for n in (columns, rows))
+    side = min(width, height)
+    top = (SIDE - rows * (side + GAP) + GAP) // 2
+    for index, cell in enumerate(cells):
+        down, across = divmod(index, columns)
+        in_row = min(columns, len(cells) - down * columns)
+        left = (SIDE - in_row * (side + GAP) + GAP) // 2
+        corner = (left + across * (side + GAP), top + down * (side + GAP))
+        picture.paste(_drawn(cell, side), corner)
+    return picture
+
+
+def _drawn(cell: Cell, side: int) -> Image.Image:
+    """Return a picture or a text in a frame whose colour tells what was given from the rest."""
+    if cell.picture is None:
+        inner = _text(cell.text, side - 6)
+    else:
+        with Image.open(cell.picture) as opened:
+            way = Image.Resampling.NEAREST if max(opened.size) < side else Image.Resampling.LANCZOS
+            inner = ImageOps.fit(opened.convert("RGB"), (side - 6, side - 6), way)
+    return ImageOps.expand(inner, 3, GIVEN if cell.label.startswith("given") else DRAWN)
+
+
+def _text(words: str, side: int) -> Image.Image:
+    card = Image.new("RGB", (side, side), CARD)
+    draw = ImageDraw.Draw(card)
+    words = "".join(char if char.isascii() and char.isprintable() else " " for char in words)
+    lines, line = [], ""
+    for word in words.split():
+        longer = f"{line} {word}".strip()
+        if line and draw.textlength(longer, font_size=TEXT_SIZE) > side - 20:
+            lines.append(line)
+            longer = word
+        line = longer
+    room = (side - 20) // LINE
+    for number, row in enumerate([*lines, line][:room]):
+        draw.text((10, 10 + number * LINE), row, INK, font_size=TEXT_SIZE)
+    return card
+
+
+def _cells(entry: dict[str, Any], output: Path) -> list[Cell]:
+    """Return what a thumbnail shows of a run: the pictures given, drawn, and the texts."""
+    cells = row_of(entry, output).cells
+    files = [cell for cell in cells if cell.picture is not None or cell.text.strip()]
+    return [
+        cell
+        for cell in files
+        if not cell.label.startswith(SHEETS) and ".safetensors" not in cell.text
+    ]
+
+
+def main() -> int:
+    """Run the workflows and write a thumbnail beside each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("checkpoint", nargs="?", type=Path)
+    arguments = parser.parse_args()
+    with chosen_model(arguments.checkpoint) as model, tempfile.TemporaryDirectory() as folder:
+        output, report = Path(folder) / "output", Path(folder) / "report.json"
+        options = ("--checkpoint", model.folder, "--output", output, "--report", report)
+        code = run_workflows(*options, "--headless")
+        if code:
+            return code
+        for entry in json.loads(report.read_text(encoding="utf-8")):
+            target = WORKFLOWS / f"{entry['file']}.jpg"
+            draw_thumbnail(_cells(entry, output)).save(target, quality=QUALITY, optimize=True)
+            sys.stdout.write(f"written: {target.name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
