@@ -40,9 +40,9 @@ class Phase:
 
 EASY = Taste(outlined=0.05, graded=0.05)
 FULL_PHASES = (
-    Phase(0.08, {"ask": 0.45, "describe": 0.25, "copy": 0.3}, most_things=2, taste=EASY),
+    Phase(0.12, {"ask": 0.25, "describe": 0.15, "copy": 0.6}, most_things=2, taste=EASY),
     Phase(
-        0.25,
+        0.3,
         {"ask": 0.2, "describe": 0.12, "copy": 0.2, "draw_one": 0.38, "draw_two": 0.1},
         most_things=2,
     ),
@@ -69,8 +69,8 @@ FULL_PHASES = (
 )
 # Half an hour of one core: one thing read, copied, drawn, and edited once.
 SHORT_PHASES = (
-    Phase(0.12, {"ask": 0.3, "describe": 0.2, "copy": 0.5}, 1, EASY, 0.2),
-    Phase(0.5, {"ask": 0.15, "describe": 0.1, "copy": 0.2, "draw_one": 0.55}, 1, EASY, 0.2),
+    Phase(0.45, {"ask": 0.2, "describe": 0.1, "copy": 0.7}, 1, EASY, 0.2),
+    Phase(0.65, {"ask": 0.1, "describe": 0.1, "copy": 0.2, "draw_one": 0.6}, 1, EASY, 0.2),
     Phase(
         1.0,
         {"ask": 0.1, "describe": 0.1, "copy": 0.08, "draw_one": 0.5, "edit": 0.22},
