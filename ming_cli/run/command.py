@@ -30,6 +30,12 @@ LOADER_TYPE = "MingUniVision_LoadModel"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="workflow, UI or API")
+    add_run_arguments(parser)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also list the results as JSON")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe what every way of running workflows takes: values, folders, and the place."""
     parser.add_argument("--checkpoint", metavar="NAME_OR_FOLDER", help="for every Load node")
     parser.add_argument(
         "--set",
@@ -55,14 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-directory", type=Path, metavar="DIR", help="keep working files here"
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="also list the results as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run every file; 0 when all went well, 1 on any error, 130 when interrupted."""
     console = Console(sys.stderr)
     try:
-        with terminated_as_interrupted(), _folders(args) as folders:
+        with terminated_as_interrupted(), open_folders(args) as folders:
             return _run_files(args, folders, console)
     except (Interrupted, KeyboardInterrupt) as error:
         console.close_line()
@@ -75,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _folders(args: argparse.Namespace) -> Iterator[Folders]:
+def open_folders(args: argparse.Namespace) -> Iterator[Folders]:
     """The folders of this run; what is temporary is removed at the end."""
     if args.input is not None and not args.input.is_dir():
         raise WorkflowError(f"--input {args.input}: is not a folder.")
@@ -108,7 +113,7 @@ class _Batch:
 def _run_files(args: argparse.Namespace, folders: Folders, console: Console) -> int:
     contents = {path: read_workflow(path) for path in args.files}
     started = time.monotonic()
-    host = _open_host(args, folders)
+    host = open_host(args, folders)
     report: list[dict[str, object]] = []
     failures = 0
     try:
@@ -124,7 +129,8 @@ def _run_files(args: argparse.Namespace, folders: Folders, console: Console) -> 
     return 1 if failures else 0
 
 
-def _open_host(args: argparse.Namespace, folders: Folders) -> Host:
+def open_host(args: argparse.Namespace, folders: Folders) -> Host:
+    """Start the place to run, or connect to it."""
     from .comfyui_host import ComfyHost
 
     if args.server:
@@ -156,14 +162,16 @@ def _prepare(args: argparse.Namespace, contents: dict[Path, dict], host: Host) -
     jobs = []
     for path, prompt in prompts.items():
         if args.checkpoint:
-            _set_checkpoint(prompt, args.checkpoint, definitions)
+            set_checkpoint(prompt, args.checkpoint, definitions)
         workflow = contents[path] if is_ui_format(contents[path]) else None
         jobs.append(Job(path.stem, prompt, workflow))
-        _offer_pictures(path, prompt, host)
+        for name, picture in shipped_pictures(path, prompt).items():
+            host.offer_input(picture, name)
     return _Batch(jobs, definitions)
 
 
-def _set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDefinition]) -> None:
+def set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDefinition]) -> None:
+    """Put a checkpoint, given by name or folder, on every Load node."""
     entry = definitions[LOADER_TYPE].input_named("checkpoint")
     choices = entry.choices if entry is not None and entry.choices else ()
     is_folder = Path(checkpoint).is_dir()
@@ -180,15 +188,16 @@ def _set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDe
             node["inputs"]["checkpoint"] = fitting[0]
 
 
-def _offer_pictures(path: Path, prompt: dict, host: Host) -> None:
-    """Give the host the shipped pictures a file names, from `input` beside it or in the pack."""
+def shipped_pictures(path: Path, prompt: dict) -> dict[str, Path]:
+    """The pictures that a file loads and that lie in `input` beside it or in the pack."""
     pack_pictures = Path(__file__).resolve().parents[2] / "workflows" / "input"
+    found: dict[str, Path] = {}
     for node in prompt.values():
         name = node["inputs"].get("image") if node["class_type"] == "LoadImage" else None
         for folder in (path.parent / "input", pack_pictures):
             if isinstance(name, str) and (folder / name).is_file():
-                host.offer_input(folder / name, name)
-                break
+                found.setdefault(name, folder / name)
+    return found
 
 
 def _run_job(
