@@ -233,9 +233,19 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
     return model.engine
 
 
-def drawing_parts() -> tuple[str, ...]:
-    """Return the components a drawing needs on the device: the painter only for previews."""
-    return (*TALKING, PAINTING) if previews_wanted() else TALKING
+def prepare_drawing(model: HostedModel, work: Work) -> MingModel:
+    """Bring to the device what a drawing needs: the painter only if previews are wanted."""
+    if not previews_wanted():
+        return prepare(model, TALKING, work)
+    engine = prepare(model, (*TALKING, PAINTING), work)
+    if not model.pace.fixed:
+        speck = Features(torch.zeros(1, 1, engine.config.mingtok.semantic.width), (1, 1))
+        with suppress(torch.cuda.OutOfMemoryError):
+            for _ in range(2):  # the first time the device also prepares itself
+                start = time.perf_counter()
+                decode_pixels(engine, speck)
+                model.pace.fixed = time.perf_counter() - start
+    return engine
 
 
 def paint(model: HostedModel, features: Features) -> Tensor:

@@ -5,6 +5,7 @@ so far, and what the next one is going to, is held to a share of the time spent 
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,25 +13,37 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 SHARE = 0.05  # of the time an image takes without previews
-MARGIN = 2.0  # a painting of more tokens costs more per token, and figures waver
+MARGIN = 2.0  # with attention, more tokens cost more each; and figures waver
+REMEMBERED = 4
 
 
 @dataclass
 class PaintingPace:
-    """How long painting took per visual token the last time it was measured, by any node.
+    """How long the last few paintings took, by any node: (visual tokens, seconds) of each.
 
     Kept with a loaded model, so that its later drawings know from the start.
+
+    fixed   seconds that a painting takes however few its tokens are
     """
 
-    seconds_per_token: float | None = None
+    fixed: float = 0.0
+    measured: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def note(self, num_tokens: int, seconds: float) -> None:
         """Take in a measurement."""
-        self.seconds_per_token = seconds / num_tokens
+        self.measured.append((num_tokens, seconds))
 
     def estimate(self, num_tokens: int) -> float:
-        """Return seconds that painting takes; nothing as long as nothing was measured."""
-        return MARGIN * (self.seconds_per_token or 0.0) * num_tokens
+        """Return seconds that painting takes; nothing as long as nothing was measured.
+
+        Fewer tokens cost no more than many did, and of what many cost all but the fixed part
+        grows in proportion.
+        """
+        bounds = (
+            seconds + max(0.0, seconds - self.fixed) * max(0.0, num_tokens / n - 1)
+            for n, seconds in self.measured
+        )
+        return MARGIN * min(bounds, default=0.0)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -24,15 +25,22 @@ from ming_cli.run.websocket_client import WebSocket, WebSocketError
 Prompt = dict[str, dict[str, Any]]
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 START_SECONDS, RUN_SECONDS = 120, 120
+TEXT, PREVIEW_WITH_METADATA = 3, 4  # binary messages of the host
 
 
 @dataclass
 class Run:
-    """What happened to one prompt: its messages in order, and what the history says."""
+    """What happened to one prompt: its messages in order, and what the history says.
+
+    previews, texts  pictures and words in the making, each with the node that sent it
+    """
 
     prompt_id: str
     messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     history: dict[str, Any] = field(default_factory=dict)
+
+    previews: list[tuple[str, bytes]] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def ending(self) -> str:
@@ -93,6 +101,8 @@ class ComfyServer:
             )
         self._wait_until_it_answers()
         self._socket = WebSocket(self._url(f"/ws?clientId={self._client_id}"), timeout=30)
+        flags = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
+        self._socket.send_text(json.dumps(flags))
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -123,18 +133,18 @@ class ComfyServer:
         body = json.dumps(content).encode()
         return self._request(urllib.request.Request(self._url(path), body, headers))
 
-    def queue(self, prompt: Prompt) -> str:
+    def queue(self, prompt: Prompt, **extra: object) -> str:
         """Queue a prompt and return its id; raises `RefusedError` with the server's answer."""
-        answer = self.post("/prompt", {"prompt": prompt, "client_id": self._client_id})
-        return json.loads(answer)["prompt_id"]
+        content = {"prompt": prompt, "client_id": self._client_id, "extra_data": extra}
+        return json.loads(self.post("/prompt", content))["prompt_id"]
 
-    def started(self, prompt: Prompt) -> Run:
+    def started(self, prompt: Prompt, **extra: object) -> Run:
         """Queue a prompt and return at once; `finish` waits for its end."""
-        return Run(self.queue(prompt))
+        return Run(self.queue(prompt, **extra))
 
-    def run(self, prompt: Prompt) -> Run:
-        """Queue a prompt and wait for its end."""
-        return self.finish(self.started(prompt))
+    def run(self, prompt: Prompt, **extra: object) -> Run:
+        """Queue a prompt and wait for its end; `extra` is what the page sends along."""
+        return self.finish(self.started(prompt, **extra))
 
     def wait_for(self, run: Run, kind: str, node: str, count: int) -> None:
         """Wait until `count` messages of a kind about a node have come for a prompt."""
@@ -176,17 +186,27 @@ class ComfyServer:
             except queue.Empty:
                 raise TimeoutError(f"No message for {RUN_SECONDS} s.\n{self.log[-4000:]}") from None
             if data.get("prompt_id") == run.prompt_id:
-                run.messages.append((kind, data))
+                if kind == "preview":
+                    run.previews.append((data["node"], data["picture"]))
+                elif kind == "text":
+                    run.texts.append((data["node"], data["text"]))
+                else:
+                    run.messages.append((kind, data))
                 return kind, data
 
     def _listen(self) -> None:
         """Put every JSON message into the queue, until the server goes."""
+        running = ""  # texts do not say which prompt they belong to
         with suppress(WebSocketError):
             while True:
-                text = self._socket.receive(RUN_SECONDS)
-                if isinstance(text, str):
-                    message = json.loads(text)
-                    self._messages.put((message["type"], message["data"]))
+                received = self._socket.receive(RUN_SECONDS)
+                if isinstance(received, str):
+                    message = json.loads(received)
+                    kind, data = message["type"], message["data"]
+                    running = data.get("prompt_id", running) if kind == "executing" else running
+                    self._messages.put((kind, data))
+                elif received is not None:
+                    self._messages.put(_read_binary(received, running))
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -213,6 +233,18 @@ class ComfyServer:
                 return
         self.stop()
         raise RuntimeError(f"ComfyUI did not start.\n{self.log[-6000:]}")
+
+
+def _read_binary(received: bytes, prompt_id: str) -> tuple[str, dict[str, Any]]:
+    """Take a picture or a text apart: what it is, its head's length, its head, and the rest."""
+    code, length = struct.unpack(">II", received[:8])
+    head, rest = received[8 : 8 + length], received[8 + length :]
+    if code == TEXT:
+        return "text", {"prompt_id": prompt_id, "node": head.decode(), "text": rest.decode()}
+    if code != PREVIEW_WITH_METADATA:
+        return "unknown", {"code": code}
+    told = json.loads(head)
+    return "preview", {"prompt_id": told["prompt_id"], "node": told["node_id"], "picture": rest}
 
 
 def _free_port() -> int:

@@ -47,12 +47,21 @@ def test_previews_cost_at_most_a_share_of_the_drawing(budget, per_token, measure
     def painting(paintable):
         return per_token * paintable * (0.6 + 0.4 * paintable / TOKENS)
 
-    pace = budget.PaintingPace(per_token if measured else None)
+    pace = budget.PaintingPace()
+    if measured:
+        pace.note(TOKENS, painting(TOKENS))
     drawing, painting_total, painted = draw(budget, pace, 1.0, painting)
     assert painting_total <= 0.05 * drawing
     assert painted == sorted(set(painted)), "the same picture is not painted twice"
     if per_token <= 1e-3:
         assert len(painted) == TOKENS // ROW, "what costs nothing is shown row by row"
+
+
+def test_a_cost_that_does_not_depend_on_the_size_is_not_multiplied(budget):
+    pace = budget.PaintingPace(fixed=0.5)
+    drawing, spent, painted = draw(budget, pace, 1.0, lambda n: 0.5 + n * 1e-4)
+    assert spent <= 0.05 * drawing
+    assert len(painted) >= TOKENS * 0.05 // 0.5 // 2
 
 
 def test_the_first_painting_ever_is_of_one_row_and_the_only_one_not_known_before(budget):
@@ -63,7 +72,8 @@ def test_the_first_painting_ever_is_of_one_row_and_the_only_one_not_known_before
 
 
 def test_a_pause_after_a_dear_painting_is_as_long_as_it_takes_to_pay_for_it(budget):
-    pace = budget.PaintingPace(1e-4)
+    pace = budget.PaintingPace()
+    pace.note(TOKENS, 0.01)
     costs = iter([8.0, *[1e-3] * 20])  # the first is far dearer than was thought
     _, spent, painted = draw(budget, pace, 1.0, lambda n: next(costs))
     assert painted[0] == ROW
@@ -71,9 +81,10 @@ def test_a_pause_after_a_dear_painting_is_as_long_as_it_takes_to_pay_for_it(budg
 
 
 def test_what_pixel_decode_takes_is_what_previews_reckon_with(pack, model, features):
-    model.pace.seconds_per_token = None
+    model.pace.measured.clear()
     pack.run("PixelDecode", model=model, features=features)
-    assert 0 < model.pace.seconds_per_token < 1
+    ((num_tokens, seconds),) = model.pace.measured
+    assert num_tokens == features.values.shape[1] and 0 < seconds < 10
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, (8, 4)), (2, (16, 4)), (3, (16, 8)), (5, (24, 8))])
