@@ -10,6 +10,7 @@ from .edit import EditStep
 from .generate import Generate
 from .images import EncodeImage, PixelDecode, SemanticExpand
 from .load_model import LoadModel
+from .prompt_list import PromptList
 from .save_image import SaveImage
 
 NODES: list[type[io.ComfyNode]] = [
@@ -25,6 +26,7 @@ NODES: list[type[io.ComfyNode]] = [
     ContextTimeline,
     SaveImage,
     Download,
+    PromptList,
 ]
 
 

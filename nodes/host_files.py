@@ -40,6 +40,13 @@ def download_root() -> Path:
     return Path(folder_paths.get_folder_paths(FOLDER_TYPE)[0]).resolve()
 
 
+def input_files(suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files of some kinds that lie directly in the input folder."""
+    folder = Path(folder_paths.get_input_directory())
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(file for file in files if file.suffix.lower() in suffixes and file.is_file())
+
+
 def precision_of(model: HostedModel | None, context: LatentContext) -> str:
     """Return the number format of a model's weights; without it, that of what it remembers."""
     if model is None:

@@ -22,7 +22,7 @@ from ..run.prompt_settings import apply_settings, parse_setting
 from ..run.workflow_format import is_ui_format, read_workflow, to_prompt
 from .bar import Bar, in_words
 from .outcomes import Journal, Outcome, execute, write_results
-from .rows import read_rows
+from .rows import RowError, read_rows
 from .tasks import TEMPLATE_SLOT, Pattern, Task, make_tasks
 
 Outcomes = Generator[tuple[Task, Outcome], None, None]
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     except (Interrupted, KeyboardInterrupt):
         print("\nming batch: interrupted. The same command goes on there.", file=sys.stderr)
         return 128 + signal.SIGINT
-    except RunError as error:
+    except (RunError, RowError) as error:
         print(f"ming batch: {error}", file=sys.stderr)
         return 1
 

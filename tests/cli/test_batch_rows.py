@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ming_cli.batch.outcomes import Item, Journal, Outcome, write_results
-from ming_cli.batch.rows import read_rows
+from ming_cli.batch.rows import RowError, read_rows
 from ming_cli.batch.tasks import Pattern, make_tasks
 from ming_cli.run.host import WorkflowError
 from ming_cli.run.node_definitions import parse_definitions
@@ -91,7 +91,7 @@ def test_a_table_with_names_quotes_and_empty_cells(tmp_path):
     ],
 )
 def test_unusable_lists_name_the_line(tmp_path, text, message):
-    with pytest.raises(WorkflowError, match=message):
+    with pytest.raises(RowError, match=message):
         rows_of(tmp_path, text)
 
 
