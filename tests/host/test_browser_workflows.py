@@ -1,142 +1,187 @@
-"""Every shipped workflow opens in ComfyUI's own editor, in a headless Chromium.
+"""Every shipped workflow and blueprint opens in ComfyUI's own editor, in a headless Chromium.
 
-Needs `selenium` (pip) and `chromium` with `chromedriver` (the system's packages); without them
-these tests are skipped.
+In both renderers, on the frontend that ships with the host and on the newest one. Three are
+queued there and show what they made.
 """
 
 import json
-import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from comfy_server import ComfyServer  # its folder is put on the path by conftest.py
+from browser import CLASSIC, NODES_2, Browser  # its folder is put on the path by conftest.py
 
 from ming_cli.run.prompt_checks import EDITOR_ONLY_INPUTS
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = ROOT / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.json"))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1800,1000",
-)
-START_SECONDS = 120
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
+RENDERERS = (CLASSIC, NODES_2)
 
-OPEN_WORKFLOW = """
-const [workflow, done] = arguments;
-(async () => {
-  await app.loadGraphData(workflow);
-  await new Promise(resolve => setTimeout(resolve, 500));
-  const prompt = (await app.graphToPrompt()).output;
-  const shown = document.querySelectorAll('.p-toast-message, .p-dialog');
-  done({
-    prompt,
-    saved: app.graph.serialize(),
-    messages: [...shown].map(element => element.innerText),
-    broken: app.graph.nodes.filter(node => node.has_errors).map(node => node.type),
-    boxes: app.graph.nodes.map(node => [node.type, [...node.boundingRect]]),
-  });
-})().catch(error => done({failure: String(error)}));
+SEE = """
+const prompt = (await app.graphToPrompt()).output;
+const shown = document.querySelectorAll('.p-toast-message, .p-dialog, [role=alertdialog]');
+return {
+  prompt,
+  saved: app.graph.serialize(),
+  messages: [...shown].map((element) => element.innerText),
+  broken: app.graph.nodes.filter((node) => node.has_errors).map((node) => node.type),
+  boxes: app.graph.nodes.map((node) => [node.type, [...node.boundingRect]]),
+};
+"""
+WHAT_IS_SHOWN = """
+app.canvas.ds.scale = 0.8;
+const nodes = app.graph.nodes;
+app.canvas.centerOnNode(nodes.find((node) => node.type === given[0]));
+app.canvas.setDirty(true, true);
+await wait(1200);
+return {
+  pictures: nodes.flatMap((node) => node.imgs ?? []).filter((image) => image.naturalWidth).length,
+  drawn: [...document.querySelectorAll('.lg-node img')].filter((i) => i.naturalWidth > 1).length,
+  texts: nodes.filter((node) => node.type === 'PreviewAny')
+    .map((node) => node.widgets.map((widget) => `${widget.value ?? ''}`).join(' ')),
+  turns: document.querySelectorAll('.ming-in-node .ming-turn').length,
+};
 """
 
 
-@pytest.fixture(scope="module")
-def browser(server: ComfyServer) -> Iterator[Any]:
-    """A browser with ComfyUI open in it."""
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no chromium with chromedriver found")
-    options = selenium.ChromeOptions()
-    options.binary_location = program
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    server.post("/settings", {"Comfy.TutorialCompleted": True})  # else a dialog covers the canvas
-    for picture in (WORKFLOWS / "input").glob("*.png"):
-        shutil.copy(picture, server.base / "input")
-    chrome = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    try:
-        chrome.set_script_timeout(60)
-        chrome.get(f"http://127.0.0.1:{server.port}")
-        _wait_for_editor(chrome)
-        yield chrome
-    finally:
-        chrome.quit()
+def workflow_of(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _wait_for_editor(chrome: Any) -> None:
-    ready = "return !!(window.app && app.graph && app.extensionManager && !document.querySelector("
-    deadline = time.monotonic() + START_SECONDS
-    while not chrome.execute_script(ready + "'#vue-app .p-progressspinner'))"):
-        assert time.monotonic() < deadline, "the editor did not start"
-        time.sleep(0.5)
-    time.sleep(3)  # extensions still register node types
+def numbered(number: int) -> Path:
+    return FILES[number - 1]
 
 
-@pytest.fixture(params=FILES, ids=lambda path: path.stem)
-def workflow(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return json.loads(request.param.read_text(encoding="utf-8")) | {"name": request.param.stem}
+def opened(browser: Browser, path: Path, renderer: str) -> dict[str, Any]:
+    """Open a file and return what the editor says, the console's errors included."""
+    browser.use(renderer)
+    browser.forget_log()
+    browser.load(workflow_of(path))
+    return {**browser.run(SEE), "errors": browser.errors()}
 
 
-@pytest.fixture
-def opened(browser: Any, workflow: dict[str, Any]) -> dict[str, Any]:
-    """What the editor says after opening the file."""
-    browser.get_log("browser")  # empties it
-    answer = browser.execute_async_script(OPEN_WORKFLOW, workflow)
-    assert "failure" not in answer, answer["failure"]
-    entries = browser.get_log("browser")
-    return {**answer, "errors": [x["message"] for x in entries if x["level"] == "SEVERE"]}
+def assert_no_complaint(seen: dict[str, Any]) -> None:
+    assert not seen["broken"]
+    assert not seen["messages"]
+    assert not seen["errors"]
 
 
-def test_templates_are_listed(server: ComfyServer):
-    listed = server.get_json("/workflow_templates")
-    assert [sorted(names) for names in listed.values()] == [[path.stem for path in FILES]]
+def test_templates_are_listed_with_their_thumbnails(browser: Browser):
+    listed = browser.server.get_json("/workflow_templates")
+    ((module, names),) = listed.items()
+    assert sorted(names) == [path.stem for path in FILES]
+    address = f"/api/workflow_templates/{module}/{FILES[0].stem}.jpg".replace(" ", "%20")
+    assert browser.server.get(address) == FILES[0].with_suffix(".jpg").read_bytes()
 
 
-def test_it_opens_without_complaint_and_exports_its_twin(
-    opened: dict[str, Any], workflow: dict[str, Any]
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+class TestClassic:
+    """The frontend that ships with the host, as most people see it."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    @staticmethod
+    def remembered():
+        TestClassic.seen = {}
+
+    @pytest.fixture
+    def seen(self, browser: Browser, path: Path) -> dict[str, Any]:
+        if path not in TestClassic.seen:
+            TestClassic.seen[path] = opened(browser, path, CLASSIC)
+        return TestClassic.seen[path]
+
+    def test_it_opens_without_complaint_and_exports_its_twin(self, seen, path: Path):
+        assert_no_complaint(seen)
+        name = path.stem.lower().replace(",", "").replace(" ", "_").replace("-", "_")
+        twin = workflow_of(WORKFLOWS / "api" / f"{name}.json")
+        for node in seen["prompt"].values():
+            kept = {k: v for k, v in node["inputs"].items() if k not in EDITOR_ONLY_INPUTS}
+            node["inputs"] = kept
+        exported = {
+            number: {key: node[key] for key in ("class_type", "inputs", "_meta")}
+            for number, node in seen["prompt"].items()
+        }
+        assert exported == twin
+
+    def test_the_editor_keeps_sizes_and_widget_values(self, seen, path: Path):
+        saved = {node["id"]: node for node in seen["saved"]["nodes"]}
+        for node in workflow_of(path)["nodes"]:
+            assert [round(side) for side in saved[node["id"]]["size"]] == node["size"]
+            if node["type"] != "PreviewAny":  # its widgets belong to the editor
+                assert saved[node["id"]].get("widgets_values", []) == node["widgets_values"]
+
+    def test_nothing_overlaps_as_drawn(self, seen, path: Path):
+        assert_apart(seen["boxes"])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_opens_in_nodes_2(browser: Browser, path: Path):
+    seen = opened(browser, path, NODES_2)
+    assert_no_complaint(seen)
+    browser.shoot(f"shipped {NODES_2} {path.stem}")
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_opens_in_the_newest_frontend(newest_browser: Browser, path: Path, renderer: str):
+    seen = opened(newest_browser, path, renderer)
+    assert_no_complaint(seen)
+    newest_browser.shoot(f"newest {renderer} {path.stem}")
+
+
+@pytest.mark.parametrize("which", ["browser", "newest_browser"])
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_a_blueprint_is_offered_and_is_one_working_node(request, which: str, path: Path):
+    browser: Browser = request.getfixturevalue(which)
+    browser.use(CLASSIC)
+    browser.forget_log()
+    listed = browser.server.get_json("/global_subgraphs")
+    (key,) = (key for key, entry in listed.items() if entry["name"] == path.stem)
+    blueprint = json.loads(browser.server.get_json(f"/global_subgraphs/{key}")["data"])
+    browser.load(blueprint)
+    seen = browser.run(SEE)
+    (box,) = seen["boxes"]
+    assert box[0] == blueprint["definitions"]["subgraphs"][0]["id"]
+    assert_no_complaint({**seen, "errors": browser.errors()})
+    widgets = browser.run("return app.graph.nodes[0].widgets.map((widget) => widget.name)")
+    face = blueprint["nodes"][0]["inputs"]
+    assert widgets == [entry["name"] for entry in face if "widget" in entry]
+
+
+@pytest.mark.parametrize(
+    ("number", "renderer", "looked_at"),
+    [
+        (1, CLASSIC, "SaveImage"),
+        (2, NODES_2, "PreviewAny"),
+        (4, NODES_2, "SaveImage"),
+        (3, CLASSIC, "MingUniVision_ContextTimeline"),
+    ],
+)
+def test_it_is_queued_and_shows_what_it_made(
+    browser: Browser, number: int, renderer: str, looked_at: str
 ):
-    assert not opened["broken"]
-    assert not opened["messages"]
-    assert not [text for text in opened["errors"] if "favicon" not in text]
-    name = workflow["name"].lower().replace(",", "").replace(" ", "_").replace("-", "_")
-    twin = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    for node in opened["prompt"].values():
-        kept = {k: v for k, v in node["inputs"].items() if k not in EDITOR_ONLY_INPUTS}
-        node["inputs"] = kept
-    exported = {
-        number: {key: node[key] for key in ("class_type", "inputs", "_meta")}
-        for number, node in opened["prompt"].items()
-    }
-    assert exported == twin
+    path = numbered(number)
+    workflow = workflow_of(path)
+    assert_no_complaint(opened(browser, path, renderer))
+    assert browser.queue() == "success"
+    shown = browser.run(WHAT_IS_SHOWN, looked_at)
+    browser.shoot(f"shipped {renderer} {path.stem} queued")
+    kinds = [node["type"] for node in workflow["nodes"]]
+    num_pictures = kinds.count("SaveImage") + kinds.count("LoadImage")
+    assert max(shown["pictures"], shown["drawn"]) >= (1 if renderer == NODES_2 else num_pictures)
+    assert all(text.strip() for text in shown["texts"])
+    assert len(shown["texts"]) == kinds.count("PreviewAny")
+    assert shown["turns"] == (3 if number == 3 else 0)
+    assert not browser.errors()
 
 
-def test_the_editor_keeps_sizes_and_widget_values(opened: dict[str, Any], workflow: dict[str, Any]):
-    saved = {node["id"]: node for node in opened["saved"]["nodes"]}
-    for node in workflow["nodes"]:
-        assert [round(side) for side in saved[node["id"]]["size"]] == node["size"]
-        if node["type"] != "PreviewAny":  # its widgets belong to the editor
-            assert saved[node["id"]].get("widgets_values", []) == node["widgets_values"]
-
-
-def test_nothing_overlaps_as_drawn(opened: dict[str, Any]):
-    boxes = [(kind, x, y, x + w, y + h) for kind, (x, y, w, h) in opened["boxes"]]
-    for number, (kind, left, top, right, bottom) in enumerate(boxes):
-        for other, x0, y0, x1, y1 in boxes[number + 1 :]:
+def assert_apart(boxes: list[tuple[str, list[float]]]) -> None:
+    """Check that no two nodes lie over one another."""
+    edges = [(kind, x, y, x + w, y + h) for kind, (x, y, w, h) in boxes]
+    for number, (kind, left, top, right, bottom) in enumerate(edges):
+        for other, x0, y0, x1, y1 in edges[number + 1 :]:
             is_apart = right <= x0 or x1 <= left or bottom <= y0 or y1 <= top
             assert is_apart, f"{kind} and {other}"
