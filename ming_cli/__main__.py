@@ -9,7 +9,7 @@ from collections.abc import Sequence
 TOOLS = {
     "run": ("ming_cli.run", "execute workflow files, in a real ComfyUI or without one"),
     "download": ("ming_cli.download", "say what the published weights are, or fetch them"),
-    "batch": ("ming_cli.batch.command", "run one workflow for every row of a list, on Ray if wanted"),
+    "batch": ("ming_cli.batch.command", "run one workflow for every row of a list"),
     "verify": ("ming_cli.verify", "compare the engine with a folder of golden numbers"),
     "bench": ("ming_cli.bench", "time a visual token against the published algorithm"),
     "convert": ("ming_cli.convert", "write one file per component, optionally 8-bit"),

@@ -23,7 +23,8 @@ CONTEXT_SUFFIX = ".mingctx.safetensors"
 _OUTPUT_MARK, _INPUT_MARK = " [output]", " [input]"
 
 _WHAT_TO_PUT = (
-    "Put the two folders that inclusionAI publishes on Hugging Face there, side by side: "
+    "Run the node Download Ming-UniVision, which names size and licence first. Or put the two "
+    "folders that inclusionAI publishes on Hugging Face there yourself, side by side: "
     "Ming-UniVision-16B-A3B (about 38 GB) and MingTok-Vision (about 1.5 GB); for the licence "
     "see the model card. Another disk can be named under ming_univision in "
     "extra_model_paths.yaml. Then refresh the page."
