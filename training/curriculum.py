@@ -79,7 +79,12 @@ SHORT_PHASES = (
         0.2,
     ),
 )
-CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES}
+# The cheapest test of what editing rests on: does the model tie given patches to drawn ones?
+BINDING_PHASES = (
+    Phase(0.48, {"ask": 0.2, "describe": 0.1, "copy": 0.7}, 1, EASY, 0.2),
+    Phase(1.0, {"ask": 0.1, "describe": 0.05, "copy": 0.5, "edit": 0.35}, 1, EASY, 0.2),
+)
+CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES, "binding": BINDING_PHASES}
 
 
 @dataclass

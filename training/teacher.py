@@ -23,8 +23,7 @@ from ming_core.progress import Meter
 from .sequences import IGNORED, Batch
 
 PIXELS_PER_PATCH = 16
-RENDER_CHUNK = {"cpu": 32}  # pictures at a time, so that they stay in the processor's cache
-LARGE_CHUNK = 1024
+CHUNK, DEVICE_CHUNK = 32, 1024  # pictures at a time; few on a CPU, so that they stay in its cache
 BUSY = 0.004  # share of a patch that a thing must cover to get more draws
 
 
@@ -70,7 +69,7 @@ def encode(
     encoder, semantic = components.low_level_encoder, components.semantic_decoder
     device = encoder.pos_embed.device
     latents, busy = [], []
-    chunk = RENDER_CHUNK.get(device.type, LARGE_CHUNK)
+    chunk = CHUNK if device.type == "cpu" else DEVICE_CHUNK
     for start in range(0, len(shown), chunk):
         some = shown[start : start + chunk]
         tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])

@@ -23,6 +23,7 @@ from .stage import Measures, Settings, autocast
 NOISE = (0.05, 0.4)  # of a latent channel's spread, at most: first half of the steps, and the end
 CLEAN = 0.25  # share of pictures without noise
 POOL, LARGE_POOL = 8000, 800  # pictures drawn beforehand, of the usual and of twice the size
+MEASURED = 128  # pictures never trained on
 LARGE_EVERY = 10  # every so many steps, a small batch of pictures twice the size
 EDGES, REGULARITY, PROBES = 0.5, 0.02, 0.02
 
@@ -99,7 +100,7 @@ class TokenizerStage:
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
         """Measure reconstruction (dB) and probes on pictures never trained on; save a sheet."""
-        scenes = rich_scenes(128, torch.Generator().manual_seed(987654)).to(self.settings.device)
+        scenes = rich_scenes(MEASURED, torch.Generator().manual_seed(987654)).to(self.settings.device)
         rendering = render(scenes)
         encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
         raw = encoder(rendering.pixels)[:, :-1]

@@ -21,6 +21,7 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
 
     monkeypatch.setattr(tokenizer_stage, "POOL", 32)
     monkeypatch.setattr(tokenizer_stage, "LARGE_POOL", 16)
+    monkeypatch.setattr(tokenizer_stage, "MEASURED", 12)
     monkeypatch.setattr(rich_pictures, "CHUNK", 16)
     monkeypatch.setattr(probation, "PICTURES", 1)
     monkeypatch.setattr(probation, "QUESTIONS", 1)
@@ -90,7 +91,7 @@ def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch
 def test_training_changes_every_weight_and_leaves_the_tokenizer_alone_later(tiny_run):
     from training.muon import speed_at
 
-    run = tiny_run("whole", joint_steps=30)
+    run = tiny_run("whole", joint_steps=20)
     before = {n: t.clone() for n, t in weights_of(run).items()}
     assert run.go()
     still = [n for n, t in weights_of(run).items() if torch.equal(t, before[n])]

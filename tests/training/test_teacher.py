@@ -101,20 +101,26 @@ def test_branches_differ(model):
     assert (image - nothing).abs().max() > 1e-3
 
 
-def test_foreign_words_are_not_seen(model):
-    """What a guidance branch hides may be anything: the picture does not depend on it."""
-    from training.sequences import SequenceMaker
+@pytest.mark.parametrize("branch", [Branch.IMAGE_ONLY, Branch.UNCONDITIONAL])
+def test_a_branch_hides_foreign_words_and_learns_the_last_picture_alone(model, branch: Branch):
+    from training.sequences import IGNORED, SequenceMaker, collate
 
-    dice = Dice(random.Random(5), chinese=0.0)
-    conversation = edit(dice)
-    turn = conversation.turns[0]
-    noise = torch.randn(N, 1, 32, generator=torch.Generator().manual_seed(0))
-    maker = SequenceMaker(model.tokenizer, N)
-    words = [Say(w, turn.answer, turn.given) for w in ("Move the star.", "Paint a heart red now.")]
-    drawn = [
-        by_the_teacher(model, maker.guided(conversation, other, Branch.UNCONDITIONAL), noise)
-        for other in words
-    ]
-    # The assistant prefix itself has read the words: a leak of the published masks, so the
-    # pictures are close and not equal (closing it is what foreign words are for).
-    assert drawn[0].shape == drawn[1].shape
+    conversation = region_then_edit(Dice(random.Random(5), chinese=0.0))
+    shown = conversation.turns[0].given
+    other = Say("Words of another conversation.", "", shown)
+    sequence = SequenceMaker(model.tokenizer, N).guided(conversation, other, branch)
+    tokenizer = model.tokenizer
+    hidden = tokenizer.decode([sequence.ids[i] for i in sequence.hidden])
+    assert other.words in hidden
+    assert "HUMAN" not in hidden.split(other.words)[0][-5:]
+    first_reply = sequence.drawn_at[0]
+    # Only the branch without pictures loses what was drawn in the turn before.
+    assert (first_reply in sequence.hidden) == (branch is Branch.UNCONDITIONAL)
+    assert sequence.is_learnt == [False, True]
+    assert set(sequence.labels) == {IGNORED}
+    batch = collate([sequence], tokenizer.eos, N)
+    seen = batch.visible()[0]
+    last, before = sequence.drawn_at[1], sequence.hidden_from - 1
+    assert not seen[last, sequence.hidden].any()
+    assert seen[before, : before + 1].all(), "earlier tokens still see everything"
+    assert int(batch.positions[0, last]) == int(seen[last].sum()) - 1
