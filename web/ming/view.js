@@ -181,7 +181,18 @@ export class TimelineView {
   #move(by) {
     const from = this.#rows.findIndex((row) => row.digest === this.#current);
     const to = Math.max(0, Math.min(this.#rows.length - 1, from + by));
-    this.#cardOf(this.#rows[to]?.digest)?.focus();
+    const card = this.#cardOf(this.#rows[to]?.digest);
+    card?.focus({ preventScroll: true }); // in a node it would move the whole canvas
+    if (card) this.#reveal(card);
+  }
+
+  /** Scroll to a card: within the node, or within whatever the sidebar scrolls. */
+  #reveal(card) {
+    if (!this.#node) return card.scrollIntoView({ block: "nearest" });
+    const top = card.offsetTop - this.feed.offsetTop;
+    const overhang = top + card.offsetHeight - this.feed.clientHeight;
+    if (top < this.feed.scrollTop) this.feed.scrollTop = top;
+    else if (overhang > this.feed.scrollTop) this.feed.scrollTop = overhang;
   }
 
   #choose(row, event) {
