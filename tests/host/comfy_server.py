@@ -146,18 +146,18 @@ class ComfyServer:
         """Queue a prompt and wait for its end; `extra` is what the page sends along."""
         return self.finish(self.started(prompt, **extra))
 
-    def wait_for(self, run: Run, kind: str, node: str, count: int) -> None:
-        """Wait until `count` messages of a kind about a node have come for a prompt."""
+    def wait_for(self, run: Run, kind: str, node: str | None, count: int) -> None:
+        """Wait until `count` messages of a kind about a node, or any, have come for a prompt."""
         while count:
             name, data = self._next_message(run)
             if name in ENDINGS:
                 raise AssertionError(f"The prompt ended ({name}) before {kind} came: {data}")
-            count -= name == kind and data.get("node") == node
+            count -= name == kind and node in (None, data.get("node"))
 
     def finish(self, run: Run) -> Run:
         """Wait for the end of a prompt and fetch its history."""
-        while self._next_message(run)[0] not in ENDINGS:
-            pass
+        while not any(kind in ENDINGS for kind, _ in run.messages):
+            self._next_message(run)
         deadline = time.monotonic() + 10  # the history is written just after the last message
         while not run.history and time.monotonic() < deadline:
             run.history = self.get_json(f"/history/{run.prompt_id}").get(run.prompt_id, {})

@@ -1,6 +1,11 @@
 """One real ComfyUI for the session, with the pack linked in and a tiny random checkpoint."""
 
+import importlib.util
+import os
+import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,13 +13,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves neighbours out
 
+from bases import PACK, make_base  # noqa: E402
+from browser import Browser  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
 
-from ming_cli.make_tiny import make_tiny  # noqa: E402
 from ming_cli.run.comfyui_process import find_comfyui  # noqa: E402
-
-PACK = Path(__file__).parents[2]
-PACK_FOLDER = "ming-univision-nodes"
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +39,8 @@ def start(
     """Start servers that know only this pack and the tiny checkpoint; all end with the session."""
     running: list[ComfyServer] = []
 
-    def start(*options: str) -> ComfyServer:
-        base = tmp_path_factory.mktemp("comfyui")
-        for name in ("custom_nodes", "input", "output"):
-            (base / name).mkdir()
-        link_folder(PACK, base / "custom_nodes" / PACK_FOLDER)
-        make_tiny(base / "models" / "ming_univision")
+    def start(*options: str, share: float | None = None) -> ComfyServer:
+        base = make_base(tmp_path_factory.mktemp("comfyui") / "base", share)
         running.append(ComfyServer(comfyui, base, *options))
         return running[-1]
 
@@ -56,11 +55,56 @@ def server(start: Callable[..., ComfyServer]) -> ComfyServer:
     return start()
 
 
-def link_folder(source: Path, target: Path) -> None:
-    """Link a folder; on Windows by a junction, which needs no special right."""
-    if sys.platform == "win32":
-        import _winapi
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are kept: the folder MING_SCREENSHOTS, else a temporary one."""
+    named = os.environ.get("MING_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
-        _winapi.CreateJunction(str(source), str(target))
-    else:
-        target.symlink_to(source, target_is_directory=True)
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest, shots: Path) -> Iterator[Browser]:
+    """The frontend that ships with the ComfyUI under test."""
+    _need_a_browser()
+    yield from _browse(request.getfixturevalue("server"), shots)
+
+
+@pytest.fixture(scope="session")
+def newest_browser(
+    request: pytest.FixtureRequest, shots: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    """The newest frontend of the package index, on a server of its own."""
+    _need_a_browser()
+    static = _newest_frontend(tmp_path_factory.mktemp("frontend"))
+    start = request.getfixturevalue("start")
+    yield from _browse(start("--front-end-root", str(static)), shots, is_newer=True)
+
+
+def _browse(server: ComfyServer, shots: Path, *, is_newer: bool = False) -> Iterator[Browser]:
+    for picture in (PACK / "workflows" / "input").glob("*.png"):
+        shutil.copy(picture, server.base / "input")
+    opened = Browser(server, shots, is_newer=is_newer)
+    yield opened
+    opened.close()
+
+
+def _need_a_browser() -> None:
+    if importlib.util.find_spec("selenium") is None or shutil.which("chromedriver") is None:
+        pytest.skip("no browser: pip install selenium, and chromium with chromedriver")
+
+
+def _newest_frontend(folder: Path) -> Path:
+    """Fetch the frontend package; MING_FRONTEND_ROOT names an unpacked one instead."""
+    if named := os.environ.get("MING_FRONTEND_ROOT"):
+        return Path(named)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--dest", str(folder), "comfyui-frontend-package"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    wheels = list(folder.glob("*.whl"))
+    if answer.returncode or not wheels:
+        pytest.skip(f"the newest frontend could not be fetched: {answer.stderr.strip()[-200:]}")
+    with zipfile.ZipFile(wheels[0]) as archive:
+        archive.extractall(folder)
+    return folder / "comfyui_frontend_package" / "static"

@@ -39,6 +39,7 @@ WIDGETS = {
     "LoadModel": {"checkpoint": "Ming-UniVision", "precision": "auto"},
     "Generate": {"prompt": "a cat", "images": 1, "reply": "picture", "max_tokens": 8, **SAMPLING},
     "EditStep": {"instruction": "a hat", "show_region_first": False, **SAMPLING},
+    "SaveContext": {"filename_prefix": "ming/context"},
     "Describe": {
         "question": "What?",
         "max_tokens": 8,

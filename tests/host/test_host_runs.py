@@ -7,6 +7,8 @@ from comfy_server import ComfyServer, RefusedError
 from graphs import Graph, edit_chain, one_picture
 from PIL import Image
 
+from ming_cli.make_tiny import make_tiny
+
 pytestmark = pytest.mark.comfy
 
 VISUAL_TOKENS = 36  # of a picture of the tiny checkpoint
@@ -40,6 +42,30 @@ def test_a_changed_third_step_runs_only_itself(server):
     assert {"model", "first", "step1", "step2", "step2_shown"} <= second.cached
     assert pixels(server, first, "step2_shown") == pixels(server, second, "step2_shown")
     assert saved(server, first) != saved(server, second)
+
+
+def test_two_loaders_of_the_same_files_share_the_model(server):
+    server.free()
+    graph = one_picture(seed=40)
+    graph.ming("LoadModel", "again", precision="fp32")
+    graph.ming("Describe", "ask", model=["again", 0], context=["draw", 0])
+    graph.add("PreviewAny", "told", source=["ask", 0])
+    run = server.run(graph.prompt)
+    assert run.ending == "execution_success"
+    assert {"model", "again"} <= run.executed
+    assert bool(run.progress("model")) != bool(run.progress("again")), "read once, by either"
+
+
+def test_a_context_of_another_model_is_refused_with_the_reason(server):
+    second = server.base / "models" / "ming_univision" / "second"
+    make_tiny(second, seed=1)
+    graph = one_picture(seed=41)
+    graph.ming("LoadModel", "other", checkpoint="second/Ming-UniVision")
+    graph.ming("EditStep", "edit", model=["other", 0], context=["draw", 0])
+    graph.preview("other", ["edit", 1], "edited")
+    run = server.run(graph.prompt)
+    assert run.ending == "execution_error"
+    assert "Connect the model it was made by" in run.error
 
 
 def test_a_branch_leaves_the_other_branch_as_it_was(server):

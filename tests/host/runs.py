@@ -1,0 +1,30 @@
+"""What the checks over HTTP share: a prompt's results as one digest, and a server's memory."""
+
+import hashlib
+import io
+from pathlib import Path
+
+from comfy_server import ComfyServer, Run
+from PIL import Image
+
+MIB = 1 << 20
+
+
+def digest_of(server: ComfyServer, run: Run) -> str:
+    """Return one name for everything a run gave its user: pixels, texts, saved contexts."""
+    digest = hashlib.sha256()
+    for node, output in sorted(run.history["outputs"].items()):
+        for file in output.get("images", []):
+            picture = Image.open(io.BytesIO(server.view(file))).convert("RGB")
+            digest.update(f"{node}{picture.size}".encode() + picture.tobytes())
+        for text in output.get("text", []):
+            saved = server.base / "output" / text.removesuffix(" [output]")
+            is_file = text.endswith(" [output]") and saved.is_file()
+            digest.update(saved.read_bytes() if is_file else text.encode())
+    return digest.hexdigest()
+
+
+def peak_bytes(server: ComfyServer) -> int:
+    """Return the most memory the server process has held at once (Linux)."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
