@@ -41,8 +41,8 @@ class Worker:
     def run(self, parcel: Parcel) -> Outcome:
         """Run one row."""
         given = self._work / "given"
-        given.mkdir(exist_ok=True)
         for name, content in parcel.pictures.items():
+            (given / name).parent.mkdir(parents=True, exist_ok=True)
             (given / name).write_bytes(content)
         pictures = {name: given / name for name in parcel.pictures}
         return execute(

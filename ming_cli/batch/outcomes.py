@@ -103,7 +103,9 @@ class Journal:
         self._output = output
         self._path = output / JOURNAL_NAME
         self._done: dict[str, Mapping[str, Any]] = {}
-        for line in self._lines():
+        written = self._path.read_bytes() if self._path.exists() else b""
+        self._is_cut = not written.endswith(b"\n") and written != b""
+        for line in written.decode(errors="replace").splitlines():
             with suppress(ValueError):  # a line that a crash cut short
                 entry = json.loads(line)
                 self._done[entry["row"]] = entry
@@ -127,8 +129,8 @@ class Journal:
             "seconds": round(outcome.seconds, 3),
             "process": outcome.process,
         }
-        is_cut = self._path.exists() and self._path.read_bytes()[-1:] not in (b"", b"\n")
-        line = ("\n" if is_cut else "") + json.dumps(entry, ensure_ascii=False) + "\n"
+        line = ("\n" if self._is_cut else "") + json.dumps(entry) + "\n"
+        self._is_cut = False
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(handle, line.encode())
@@ -136,8 +138,3 @@ class Journal:
         finally:
             os.close(handle)
         self._done[task.name] = entry
-
-    def _lines(self) -> list[str]:
-        if not self._path.exists():
-            return []
-        return self._path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -4,6 +4,7 @@ Knows nothing about workflows; the command and the Prompt List node read the sam
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,14 +55,14 @@ def rows_of(text: str, suffix: str, source: str) -> list[Row]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, entry in enumerate(text.splitlines(), 1):
+    for line, entry in enumerate(io.StringIO(text), 1):
         prompt = entry.strip()
         if prompt and not prompt.startswith("#"):
             yield line, {PROMPT: prompt}
 
 
 def _table(source: str, text: str, delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [column.strip() for column in next(reader, [])]
         if "" in columns or len(set(columns)) < len(columns):

@@ -70,6 +70,13 @@ def test_a_prompt_a_line(tmp_path):
     ]
 
 
+def test_only_the_ends_of_lines_part_rows(tmp_path):
+    lines = rows_of(tmp_path, "one\u2028still one\r\ntwo\n", "rows.txt")
+    assert [row.cells["prompt"] for row in lines] == ["one\u2028still one", "two"]
+    table = rows_of(tmp_path, 'prompt,seed\r\n"one\nstill one",1\r\ntwo\u2028,2\r\n')
+    assert [row.cells["prompt"] for row in table] == ["one\nstill one", "two\u2028"]
+
+
 def test_a_table_with_names_quotes_and_empty_cells(tmp_path):
     rows = rows_of(tmp_path, 'name, prompt,seed\ncat,"a cat, red",7\n,,\nmy dog/2,a dog,\n')
     assert [(row.name, dict(row.cells)) for row in rows] == [
