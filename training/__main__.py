@@ -26,6 +26,9 @@ from .tokenizer_stage import TokenizerStage
 
 log = logging.getLogger("ming.training")
 
+# What a stage must reach before what follows is worth training; only said aloud, never enforced.
+GATES = {"tokenizer": {"psnr_at_0.0": 34.0, "index": 0.95}, "joint": {"copy_psnr": 30.0}}
+
 
 class Run:
     """One training run in a folder: its components, and the stage it is in."""
@@ -33,7 +36,9 @@ class Run:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.settings = Settings(args.folder, args.seed, device, args.workers)
+        self.settings = Settings(
+            args.folder, args.seed, device, args.workers, measure_every=args.measure_every
+        )
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
         words = self.folder / "tokenizer"
@@ -106,6 +111,9 @@ class Run:
         measures = stage.measure(self.folder)
         self.journal.add(stage.name, step, "measure", measures)
         log.info("measured: %s", ", ".join(f"{n} {v:.3f}" for n, v in measures.items()))
+        for name, floor in GATES[stage.name].items():
+            if measures[name] < floor:
+                log.info("%s is still below its gate of %g.", name, floor)
 
     def _save(self, stage: Stage, step: int) -> None:
         semantic = self.components.semantic_decoder
@@ -125,6 +133,7 @@ def main() -> None:
     parser.add_argument("--joint-steps", type=int, default=20000)
     parser.add_argument("--batch", type=int, default=96, help="short sequences per step")
     parser.add_argument("--minutes", type=float, help="stop after so long; run again to go on")
+    parser.add_argument("--measure-every", type=int, default=1000, help="steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda; default: cuda where there is one")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")

@@ -100,7 +100,9 @@ class TokenizerStage:
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
         """Measure reconstruction (dB) and probes on pictures never trained on; save a sheet."""
-        scenes = rich_scenes(MEASURED, torch.Generator().manual_seed(987654)).to(self.settings.device)
+        scenes = rich_scenes(MEASURED, torch.Generator().manual_seed(987654)).to(
+            self.settings.device
+        )
         rendering = render(scenes)
         encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
         raw = encoder(rendering.pixels)[:, :-1]

@@ -1,7 +1,6 @@
 """A run that stops and goes on ends with the same weights, and what it publishes loads."""
 
 import argparse
-from dataclasses import replace
 
 import pytest
 import torch
@@ -37,14 +36,13 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "seed": 1,
         "device": "cpu",
         "workers": 0,
+        "measure_every": 1000,
     }
 
     def make(name: str, **changes) -> command.Run:
         folder = tmp_path / name
         shutil.copytree(vocabulary[0], folder / "tokenizer", dirs_exist_ok=True)
-        run = command.Run(argparse.Namespace(folder=folder, **{**defaults, **changes}))
-        run.settings = replace(run.settings, measure_every=1000)
-        return run
+        return command.Run(argparse.Namespace(folder=folder, **{**defaults, **changes}))
 
     return make
 
