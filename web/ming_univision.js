@@ -18,6 +18,7 @@ import { TimelineView } from "./ming/view.js";
 const NODE = "MingUniVision_ContextTimeline";
 const TAB = "ming-univision-timeline";
 const MIN_HEIGHT = 240;
+const SIZE = [400, 460]; // of a new node
 
 const store = new TimelineStore();
 
@@ -41,6 +42,7 @@ function furnish(node) {
     serialize: false, // not in the prompt
   });
   widget.serialize = false; // nor in the saved workflow
+  node.setSize?.([SIZE[0], Math.max(SIZE[1], node.size[1])]); // a saved size comes after this
   store.add(node);
 
   const { onExecuted, onRemoved } = node;

@@ -58,6 +58,16 @@ SHOW_SIDEBAR = """
 if (!document.querySelector('.ming-in-sidebar')) app.extensionManager.command.execute(given[0]);
 await wait(700);
 """
+# Not scrollIntoView in a node: it would move everything behind the canvas as well.
+SCROLL_TO = """
+const [element] = given, feed = element.closest('.ming-feed');
+if (element.closest('.ming-in-sidebar')) element.scrollIntoView({ block: 'center' });
+else {
+  const zoom = feed.getBoundingClientRect().height / feed.offsetHeight;
+  const below = element.getBoundingClientRect().top - feed.getBoundingClientRect().top;
+  feed.scrollTop += below / zoom - 20;
+}
+"""
 LAST_NODE = """
 const node = app.graph.nodes.at(-1);
 const from = (slot) => node.getInputNode(slot)?.title ?? null;
@@ -102,18 +112,12 @@ def status(browser: Browser, where: str = SIDE) -> str:
 
 def clicked(browser: Browser, where: str, number: int, action: str | None = None) -> None:
     element = card(browser, where, number)
-    # Not scrollIntoView in a node: it would move everything behind the canvas as well.
-    browser.run(
-        """
-        const [card] = given, feed = card.closest('.ming-feed');
-        if (card.closest('.ming-in-sidebar')) card.scrollIntoView({ block: 'center' });
-        else feed.scrollTop = card.offsetTop - feed.offsetTop;
-        """,
-        element,
-    )
+    browser.run(SCROLL_TO, element)
     element.find_element("css selector", "header").click()
     if action:
-        element.find_element("css selector", f"[data-action={action}]").click()
+        button = element.find_element("css selector", f"[data-action={action}]")
+        browser.run(SCROLL_TO, button)
+        button.click()
     browser.run("await wait(300);")
 
 

@@ -28,7 +28,8 @@ export class TimelineStore extends EventTarget {
   }
 
   nodes() {
-    return [...this.#entries.keys()].filter((node) => node.graph);
+    const placed = [...this.#entries.keys()].filter((node) => node.graph);
+    return placed.sort((one, other) => Number(one.id) - Number(other.id)); // as they were made
   }
 
   sheets(node) {
