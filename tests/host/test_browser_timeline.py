@@ -89,7 +89,7 @@ def place(request: pytest.FixtureRequest) -> tuple[Browser, str]:
     browser.run(SHOW_SIDEBAR, TAB)
     browser.run(LOOK)
     browser.errors()  # the other pack's
-    shot = f"timeline {request.node.name} {name} {renderer}"
+    shot = f"timeline {name} {renderer}"
     browser.shoot(shot)
     return browser, shot
 
