@@ -30,6 +30,8 @@ class Bar:
 
     def finished(self, name: str, seconds: float, error: str | None) -> None:
         """Count one row; a failed one is named at once."""
+        if self._done == 0:  # what comes before the first row is no measure for the others
+            self._started = time.monotonic() - seconds
         self._done += 1
         self._failed += error is not None
         if error is not None:

@@ -15,6 +15,7 @@ from .tasks import Task
 
 # A row that ends its worker this often, by the memory it needs perhaps, counts as failed.
 RETRIES = 3
+_PREFIX = "ming-batch-"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Worker:
 
         # On the machine of the command its work folder goes at the end, whatever happens here.
         parent = driver_work if driver_work.is_dir() else None
-        work = Path(tempfile.mkdtemp(prefix="ming-batch-", dir=parent))
+        work = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         self._work = work
         self._folders = Folders(work / "input", work / "results", work, checkpoint_root)
         self._host = HeadlessHost(self._folders)
@@ -81,6 +82,8 @@ def run_on_ray(
         ray.get([worker.close.remote() for worker in workers], timeout=60)
     finally:
         ray.shutdown()
+        for left in folders.work.glob(f"{_PREFIX}*"):  # of workers that were ended
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _ray() -> Any:  # noqa: ANN401
