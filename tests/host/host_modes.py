@@ -2,7 +2,8 @@
 
 usage: python tests/host/host_modes.py [--comfyui FOLDER] [--mode NAME ...]
 
-Starts a real ComfyUI per mode on the CPU, with the tiny checkpoint, and prints a table. Where a
+Starts a real ComfyUI per mode on the CPU, with the tiny checkpoint, and prints a table; time is
+processor time, which other work on the machine disturbs less than the clock. Where a
 share of the device is named, the host's patchers bring that much of each model to a device that
 is simulated in main memory, and stream the rest by the host's own code (small_device.py): the
 host refuses --lowvram and --novram together with --cpu.
@@ -11,7 +12,6 @@ host refuses --lowvram and --novram together with --cpu.
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from bases import PACK, make_base
 from comfy_server import ComfyServer, Prompt
 from graphs import edit_chain
-from runs import MIB, digest_of, peak_bytes
+from runs import MIB, digest_of, peak_bytes, processor_seconds
 
 from ming_cli.run.comfyui_process import find_comfyui
 
@@ -62,16 +62,16 @@ def prompt_of(mode: Mode, repeat: int) -> Prompt:
 
 
 def measure(mode: Mode, comfyui: Path) -> tuple[float, int, list[str]]:
-    """Return the seconds of the fastest run, the peak memory, and the results of all runs."""
+    """Return the processor seconds of the cheapest run, the peak memory, and all results."""
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base", mode.share)
         server = ComfyServer(comfyui, base, *mode.options)
         seconds, digests = [], []
         try:
             for repeat in range(REPEATS):
-                start = time.perf_counter()
+                start = processor_seconds(server)
                 run = server.run(prompt_of(mode, repeat))
-                seconds.append(time.perf_counter() - start)
+                seconds.append(processor_seconds(server) - start)
                 if run.ending != "execution_success":
                     raise SystemExit(f"{mode.name}: {run.ending}\n{server.log[-4000:]}")
                 digests.append(digest_of(server, run))
@@ -82,7 +82,7 @@ def measure(mode: Mode, comfyui: Path) -> tuple[float, int, list[str]]:
 
 def table(modes: list[Mode], comfyui: Path) -> Iterator[str]:
     """Yield the lines of the table; the first mode is what the others are compared with."""
-    yield "| mode | peak memory | time | same pictures and contexts |"
+    yield "| mode | peak memory | processor time | same pictures and contexts |"
     yield "|---|---|---|---|"
     first = None
     for mode in modes:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 from comfy_server import ComfyServer, Run
@@ -28,3 +29,10 @@ def peak_bytes(server: ComfyServer) -> int:
     """Return the most memory the server process has held at once (Linux)."""
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def processor_seconds(server: ComfyServer) -> float:
+    """Return the processor time the server has used so far (Linux)."""
+    text = Path(f"/proc/{server.process.pid}/stat").read_text()
+    user, system = text.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
