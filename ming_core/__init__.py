@@ -4,7 +4,14 @@ from .checkpoint import load_model
 from .checkpoint_files import find_checkpoint, list_checkpoints
 from .context import LatentContext, Picture, Text, Turn
 from .context_file import load_context, save_context
-from .errors import CheckpointError, ConfigError, ContextError, MingError, PromptError
+from .errors import (
+    CheckpointError,
+    ConfigError,
+    ContextError,
+    MingError,
+    NumericsError,
+    PromptError,
+)
 from .generation import (
     Edit,
     decode_pixels,
@@ -50,6 +57,7 @@ __all__ = [
     "Latents",
     "MingError",
     "MingModel",
+    "NumericsError",
     "Operations",
     "Picture",
     "Progress",

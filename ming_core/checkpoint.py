@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ from .progress import Meter, Progress, Tick, unwatched
 from .text_tokenizer import TextTokenizer
 
 VISION = "vision."
+SHOWN_PROBLEMS = 200
 IDENTITY_FIGURES = 1 << 14  # of every tensor this many are read for the identity
 
 
@@ -109,6 +110,14 @@ def compare(stored: dict[str, StoredTensor], places: dict[str, Place]) -> list[s
     return problems
 
 
+def first_of(problems: list[str]) -> list[str]:
+    """Shorten a list of problems to what a dialog can show; `ming inspect` lists them all."""
+    if len(problems) <= SHOWN_PROBLEMS:
+        return problems
+    rest = len(problems) - SHOWN_PROBLEMS
+    return [*problems[:SHOWN_PROBLEMS], f"... and {rest} more; `ming inspect` lists them all"]
+
+
 def load_model(
     path: Path,
     *,
@@ -131,7 +140,7 @@ def load_model(
         if problems:
             raise CheckpointError(
                 f"{checkpoint.folder.univision} does not fit its config.json:\n  "
-                + "\n  ".join(problems)
+                + "\n  ".join(first_of(problems))
                 + "\nDownload or convert it again, all of it from one place."
             )
         tokenizer = read_tokenizer(checkpoint.folder, config)
@@ -186,13 +195,22 @@ def read_tokenizer(folder: CheckpointFolder, config: MingConfig) -> TextTokenize
 def identity_of(
     checkpoint: OpenCheckpoint, places: dict[str, Place], tick: Tick = unwatched
 ) -> str:
-    """Fingerprint a model: config, every name and shape, and the first figures of every tensor.
+    """Fingerprint a model: what it computes with, names and shapes, first figures of each tensor.
 
     Precision and file layout do not enter, so a context moves between both.
     """
     if checkpoint.converted is not None:
         return checkpoint.converted.identity
-    digest = hashlib.sha256(repr(sorted(asdict(checkpoint.config).items())).encode())
+    language, mingtok = checkpoint.config.language, checkpoint.config.mingtok
+    # What the shapes do not show. Named one by one, so that identities outlive a new config field.
+    figures = (
+        (language.num_heads, language.num_kv_heads, language.head_size),
+        (language.rope_theta, language.rms_norm_eps, language.top_k),
+        (language.norm_topk_prob, language.multi_gate, language.norm_head),
+        (language.num_image_tokens, mingtok.mean, mingtok.scale),
+        (mingtok.encoder.patch_size, mingtok.semantic.patch_size, mingtok.pixel.patch_size),
+    )
+    digest = hashlib.sha256(repr(figures).encode())
     for name in sorted(places):
         tick()
         stored = checkpoint.stored[name]

@@ -62,7 +62,7 @@ class Converted:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises CheckpointError naming the file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; download the folder again.") from None
     except (OSError, ValueError) as error:

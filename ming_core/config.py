@@ -45,6 +45,10 @@ class Section:
             raise ConfigError(f"{self._at(key)} is {value!r}; expected a whole number above 0.")
         return number
 
+    def optional_integer(self, key: str) -> int | None:
+        """Return a whole number of at least 1, or None when the key is absent."""
+        return self.integer(key) if self.values.get(key) is not None else None
+
     def number(self, key: str, default: float | None = None) -> float:
         """Return a finite number."""
         value = self._required(key) if default is None else self.values.get(key, default)
@@ -108,6 +112,7 @@ class LanguageModelConfig:
     multi_gate: bool
     norm_head: bool
     num_image_tokens: int
+    max_tokens: int | None
 
     @classmethod
     def read(cls, llm: Section) -> "LanguageModelConfig":
@@ -135,6 +140,7 @@ class LanguageModelConfig:
             multi_gate=llm.boolean("multi_gate", default=False),
             norm_head=llm.boolean("norm_head", default=False),
             num_image_tokens=llm.integer("num_image_tokens_for_gen", default=256),
+            max_tokens=llm.optional_integer("max_position_embeddings"),
         )
         config.check()
         return config

@@ -119,8 +119,11 @@ def _read_context(header: dict[str, Any], tensors: dict[str, Tensor], path: Path
         KVSegment(tensors[f"segment.{i}.keys"], tensors[f"segment.{i}.values"])
         for i in range(header["num_segments"])
     )
-    turns = tuple(_read_turn(turn, tensors) for turn in header["turns"])
-    context = LatentContext(str(header["model_identity"]), turns, segments)
+    identity = header["model_identity"]
+    if not isinstance(identity, str) or any(not s.keys.is_floating_point() for s in segments):
+        raise TypeError("its identity is no text, or its keys are no floating-point numbers")
+    turns = tuple(_read_turn(turn, tensors, identity) for turn in header["turns"])
+    context = LatentContext(identity, turns, segments)
     # Every turn leaves two stretches: what was read, and what was answered.
     counts = [n for turn in turns for n in (turn.num_prompt_tokens, turn.num_reply_tokens)]
     shapes = [(tuple(s.keys.shape), tuple(s.values.shape)) for s in segments]
@@ -132,11 +135,13 @@ def _read_context(header: dict[str, Any], tensors: dict[str, Tensor], path: Path
     return context
 
 
-def _read_turn(header: dict[str, Any], tensors: dict[str, Tensor]) -> Turn:
+def _read_turn(header: dict[str, Any], tensors: dict[str, Tensor], identity: str) -> Turn:
     image, text = header["image_sampling"], header["text_sampling"]
+    if not isinstance(header["seed"], int | None):
+        raise TypeError(f"a seed is {header['seed']!r}")
     return Turn(
-        parts=_read_parts(header["parts"], tensors),
-        reply=_read_parts(header["reply"], tensors),
+        parts=_read_parts(header["parts"], tensors, identity),
+        reply=_read_parts(header["reply"], tensors, identity),
         num_prompt_tokens=header["num_prompt_tokens"],
         num_reply_tokens=header["num_reply_tokens"],
         seed=header["seed"],
@@ -145,10 +150,16 @@ def _read_turn(header: dict[str, Any], tensors: dict[str, Tensor]) -> Turn:
     )
 
 
-def _read_parts(headers: list[dict[str, Any]], tensors: dict[str, Tensor]) -> tuple[Part, ...]:
-    return tuple(
-        Text(part["text"])
-        if "text" in part
-        else Picture(Features(tensors[part["picture"]], (part["grid"][0], part["grid"][1])))
-        for part in headers
-    )
+def _read_parts(
+    headers: list[dict[str, Any]], tensors: dict[str, Tensor], identity: str
+) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    for part in headers:
+        if "text" not in part:
+            rows, columns = part["grid"]
+            parts.append(Picture(Features(tensors[part["picture"]], (rows, columns), identity)))
+        elif isinstance(part["text"], str):
+            parts.append(Text(part["text"]))
+        else:
+            raise TypeError(f"a text is {part['text']!r}")
+    return tuple(parts)

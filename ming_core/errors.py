@@ -19,3 +19,7 @@ class ContextError(MingError):
 
 class PromptError(MingError):
     """A turn cannot be put into words: empty, too long, or with unusable parts."""
+
+
+class NumericsError(MingError):
+    """The model computed values that are no numbers."""

@@ -41,21 +41,22 @@ def encode_image(
     # The class token is last; the semantic decoder is causal, so the patches do not need it.
     tick = Meter(progress, len(encoder.blocks)).tick
     latents = encoder.normalised(encoder(pixels, tick).float())[:, :-1]
-    return Latents(latents.cpu(), encoder.grid(pixels))
+    return Latents(latents.cpu(), encoder.grid(pixels), model.identity)
 
 
 @torch.inference_mode()
 def expand(model: MingModel, latents: Latents, progress: Progress | None = None) -> Features:
     """Expand latents (B, N, C) to semantic features (B, N, D)."""
-    _refuse_other_width(latents, model.config.mingtok.latent_size)
+    _refuse_foreign(latents, model, model.config.mingtok.latent_size)
     tick = Meter(progress, len(model.parts.semantic_decoder.blocks)).tick
-    return Features(model.expand(latents.values, tick=tick).cpu(), latents.grid)
+    features = model.expand(latents.values, tick=tick).cpu()
+    return Features(features, latents.grid, model.identity)
 
 
 @torch.inference_mode()
 def decode_pixels(model: MingModel, features: Features, progress: Progress | None = None) -> Tensor:
     """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
-    _refuse_other_width(features, model.config.mingtok.semantic.width)
+    _refuse_foreign(features, model, model.config.mingtok.semantic.width)
     values, decoder = features.values.to(model.device), model.parts.pixel_decoder
     return to_image(decoder(values, features.grid, Meter(progress, len(decoder.blocks)).tick))
 
@@ -172,16 +173,22 @@ def parts_of(model: MingModel, features: Features | None, text: str) -> tuple[Pa
     """Return a user turn: its given pictures in order, then its words."""
     if features is None:
         return (Text(text),)
-    _refuse_other_width(features, model.config.mingtok.semantic.width)
+    _refuse_foreign(features, model, model.config.mingtok.semantic.width)
     return (*(Picture(image) for image in features.images()), Text(text))
 
 
-def _refuse_other_width(values: Latents | Features, width: int) -> None:
-    """Refuse what another model made, as far as its width tells."""
+def _refuse_foreign(values: Latents | Features, model: MingModel, width: int) -> None:
+    """Refuse what another model made, as far as it is known or its width tells."""
+    what = type(values).__name__.lower()
     if values.values.shape[-1] != width:
         raise PromptError(
-            f"The {type(values).__name__.lower()} have {values.values.shape[-1]} channels, the "
-            f"connected model has {width}: another model made them. Make them with this one."
+            f"The {what} have {values.values.shape[-1]} channels, the connected model has {width}: "
+            "another model made them. Make them with this one."
+        )
+    if values.made_by not in ("", model.identity):
+        raise PromptError(
+            f"The {what} were made by the model {values.made_by[:12]}; the connected model is "
+            f"{model.identity[:12]}. Make them with this one, or connect the model that did."
         )
 
 

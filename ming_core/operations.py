@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 Index = tuple[int | slice, ...]
 
+MAX_INT8 = 127
+FP16_SHRINK = 128.0  # a power of two, so that it costs no precision
+
 
 class Leaf(nn.Module):
     """A layer whose tensors a host may leave elsewhere: `fetch` brings what `forward` needs."""
@@ -50,20 +53,25 @@ class Int8Leaf(Leaf):
     weight: nn.Parameter
     scale: Tensor
 
-    def allocate(self, shape: tuple[int, ...], device: torch.device | None) -> None:
+    def allocate(self, shape: tuple[int, ...]) -> None:
         """Make room for weights of a shape."""
-        integers = torch.empty(shape, device=device, dtype=torch.int8)
-        self.weight = nn.Parameter(integers, requires_grad=False)
-        scale = torch.empty(shape[:-1], device=device, dtype=torch.float32)
-        self.register_buffer("scale", scale)
+        self.weight = nn.Parameter(torch.empty(shape, dtype=torch.int8), requires_grad=False)
+        self.register_buffer("scale", torch.empty(shape[:-1], dtype=torch.float32))
 
     def store(self, weight: Tensor, index: Index) -> None:
         """Quantise one stretch of the weights, symmetrically per output channel."""
         values = weight.float()
-        scale = values.abs().amax(dim=-1) / 127
+        scale = values.abs().amax(dim=-1) / MAX_INT8
         levels = values / scale.clamp_min(torch.finfo(torch.float32).tiny)[..., None]
         self.weight.data[index] = levels.round().to(torch.int8)
         self.scale[index] = scale
+
+    def product(self, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+        """Multiply (..., in) by integers (out, in), and scale each channel in fp32: (..., out)."""
+        shrinks = x.dtype == torch.float16  # whose range the sums of integers would leave
+        out = F.linear(x / FP16_SHRINK if shrinks else x, self.fetch(weight, x)).float()
+        out = out * scale.to(out.device)
+        return (out * FP16_SHRINK if shrinks else out).to(x.dtype)
 
 
 class Int8Linear(Int8Leaf):
@@ -71,12 +79,12 @@ class Int8Linear(Int8Leaf):
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.allocate((out_features, in_features), None)
+        self.allocate((out_features, in_features))
         self.bias = nn.Parameter(torch.empty(out_features), requires_grad=False) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        out = F.linear(x, self.fetch(self.weight, x)) * self.fetch(self.scale, x)
+        out = self.product(x, self.weight, self.scale)
         return out if self.bias is None else out + self.fetch(self.bias, x)
 
 
@@ -85,12 +93,11 @@ class Int8ExpertLinear(Int8Leaf):
 
     def __init__(self, num_experts: int, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.allocate((num_experts, out_features, in_features), None)
+        self.allocate((num_experts, out_features, in_features))
 
     def forward(self, x: Tensor, expert: int) -> Tensor:
         """Project the tokens routed to one expert: (T, in) -> (T, out)."""
-        out = F.linear(x, self.fetch(self.weight[expert], x))
-        return out * self.fetch(self.scale[expert], x)
+        return self.product(x, self.weight[expert], self.scale[expert])
 
 
 class Operations(Protocol):

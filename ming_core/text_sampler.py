@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .errors import NumericsError
 from .sampling import TextSampling, seeded_generator
 
 
@@ -19,6 +20,11 @@ class TokenChooser:
     def __call__(self, logits: Tensor) -> int:
         """Choose a token id from the scores (V,)."""
         scores = logits.float().cpu().clone()
+        if scores.isnan().any():
+            raise NumericsError(
+                f"The model computed scores that are no numbers (from {logits.dtype}). Choose "
+                "precision bf16 or fp32; if it happens there too, download the checkpoint again."
+            )
         scores[self._banned] = float("-inf")
         if self._sampling.temperature == 0:
             return int(scores.argmax())

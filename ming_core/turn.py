@@ -5,13 +5,14 @@ The only place where a context is opened into working memory and a new one is ma
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .context import LatentContext, Part, Picture, Text, Turn
 from .drawing import BranchRows, Drawing, draw, draw_noise
+from .errors import NumericsError, PromptError
 from .guidance import Branch, guidance_weights, past_masks, prompt_masks
 from .kv_cache import BUCKET, WorkingCache
 from .language_model.transformer import Step
@@ -20,7 +21,10 @@ from .progress import Meter
 from .prompt import Prompt
 from .sampling import ImageSampling, TextSampling
 from .text_sampler import TokenChooser
+from .text_tokenizer import IMAGE, IMAGE_END
 from .values import Features, Latents
+
+PREFILL_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class OpenTurn:
         self, model: MingModel, context: LatentContext, prompt: Prompt, meter: Meter
     ) -> None:
         context.refuse_other_model(model.identity)
+        _refuse_too_long(model, context, prompt)
         self.model, self.context, self.prompt, self.meter = model, context, prompt, meter
         past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)
         self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}
@@ -80,7 +85,7 @@ class OpenTurn:
         """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
         reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
         seen = {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
-        shape = (noise.shape[1], len(noise) + BUCKET)
+        shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
         rows = BranchRows(self.cache, self.guidance(sampling), seen, shape)
         drawing = draw(self.model, rows, noise, sampling, self.meter, replay)
         self.cache, self.hidden = drawing.cache, drawing.hidden[0]
@@ -107,18 +112,25 @@ class OpenTurn:
         return self.context.append(turn, self._prompt_segment, reply_segment)
 
     def _prefill(self) -> Tensor:
-        """Read the whole prompt at once, given pictures in place; returns hidden states (1, H)."""
+        """Read the whole prompt, given pictures in place; returns the last hidden states (1, H)."""
         model, pictures = self.model, self.prompt.pictures
         ids = torch.tensor([self.prompt.ids])
         embeddings = model.word_embeddings(ids)
-        if not pictures:
-            return self._read(embeddings)
-        connector = model.parts.language_model.connector
-        values = [picture.values.to(model.device, model.dtype) for picture in pictures]
-        is_patch = (ids == model.tokenizer.image_patch).to(model.device)
-        embeddings = embeddings.clone()
-        embeddings[is_patch] = torch.cat([connector(value).flatten(0, 1) for value in values])
-        return self._read(embeddings, is_patch)
+        is_patch: Tensor | None = None
+        if pictures:
+            connector = model.parts.language_model.connector
+            values = [picture.values.to(model.device, model.dtype) for picture in pictures]
+            is_patch = (ids == model.tokenizer.image_patch).to(model.device)
+            embeddings = embeddings.clone()
+            embeddings[is_patch] = torch.cat([connector(value).flatten(0, 1) for value in values])
+        hidden = embeddings[:, -1]
+        # In stretches, because attention's mask grows with their length times all before them.
+        for start in range(0, ids.shape[1], PREFILL_TOKENS):
+            part = slice(start, start + PREFILL_TOKENS)
+            hidden = self._read(
+                embeddings[:, part], None if is_patch is None else is_patch[:, part]
+            )
+        return hidden
 
     def _read(self, embeddings: Tensor, is_given_image: Tensor | None = None) -> Tensor:
         """Read embeddings (rows, T, H), which see everything; returns the last hidden states."""
@@ -128,6 +140,16 @@ class OpenTurn:
         step = Step(positions.expand(rows, -1), is_given_image=is_given_image)
         transformer = self.model.parts.language_model.transformer
         return transformer(embeddings, self.cache, step, self.meter)[:, -1]
+
+
+def _refuse_too_long(model: MingModel, context: LatentContext, prompt: Prompt) -> None:
+    """Refuse a conversation the model has no positions for, before anything is computed."""
+    limit, past, own = model.config.language.max_tokens, context.num_tokens, len(prompt.ids)
+    if limit is not None and past + own > limit:
+        raise PromptError(
+            f"The prompt has {own:,} tokens and the context before it {past:,}; together the model "
+            f"reads at most {limit:,}. Shorten the prompt, or begin a new conversation."
+        )
 
 
 def reply_with_pictures(
@@ -206,8 +228,8 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
     return Reply(
         context,
         answer.text(),
-        Features(torch.cat([drawn.values for drawn, _ in answer.drawn]), features.grid),
-        Latents(torch.cat([drawn.values for _, drawn in answer.drawn]), latents.grid),
+        replace(features, values=torch.cat([drawn.values for drawn, _ in answer.drawn])),
+        replace(latents, values=torch.cat([drawn.values for _, drawn in answer.drawn])),
     )
 
 
@@ -216,7 +238,13 @@ def picture_of(model: MingModel, drawing: Drawing, picture: int) -> tuple[Featur
     grid = model.config.language.image_grid
     one = slice(picture, picture + 1)
     features = drawing.features[one].to("cpu", copy=True)
-    return Features(features, grid), Latents(drawing.latents[one].to("cpu", copy=True), grid)
+    latents = drawing.latents[one].to("cpu", copy=True)
+    if not torch.isfinite(latents).all():
+        raise NumericsError(
+            f"The model computed values that are no numbers in {model.dtype}. Choose bf16 or fp32; "
+            "if it happens there too, the checkpoint is damaged: download it again."
+        )
+    return Features(features, grid, model.identity), Latents(latents, grid, model.identity)
 
 
 def _noise(model: MingModel, seeds: Sequence[int]) -> Tensor:

@@ -11,10 +11,14 @@ Grid = tuple[int, int]  # rows, columns of visual tokens
 
 @dataclass(frozen=True, slots=True)
 class VisualTokens:
-    """Values (B, N, C) of B images whose N tokens lie on `grid` in raster order."""
+    """Values (B, N, C) of B images whose N tokens lie on `grid` in raster order.
+
+    made_by  the identity of the model that made them; empty when it is not known
+    """
 
     values: Tensor
     grid: Grid
+    made_by: str = ""
 
     def __post_init__(self) -> None:
         shape, (rows, columns) = tuple(self.values.shape), self.grid
@@ -47,4 +51,4 @@ class Features(VisualTokens):
 
     def images(self) -> "list[Features]":
         """Split into one value per image, sharing memory."""
-        return [Features(self.values[i : i + 1], self.grid) for i in range(len(self))]
+        return [Features(self.values[i : i + 1], self.grid, self.made_by) for i in range(len(self))]

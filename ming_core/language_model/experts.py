@@ -65,15 +65,19 @@ class MixtureOfExperts(nn.Module):
         Not for fp16: an expert that a token was not meant for may overflow there.
         """
         spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
-        for expert in _distinct(chosen):
+        experts: list[int] = chosen.flatten().tolist()
+        for expert in sorted(set(experts)):
             total.addcmul_(self._expert(tokens, expert).float(), spread[:, expert, None])
 
     def _add_many(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` every chosen expert on the tokens routed to it."""
-        for expert in _distinct(chosen):
-            token, slot = torch.where(chosen == expert)
-            out = self._expert(tokens[token], expert).float()
-            total.index_add_(0, token, out * weights[token, slot, None])
+        order = chosen.flatten().argsort(stable=True)
+        counts: list[int] = torch.bincount(chosen.flatten(), minlength=self.num_experts).tolist()
+        for expert, slots in enumerate(order.split(counts)):
+            if counts[expert]:
+                token = slots // self.top_k
+                out = self._expert(tokens[token], expert).float()
+                total.index_add_(0, token, out * weights.flatten()[slots, None])
 
     def _expert(self, tokens: Tensor, expert: int) -> Tensor:
         gate, up = self.gate_up(tokens, expert).chunk(2, dim=-1)
@@ -89,9 +93,3 @@ class MixtureOfExperts(nn.Module):
             scores, chosen = logits.float().topk(self.top_k, dim=-1)
             return scores.softmax(dim=-1), chosen
         return logits.float().softmax(dim=-1).topk(self.top_k, dim=-1)
-
-
-def _distinct(chosen: Tensor) -> list[int]:
-    """Return the chosen experts in ascending order; the one place that waits for the device."""
-    experts: list[int] = chosen.flatten().tolist()
-    return sorted(set(experts))

@@ -68,8 +68,8 @@ BROKEN = {
     "image marks go through the text router": (
         "c",
         "turn.py",
-        "return self._read(embeddings, is_patch)",
-        "return self._read(embeddings, is_patch | (ids == model.tokenizer.image))",
+        "None if is_patch is None else is_patch[:, part]",
+        "None if is_patch is None else (is_patch | (ids == model.tokenizer.image))[:, part]",
     ),
     "guidance figures keep their places": (
         "c",
