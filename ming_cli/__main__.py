@@ -30,7 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tool = importlib.import_module(module_name)
     parser = argparse.ArgumentParser(prog=f"ming {chosen}", description=summary)
     tool.add_arguments(parser)
-    return tool.main(parser.parse_args(words[1:]))
+    given = parser.parse_args(words[1:])
+    try:
+        return tool.main(given)
+    except _explained_errors() as error:
+        print(f"ming {chosen}: {error}", file=sys.stderr)
+        return 1
+
+
+def _explained_errors() -> tuple[type[Exception], ...]:
+    """Return the errors whose text is for people; looked up only once something went wrong."""
+    return OSError, importlib.import_module("ming_core.errors").MingError
 
 
 def _explain(chosen: str) -> int:

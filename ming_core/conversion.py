@@ -5,17 +5,24 @@ against its source afterwards.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from .checkpoint import OpenCheckpoint, identity_of, open_checkpoint
-from .checkpoint_files import COMPONENTS_NAME, COMPONENTS_VERSION, TensorFiles
+from .checkpoint_files import (
+    COMPONENTS_NAME,
+    COMPONENTS_VERSION,
+    CheckpointFolder,
+    TensorFiles,
+    read_json,
+)
 from .errors import CheckpointError
 from .key_map import Place, layer_of, put, replace_tensor
 from .model import Components
@@ -23,6 +30,7 @@ from .operations import Int8Leaf, TorchOperations
 from .progress import Meter, Progress
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+UNFINISHED_NAME = "ming_components.unfinished.json"
 DTYPE_NAMES = {
     torch.float32: "F32",
     torch.bfloat16: "BF16",
@@ -62,6 +70,12 @@ def convert(
             raise CheckpointError(
                 f"{checkpoint.folder.univision} cannot be converted:\n  " + "\n  ".join(problems)
             )
+        note = {
+            "version": COMPONENTS_VERSION,
+            "identity": identity_of(checkpoint, places),
+            "precision": "int8" if quantise else "as published",
+        }
+        _claim(target, checkpoint.folder, note)
         _use_stored_dtypes(checkpoint, components, places)
         jobs = list(_jobs(components, places))
         _check_space(target, components)
@@ -69,16 +83,29 @@ def convert(
         _copy_small_files(checkpoint, target)
         for component in components.named():
             own = [job for job in jobs if job.component == component]
-            _write_component(checkpoint, components, own, target, meter)
-            _verify_component(checkpoint, components, own, target, meter)
-        note = {
-            "version": COMPONENTS_VERSION,
-            "identity": identity_of(checkpoint, places),
-            "precision": "int8" if quantise else "as published",
-        }
-    # Written last: a folder without this note is not taken for a converted one.
-    _write_text(target / COMPONENTS_NAME, json.dumps(note, indent=1))
+            written = ComponentFile(target / f"{component}.safetensors", own, note)
+            written.write(checkpoint, components, meter)
+            written.verify(checkpoint, components, meter)
+    # Last: a folder without this name is not taken for a converted one.
+    (target / UNFINISHED_NAME).replace(target / COMPONENTS_NAME)
     return target
+
+
+def _claim(target: Path, folder: CheckpointFolder, note: dict[str, Any]) -> None:
+    """Refuse a target that holds anything but an earlier try of this very conversion."""
+    own, place = [p.resolve() for p in (folder.univision, folder.mingtok)], target.resolve()
+    if any(place == p or place in p.parents or p in place.parents for p in own):
+        raise CheckpointError(f"{target} is, holds or lies in the checkpoint; name a new folder.")
+    if target.exists() and not target.is_dir():
+        raise CheckpointError(f"{target} is a file; name a new folder.")
+    notes = [target / name for name in (COMPONENTS_NAME, UNFINISHED_NAME)]
+    found = [read_json(path) for path in notes if path.is_file()]
+    if target.is_dir() and any(target.iterdir()) and found[:1] != [note]:
+        held = f"the conversion of {found[0]}" if found else "files of another kind"
+        raise CheckpointError(f"{target} holds {held}; name an empty folder, or delete it first.")
+    target.mkdir(parents=True, exist_ok=True)
+    notes[1].write_text(json.dumps(note, indent=1), encoding="utf-8")
+    notes[0].unlink(missing_ok=True)
 
 
 def _use_stored_dtypes(
@@ -119,79 +146,82 @@ def _produce(checkpoint: OpenCheckpoint, components: Components, job: Job) -> Te
     return made
 
 
-def _header(jobs: list[Job]) -> tuple[bytes, list[int]]:
-    """Return a safetensors header, and where each tensor starts behind it."""
-    entries: dict[str, dict[str, object]] = {}
-    starts, offset = [0], 0
-    for job in jobs:
-        tensor: Tensor = getattr(job.layer, job.own_name)
-        offset += tensor.nbytes
-        entries[job.name] = {
-            "dtype": DTYPE_NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [starts[-1], offset],
-        }
-        starts.append(offset)
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text, starts
+class ComponentFile:
+    """One component's safetensors file, written tensor by tensor under a name of its own."""
 
-
-def _write_component(
-    checkpoint: OpenCheckpoint, components: Components, jobs: list[Job], target: Path, meter: Meter
-) -> None:
-    """Write one file, going on behind the last whole tensor of an earlier try."""
-    path = target / f"{jobs[0].component}.safetensors"
-    unfinished = path.with_name(path.name + ".part")
-    header, starts = _header(jobs)
-    if path.is_file() and path.stat().st_size == len(header) + starts[-1]:
-        for _ in jobs:
-            meter.tick()
-        return
-    with unfinished.open("r+b" if unfinished.is_file() else "w+b") as file:
-        done = _tensors_written(file, header, starts)
-        file.seek(len(header) + starts[done])
-        file.truncate()
-        for index, job in enumerate(jobs):
-            meter.check_cancelled()
-            if index >= done:
-                tensor = _produce(checkpoint, components, job)
-                file.write(tensor.contiguous().view(torch.uint8).numpy().data)
-            meter.tick()
-    unfinished.replace(path)
-
-
-def _tensors_written(file: BinaryIO, header: bytes, starts: list[int]) -> int:
-    """Return how many tensors of an unfinished file are whole; begins the file when it is new."""
-    if file.read(len(header)) != header:
-        file.seek(0)
-        file.write(header)
-        return 0
-    size = file.seek(0, 2) - len(header)
-    return sum(1 for end in starts[1:] if end <= size)
-
-
-def _verify_component(
-    checkpoint: OpenCheckpoint, components: Components, jobs: list[Job], target: Path, meter: Meter
-) -> None:
-    """Read a written file back and compare every tensor with its source, bit for bit."""
-    path = target / f"{jobs[0].component}.safetensors"
-    with TensorFiles(target, only=path.name) as files:
+    def __init__(self, path: Path, jobs: list[Job], note: dict[str, Any]) -> None:
+        self.path, self.jobs = path, jobs
+        entries: dict[str, Any] = {"__metadata__": {k: str(value) for k, value in note.items()}}
+        self.starts = [0]
         for job in jobs:
-            meter.check_cancelled()
-            written = files.read(files.tensors[job.name])
-            if not torch.equal(written, _produce(checkpoint, components, job)):
-                path.unlink()
-                raise CheckpointError(
-                    f"{path} differs from its source in {job.name}; it was deleted. Check the "
-                    "disk and convert again."
-                )
-            meter.tick()
+            tensor: Tensor = getattr(job.layer, job.own_name)
+            end = self.starts[-1] + tensor.nbytes
+            entries[job.name] = {
+                "dtype": DTYPE_NAMES[tensor.dtype],
+                "shape": list(tensor.shape),
+                "data_offsets": [self.starts[-1], end],
+            }
+            self.starts.append(end)
+        text = json.dumps(entries, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        self.header = len(text).to_bytes(8, "little") + text
+
+    def write(self, checkpoint: OpenCheckpoint, components: Components, meter: Meter) -> None:
+        """Write the file, going on behind the last whole tensor of an earlier try."""
+        if self._is_written():
+            for _ in self.jobs:
+                meter.tick()
+            return
+        unfinished = self.path.with_name(self.path.name + ".part")
+        with unfinished.open("r+b" if unfinished.is_file() else "w+b") as file:
+            done = self._tensors_written(file)
+            file.seek(len(self.header) + self.starts[done])
+            file.truncate()
+            for index, job in enumerate(self.jobs):
+                meter.check_cancelled()
+                if index >= done:
+                    tensor = _produce(checkpoint, components, job)
+                    file.write(tensor.contiguous().view(torch.uint8).numpy().data)
+                meter.tick()
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave a whole name on half a file
+        unfinished.replace(self.path)
+
+    def verify(self, checkpoint: OpenCheckpoint, components: Components, meter: Meter) -> None:
+        """Read the file back and compare every tensor with the source converted once more."""
+        with TensorFiles(self.path.parent, only=self.path.name) as files:
+            for job in self.jobs:
+                meter.check_cancelled()
+                written = files.read(files.tensors[job.name])
+                if not torch.equal(written, _produce(checkpoint, components, job)):
+                    self.path.unlink()
+                    raise CheckpointError(
+                        f"{self.path} differs from its source in {job.name}; it was deleted. Check "
+                        "the disk and convert again."
+                    )
+                meter.tick()
+
+    def _is_written(self) -> bool:
+        """Whether the file of this very conversion is there in full length."""
+        if not self.path.is_file():
+            return False
+        with self.path.open("rb") as file:
+            begins_alike = file.read(len(self.header)) == self.header
+        size = self.path.stat().st_size
+        return begins_alike and size == len(self.header) + self.starts[-1]
+
+    def _tensors_written(self, file: BinaryIO) -> int:
+        """Return how many tensors of an unfinished file are whole; begins it when it is new."""
+        if file.read(len(self.header)) != self.header:
+            file.seek(0)
+            file.write(self.header)
+            return 0
+        size = file.seek(0, os.SEEK_END) - len(self.header)
+        return sum(1 for end in self.starts[1:] if end <= size)
 
 
 def _check_space(target: Path, components: Components) -> None:
     """Refuse before writing when the disk cannot hold the files."""
-    target.mkdir(parents=True, exist_ok=True)
     needed = sum(
         tensor.nbytes
         for module in components.named().values()
@@ -217,9 +247,3 @@ def _copy_small_files(checkpoint: OpenCheckpoint, target: Path) -> None:
     for name in TOKENIZER_FILES:
         if (home / name).is_file():
             shutil.copyfile(home / name, target / name)
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

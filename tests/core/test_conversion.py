@@ -70,7 +70,7 @@ def test_it_goes_on_from_any_length_and_ends_the_same(whole, quantise, tmp_path)
         (folder / name).rename(folder / f"{name}.part")
         with (folder / f"{name}.part").open("r+b") as file:
             file.truncate(length)
-        (folder / "ming_components.json").unlink()
+        (folder / "ming_components.json").rename(folder / "ming_components.unfinished.json")
         convert(GOLDEN, folder, quantise=quantise)
         assert contents(folder) == expected
 
@@ -132,3 +132,40 @@ def test_a_converted_folder_with_a_file_missing_names_its_tensors(whole, tmp_pat
     (tmp_path / "ming" / "semantic_decoder.safetensors").unlink()
     with pytest.raises(ming_core.CheckpointError, match=r"missing: semantic_decoder\.in_proj"):
         ming_core.load_model(tmp_path / "ming")
+
+
+@pytest.fixture
+def checkpoint_copy(tmp_path) -> Path:
+    for name in ("Ming-UniVision", "MingTok-Vision"):
+        shutil.copytree(GOLDEN / name, tmp_path / "c" / name)
+    return tmp_path / "c"
+
+
+@pytest.mark.parametrize("target", ["", "Ming-UniVision", "Ming-UniVision/sub", "MingTok-Vision"])
+def test_a_target_that_meets_the_source_is_refused_and_nothing_is_written(checkpoint_copy, target):
+    before = sorted(checkpoint_copy.rglob("*"))
+    with pytest.raises(ming_core.CheckpointError, match="name a new folder"):
+        convert(checkpoint_copy, checkpoint_copy / target)
+    assert sorted(checkpoint_copy.rglob("*")) == before
+
+
+def test_another_conversion_is_neither_continued_nor_harmed(whole, quantise, tmp_path):
+    shutil.copytree(whole, tmp_path / "ming")
+    with pytest.raises(ming_core.CheckpointError, match=r"holds the conversion.*name an empty"):
+        convert(GOLDEN, tmp_path / "ming", quantise=not quantise)
+    with pytest.raises(ming_core.CheckpointError, match="holds the conversion"):
+        convert(GOLDEN.parent / "a", tmp_path / "ming", quantise=quantise)
+    assert contents(tmp_path / "ming") == contents(whole)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text("mine")
+    with pytest.raises(ming_core.CheckpointError, match="files of another kind"):
+        convert(GOLDEN, tmp_path)
+    assert contents(tmp_path) == {"config.json": b"mine"}
+
+
+def test_converting_a_finished_folder_again_changes_nothing(whole, quantise, tmp_path):
+    shutil.copytree(whole, tmp_path / "ming")
+    convert(GOLDEN, tmp_path / "ming", quantise=quantise)
+    assert contents(tmp_path / "ming") == contents(whole)
