@@ -14,6 +14,7 @@ export class TimelineView {
   #store;
   #node;
   #rows = [];
+  #ways = new Map(); // digest -> how many ways lead on from a turn, in all Timeline nodes
   #current = null; // digest of the turn whose card is current
   #pinned = null; // digest of the turn to compare with
   #draw = () => this.draw();
@@ -53,6 +54,8 @@ export class TimelineView {
   draw() {
     const hadFocus = this.feed.contains(document.activeElement);
     const { rows } = this.#store.forest(this.#node);
+    const everywhere = this.#node ? this.#store.forest().rows : rows;
+    this.#ways = new Map(everywhere.map((row) => [row.digest, row.children.length]));
     const isNew = rows.at(-1)?.digest !== this.#rows.at(-1)?.digest;
     this.#rows = rows;
     if (isNew) this.#current = rows.at(-1)?.digest ?? null;
@@ -123,7 +126,7 @@ export class TimelineView {
   }
 
   #title(row) {
-    const branches = this.#node ? this.#childrenEverywhere(row) : row.children.length;
+    const branches = this.#ways.get(row.digest) ?? 0;
     return element(
       "header",
       {},
@@ -136,12 +139,6 @@ export class TimelineView {
         ? element("span", { class: "ming-pin", text: text("marked") })
         : null,
     );
-  }
-
-  /** How many ways lead on from a turn, those that other Timeline nodes show included. */
-  #childrenEverywhere(row) {
-    const same = this.#store.forest().rows.find((other) => other.digest === row.digest);
-    return (same ?? row).children.length;
   }
 
   #buttons(row) {
