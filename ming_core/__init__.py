@@ -1,7 +1,7 @@
 """The engine of Ming-UniVision in plain PyTorch; everything not named here is private."""
 
 from .checkpoint import load_model
-from .checkpoint_files import find_checkpoint, list_checkpoints
+from .checkpoint_files import find_checkpoint, list_checkpoints, looks_whole
 from .context import LatentContext, Picture, Text, Turn
 from .context_file import load_context, save_context
 from .errors import (
@@ -20,6 +20,7 @@ from .generation import (
     encode_image,
     expand,
     generate,
+    vision_memory,
     working_memory,
 )
 from .model import MingModel
@@ -79,8 +80,10 @@ __all__ = [
     "list_checkpoints",
     "load_context",
     "load_model",
+    "looks_whole",
     "region_prompt",
     "save_context",
     "to_pil",
+    "vision_memory",
     "working_memory",
 ]

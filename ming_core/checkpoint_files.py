@@ -140,6 +140,28 @@ def _refuse_broken_configs(folders: list[Path]) -> None:
             read_json(folder / "config.json")
 
 
+def looks_whole(folder: Path) -> bool:
+    """Whether every weight file of a folder is there in the length its header states; cheap."""
+    try:
+        index = folder / INDEX_NAME
+        names = set(read_json(index)["weight_map"].values()) if index.is_file() else set[str]()
+        files = [folder / name for name in names] or list(folder.glob("*.safetensors"))
+        return bool(files) and all(path.stat().st_size == _stated_size(path) for path in files)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, CheckpointError):
+        return False
+
+
+def _stated_size(path: Path) -> int:
+    """Return how long the header of a safetensors file says it is."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            return -1
+        entries = json.loads(file.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+    return 8 + length + max(ends, default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
     """Where a tensor lies, and what its header says."""

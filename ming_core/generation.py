@@ -19,6 +19,9 @@ from .sampling import ImageSampling, TextSampling
 from .turn import OpenTurn, Reply, Settings, reply_freely, reply_with_pictures
 from .values import Features, Latents
 
+PROMPT_TOKENS = 512  # of a long prompt; what it really has is known only once it is read
+BYTES_PER_ACTIVATION = 16  # four fp32 values alive at once per hidden unit of an MLP
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -62,18 +65,33 @@ def decode_pixels(model: MingModel, features: Features, progress: Progress | Non
 
 
 def working_memory(
-    model: MingModel, context: LatentContext | None, features: Features | None, images: int
+    model: MingModel,
+    context: LatentContext | None,
+    features: Features | None,
+    images: int,
+    max_tokens: int = 0,
 ) -> int:
-    """Estimate bytes a call needs beyond the weights: caches, activations, the painted picture."""
+    """Estimate bytes a turn needs beyond the weights: caches, activations, a preview.
+
+    images  drawn side by side; max_tokens  of text. Counts three branches for every picture.
+    """
     config = model.config
-    given = 0 if features is None else features.values.shape[0] * features.values.shape[1]
-    tokens = 1024 + given + (0 if context is None else context.num_tokens)
+    given = 0 if features is None else len(features) * features.values.shape[1]
+    read = PROMPT_TOKENS + given + (0 if context is None else context.num_tokens)
     drawn = config.language.num_image_tokens
-    rows = 1 + 3 * images
-    cache = model.kv_shape.bytes_per_token * (tokens * rows + drawn * 3 * images)
-    widest = max(4 * config.language.hidden_size, 4 * config.mingtok.pixel.width)
-    fine = (config.mingtok.semantic.patch_size // config.mingtok.pixel.patch_size) ** 2
-    return cache + 4 * 4 * widest * max(tokens, fine * max(given, drawn))
+    tokens = read * (1 + 3 * images) + drawn * 3 * images
+    # A cache that grows while text is written holds its old and its new room for a moment.
+    cache = model.kv_shape.bytes_per_token * (tokens + 2 * max_tokens)
+    activations = BYTES_PER_ACTIVATION * 4 * config.language.hidden_size * read
+    return cache + activations + vision_memory(model, min(images, 1), drawn)
+
+
+def vision_memory(model: MingModel, images: int, tokens: int) -> int:
+    """Estimate bytes that encoding, expanding or painting pictures of so many tokens needs."""
+    mingtok = model.config.mingtok
+    fine = (mingtok.semantic.patch_size // mingtok.pixel.patch_size) ** 2
+    widest = 4 * max(mingtok.encoder.width, mingtok.semantic.width, mingtok.pixel.width * fine)
+    return BYTES_PER_ACTIVATION * widest * tokens * images
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BUCKET = 256  # tokens by which a full working cache grows
+BUCKET = 256  # tokens by which a full working cache grows at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,6 @@ class WorkingCache:
         return KVSegment(keys, values)
 
     def _grow(self, tokens: int) -> None:
-        """Move to a buffer with room for `tokens` and a bucket more."""
-        grown = self.widened(self.rows, tokens + BUCKET - self.length)
+        """Move to a buffer of twice the length, so that growing copies little in all."""
+        grown = self.widened(self.rows, tokens + max(BUCKET, self.length) - self.length)
         self.keys, self.values, self.capacity = grown.keys, grown.values, grown.capacity

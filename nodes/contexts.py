@@ -80,8 +80,9 @@ class LoadContext(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        return host.contexts().problem(file) or True
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        # The host hands None for a linked input, whose value it does not know yet.
+        return file is None or host.contexts().problem(file) or True
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:

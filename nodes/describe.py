@@ -70,7 +70,8 @@ class Describe(io.ComfyNode):
                 max=1.0,
                 step=0.01,
                 round=0.001,
-                tooltip="Choose among the likeliest tokens that make up this share (1 = all).",
+                tooltip="Choose among the likeliest tokens that make up this share (1 = all). "
+                "No effect at temperature 0.",
             ),
             widget(
                 io.Int,
@@ -78,7 +79,8 @@ class Describe(io.ComfyNode):
                 default=0,
                 min=0,
                 max=1000,
-                tooltip="Choose among this many of the likeliest tokens (0 = all).",
+                tooltip="Choose among this many of the likeliest tokens (0 = all). "
+                "No effect at temperature 0.",
             ),
         ]
 
@@ -96,7 +98,7 @@ class Describe(io.ComfyNode):
         features: Features | None = None,
     ) -> io.NodeOutput:
         reply = describe(
-            host.prepare(model, host.TALKING, host.Work(context, features)),
+            host.prepare(model, host.TALKING, host.Work(context, features, max_tokens=max_tokens)),
             question,
             sampling=TextSampling(max_tokens, temperature, top_p, top_k, seed),
             context=context,

@@ -4,6 +4,7 @@ Knows nothing about the host: `host.py` says which folders those are.
 """
 
 import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from ..ming_core import (
     MingError,
     find_checkpoint,
     list_checkpoints,
+    looks_whole,
 )
 
 AUTO, BUNDLED = "auto", "bundled"
@@ -48,14 +50,18 @@ class Choices(ABC):
 
     def problem(self, name: str) -> str | None:
         """Return what is wrong with a name, or nothing."""
+        if not isinstance(name, str):
+            return f"The choice is {name!r}; it should be a name, as the list offers them."
         try:
             self.resolve(name)
-        except MingError as error:
+        except (MingError, OSError) as error:
             return str(error)
         return None
 
     def fingerprint(self, name: str) -> str:
         """Return text that changes when a file behind a name is replaced."""
+        if not isinstance(name, str):
+            return ""  # a linked input; what it holds is part of the host's own key
         try:
             stats = {file: file.stat() for file in self.files(self.resolve(name))}
         except (MingError, OSError) as error:
@@ -81,13 +87,16 @@ class CheckpointFolders(Choices):
         if name in found:
             return found[name]
         if name == AUTO and found:
-            return max((size_of(path), path) for path in found.values())[1]
+            return max((looks_whole(path), size_of(path), path) for path in found.values())[2]
         if name in (AUTO, BUNDLED) and self.bundled.is_dir():
             return self.bundled
         seen = "No checkpoint" if name == AUTO else f"No checkpoint named {name!r}"
         there = f" There is: {', '.join(sorted(found))}." if found else ""
         searched = ", ".join(str(root) for root in self.roots)
-        raise CheckpointError(f"{seen} was found in {searched}.{there} {_WHAT_TO_PUT}")
+        hints = "".join(f" {hint}" for root in self.roots for hint in _misplaced(root))
+        raise CheckpointError(
+            f"{seen} was found in {searched} (two levels deep).{there}{hints} {_WHAT_TO_PUT}"
+        )
 
     def files(self, path: Path) -> list[Path]:
         """Return the configs and weights of both folders of a checkpoint."""
@@ -103,6 +112,17 @@ class CheckpointFolders(Choices):
             if root.is_dir()
             for name in list_checkpoints(root)
         }
+
+
+def _misplaced(root: Path) -> Iterator[str]:
+    """Yield what looks like a checkpoint that was put wrongly or is broken."""
+    if (root / "config.json").is_file():
+        yield f"There is a config.json right in {root}: move its files into a folder of their own."
+    for path in [*root.glob("*/config.json"), *root.glob("*/*/config.json")]:
+        try:
+            json.loads(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            yield f"{path} is not readable JSON ({error}): download it again."
 
 
 def size_of(folder: Path) -> int:
@@ -148,4 +168,4 @@ class ContextFolders(Choices):
 def _contexts_in(folder: Path) -> Iterator[str]:
     """Yield the saved contexts below a folder, as paths relative to it."""
     files = sorted(folder.rglob("*" + CONTEXT_SUFFIX)) if folder.is_dir() else []
-    return (file.relative_to(folder).as_posix() for file in files)
+    return (file.relative_to(folder).as_posix() for file in files if file.is_file())

@@ -37,6 +37,7 @@ from ..ming_core import (
     decode_pixels,
     load_model,
     save_context,
+    vision_memory,
     working_memory,
 )
 from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
@@ -102,11 +103,21 @@ class HostInt8ExpertLinear(StreamedLeaf, Int8ExpertLinear):
     bias = None
 
 
+class HostLinear(comfy.ops.disable_weight_init.Linear):
+    """A matrix whose weight is there from the start.
+
+    Newer hosts make it only in `load_state_dict`, unless a class has a loader of its own.
+    """
+
+    def _load_from_state_dict(self, *args: Any) -> None:  # noqa: ANN401  as torch declares it
+        torch.nn.Linear._load_from_state_dict(self, *args)
+
+
 class HostOperations:
     """The engine's layers, as the host can stream and cast them."""
 
-    Linear = comfy.ops.disable_weight_init.Linear
-    LargeLinear = comfy.ops.disable_weight_init.Linear
+    Linear = HostLinear
+    LargeLinear = HostLinear
     Conv2d = comfy.ops.disable_weight_init.Conv2d
     LayerNorm = comfy.ops.disable_weight_init.LayerNorm
     RMSNorm = getattr(comfy.ops.disable_weight_init, "RMSNorm", torch.nn.RMSNorm)
@@ -155,6 +166,7 @@ class Work:
     context: LatentContext | None = None
     features: Features | None = None
     images: int = 0
+    max_tokens: int = 0
 
 
 def checkpoints() -> CheckpointFolders:
@@ -223,7 +235,7 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
 
     Other nodes may have pushed the weights out since the last one.
     """
-    needed = working_memory(model.engine, work.context, work.features, work.images)
+    needed = _memory_for(model.engine, work, talks="language_model" in components)
     everything = [patcher for name in components for patcher in model.patchers[name]]
     # What every token needs goes first: the experts and the painter take what room is left.
     first = [model.patchers[name][0] for name in components if name in TALKING] or everything
@@ -231,6 +243,15 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
     if len(everything) > len(first):
         comfy.model_management.load_models_gpu(everything, memory_required=needed)
     return model.engine
+
+
+def _memory_for(engine: MingModel, work: Work, *, talks: bool) -> int:
+    """Return the bytes a piece of work needs beyond the weights."""
+    if talks:
+        return working_memory(engine, work.context, work.features, work.images, work.max_tokens)
+    largest = (engine.understand_size // engine.config.mingtok.semantic.patch_size) ** 2
+    tokens = largest if work.features is None else work.features.values.shape[1]
+    return vision_memory(engine, work.images, tokens)
 
 
 def prepare_drawing(model: HostedModel, work: Work) -> MingModel:

@@ -39,8 +39,9 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str) -> bool | str:
-        return host.checkpoints().problem(checkpoint) or True
+    def validate_inputs(cls, checkpoint: str | None) -> bool | str:
+        # The host hands None for a linked input, whose value it does not know yet.
+        return checkpoint is None or host.checkpoints().problem(checkpoint) or True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_others: str) -> str:
