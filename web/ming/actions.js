@@ -45,11 +45,11 @@ export function insertEditStep(store, turn) {
   const graph = source.node.graph;
   graph.beforeChange?.();
   step.pos = freePlace(graph, source.node, step.size);
+  takeSettings(step, turn); // before it is drawn: Nodes 2.0 shows what it finds then
   graph.add(step);
   source.node.connect(source.slot, step, step.findInputSlot("context"));
   const model = modelOf(source.node) ?? modelOf(source.timeline);
   model?.node.connect(model.slot, step, step.findInputSlot("model"));
-  takeSettings(step, turn);
   graph.afterChange?.();
   app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.();
   showNode(step);

@@ -58,7 +58,10 @@ export class TimelineView {
     this.#ways = new Map(everywhere.map((row) => [row.digest, row.children.length]));
     const isNew = rows.at(-1)?.digest !== this.#rows.at(-1)?.digest;
     this.#rows = rows;
-    if (isNew) this.#current = rows.at(-1)?.digest ?? null;
+    if (isNew) {
+      this.#current = rows.at(-1)?.digest ?? null;
+      this.#say(""); // what it said was about other turns
+    }
     if (!rows.some((row) => row.digest === this.#current)) {
       this.#current = rows.at(-1)?.digest ?? null;
     }
