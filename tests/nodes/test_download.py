@@ -29,7 +29,7 @@ FILES = {
     "sub/extra.json": b"[]",
 }
 EXPECTED = {"config.json", "model.safetensors", "README.md", "sub/extra.json"}
-HASTY = Patience(silence=0.5, attempts=3, pause=0.01)
+HASTY = Patience(silence=20, attempts=3, pause=0.01)
 
 
 class Watch:
@@ -73,9 +73,11 @@ def planned(root: Path, source: str = "Hugging Face", name: str = TINY) -> downl
     return downloads.make_plan(source_class(), [Repository(name)], root, Watch())
 
 
-def fetched(root: Path, watch: Watch | None = None, **options: object) -> Watch:
+def fetched(
+    root: Path, watch: Watch | None = None, patience: Patience = HASTY, **options: object
+) -> Watch:
     watch = watch or Watch()
-    downloads.download(planned(root, **options), watch, HASTY)
+    downloads.download(planned(root, **options), watch, patience)
     return watch
 
 
@@ -142,7 +144,7 @@ def test_a_connection_that_gives_nothing_any_more_is_given_up(hub, tmp_path):
 
 def test_a_silent_server_is_asked_again(hub, tmp_path):
     hub.faults = [None, ("stall", 200_000)]
-    fetched(tmp_path)
+    fetched(tmp_path, patience=Patience(silence=1, attempts=3, pause=0.01))
     assert "bytes=200000-" in hub.ranges()
     assert_whole(tmp_path)
 
