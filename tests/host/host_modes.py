@@ -1,6 +1,6 @@
 """The host's modes beside each other: memory, time, and whether the pictures are the same.
 
-usage: python tests/host/host_modes.py [--comfyui FOLDER] [--mode NAME ...]
+usage: python tests/host/host_modes.py [--comfyui FOLDER] [--mode=NAME ...]
 
 Starts a real ComfyUI per mode on the CPU, with the tiny checkpoint, and prints a table; time is
 processor time, which other work on the machine disturbs less than the clock. Where a
