@@ -109,3 +109,17 @@ def test_experts_are_a_quarter_of_their_fp32_size(exact, quantised):
         return sum(m.weight.nbytes for m in layers if isinstance(m, kind))
 
     assert 4 * size(quantised, Int8ExpertLinear) == size(exact, ExpertLinear)
+
+
+def test_large_activations_stay_finite_in_fp16():
+    """The sums of integers would leave fp16's range long before the scaled result does."""
+    generator = torch.Generator().manual_seed(3)
+    weight = 0.02 * torch.randn(64, 512, generator=generator)
+    layer = Int8Linear(512, 64, bias=False)
+    layer.store(weight, ())
+    x = torch.zeros(1, 512)
+    x[0, 7] = 2000.0
+    exact = x @ weight.T
+    ours = layer(x.half()).float()
+    assert ours.isfinite().all()
+    assert (ours - exact).norm() / exact.norm() < 0.03

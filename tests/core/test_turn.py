@@ -21,7 +21,7 @@ from ming_core import (
     expand,
     generate,
 )
-from ming_core.drawing import draw_noise
+from ming_core.drawing import BranchRows, draw_noise
 from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.transformer import Step
 from ming_core.progress import Meter
@@ -268,3 +268,26 @@ def test_pictures_must_fit_the_model(model: MingModel, shown):
     narrow = Features(shown.values[..., :64], shown.grid)
     with pytest.raises(PromptError, match="64.*128"):
         describe(model, "what?", features=narrow)
+
+
+def test_every_branch_sees_what_the_answer_holds_before_a_second_picture(
+    model: MingModel, script, monkeypatch
+):
+    """SPEC section 5: tokens generated in the current turn are visible to all rows."""
+    special, seen = model.tokenizer, []
+
+    def recorded(cache, weights, masks, shape):
+        seen.append(masks)
+        return BranchRows(cache, weights, masks, shape)
+
+    monkeypatch.setattr("ming_core.turn.BranchRows", recorded)
+    picture = [special.image, special.image_end]
+    script([*picture, *special.encode([" and "]), *picture])
+    how = {"sampling": ImageSampling(steps=1), "text": TextSampling(max_tokens=20)}
+    generate(model, "two stars", seeds=[1], **how)
+    first, second = seen
+    for branch, mask in second.items():
+        before = len(first[branch])
+        assert torch.equal(mask[:before], first[branch])
+        assert len(mask) > before + model.config.language.num_image_tokens
+        assert mask[before:].all()
