@@ -21,6 +21,9 @@ NODES = {
     "SaveContext",
     "LoadContext",
     "ContextTimeline",
+    "SaveImage",
+    "Download",
+    "PromptList",
 }
 
 
