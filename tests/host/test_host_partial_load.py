@@ -37,7 +37,7 @@ def test_a_partial_load_gives_the_same_results(loads, share):
     part = loads["shares"][share]
     assert part["same"]
     assert any("ExpertLinear" in name for name in part["streamed"])
-    assert part["streamed"]["Linear"] > 0
+    assert part["streamed"]["HostLinear"] > 0
 
 
 def test_less_room_streams_more_layers(loads):
