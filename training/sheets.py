@@ -40,7 +40,7 @@ def _draw_panel(
 ) -> None:
     names = [n for n in entries[-1] if n not in ("stage", "step", "kind", "gradient")]
     last = max(1, entries[-1]["step"])
-    for ink, name in zip(INKS, names, strict=False):
+    for row, (ink, name) in enumerate(zip(INKS, names, strict=False)):
         points = [(e["step"], e[name]) for e in entries if e.get(name, 0) > 0]
         if len(points) < 2:
             continue
@@ -54,5 +54,6 @@ def _draw_panel(
             for (step, _), log in zip(points, logs, strict=True)
         ]
         draw.line(line, fill=ink, width=2)
-        draw.text((line[-1][0] - 120, line[-1][1] - 12), f"{name} {points[-1][1]:.4f}", ink)
+        corner = (PANEL[0] - 130, top + 26 + 13 * row)
+        draw.text(corner, f"{name} {points[-1][1]:.4f}", ink)
     draw.text((10, top + 8), f"{title}, {last} steps (log scale, each curve by itself)", "black")
