@@ -112,7 +112,7 @@ class LanguageModelConfig:
     multi_gate: bool
     norm_head: bool
     num_image_tokens: int
-    max_tokens: int | None
+    max_tokens: int | None = None
 
     @classmethod
     def read(cls, llm: Section) -> "LanguageModelConfig":

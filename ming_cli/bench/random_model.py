@@ -37,7 +37,6 @@ def language_config(hidden: int, layers: int, experts: int, width: int) -> Langu
         multi_gate=True,
         norm_head=False,
         num_image_tokens=256,
-        max_tokens=None,
     )
 
 

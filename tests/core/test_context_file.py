@@ -250,7 +250,7 @@ def test_a_context_of_another_model_is_refused_when_it_is_used(model, long, path
     save_context(long, path)
     with safe_open(str(path), framework="pt") as file:
         metadata = dict(file.metadata())
-    header = json.loads(metadata[KEY]) | {"model_identity": 12345}
+    header = json.loads(metadata[KEY]) | {"model_identity": "12345"}
     save_file(load_file(path), path, metadata={KEY: json.dumps(header)})
     with pytest.raises(ContextError, match="12345"):
         edit(model, "bluer", seed=1, sampling=quick, context=load_context(path))

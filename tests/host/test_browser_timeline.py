@@ -4,6 +4,7 @@ In both renderers, on the frontend that ships with the host and on the newest on
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ return { count: app.graph.nodes.length, type: node.type, from: Object.fromEntrie
 
 
 @pytest.fixture(params=PLACES, scope="module")
-def place(request: pytest.FixtureRequest) -> tuple[Browser, str]:
+def place(request: pytest.FixtureRequest) -> Iterator[tuple[Browser, str]]:
     """A browser in which two branches were drawn, each with a Timeline, and the sidebar open."""
     name, renderer = request.param
     browser: Browser = request.getfixturevalue(name)
@@ -91,7 +92,9 @@ def place(request: pytest.FixtureRequest) -> tuple[Browser, str]:
     browser.errors()  # the other pack's
     shot = f"timeline {name} {renderer}"
     browser.shoot(shot)
-    return browser, shot
+    yield browser, shot
+    browser.open()  # without the broken pack, for whoever comes next
+    browser.errors()
 
 
 def labels(browser: Browser, where: str) -> list[str]:
