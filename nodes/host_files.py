@@ -14,7 +14,15 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ..ming_core import Int8ExpertLinear, Int8Linear, LatentContext
-from .host import FOLDER_TYPE, HostedModel, HostProgress, to_pictures, workflow_chunks
+from .host import (
+    FOLDER_TYPE,
+    HostedModel,
+    HostProgress,
+    next_file,
+    to_pictures,
+    unsavable,
+    workflow_chunks,
+)
 
 RECORD_KEY = "ming_univision"
 
@@ -67,16 +75,17 @@ def save_images(
     images   (B,H,W,3) in 0..1
     """
     height, width = images.shape[1:3]
-    folder, stem, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), width, height
-    )
+    folder, stem, counter, subfolder = next_file(prefix, width, height)
     chunks = workflow_chunks(hidden)
     if chunks is not None:
         chunks.add_text(RECORD_KEY, json.dumps(record))
     written = []
     for index, picture in enumerate(to_pictures(images)):
         name = f"{stem.replace('%batch_num%', str(index))}_{counter + index:05}_.png"
-        _write_whole(picture, Path(folder) / name, chunks)
+        try:
+            _write_whole(picture, folder / name, chunks)
+        except (OSError, ValueError) as error:
+            raise unsavable(prefix, error) from error
         written.append({"filename": name, "subfolder": subfolder, "type": "output"})
     return written
 

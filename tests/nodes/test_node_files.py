@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,12 +96,13 @@ def test_a_saved_context_comes_back_and_goes_on_as_the_original(pack, model, con
 
 
 def test_nothing_unfinished_stays_when_saving_fails(pack, folders, context, monkeypatch):
-    def fail(context, path):
-        path.write_bytes(b"half")
+    def fail(tensors, filename, metadata):
+        Path(filename).write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(pack.host, "save_context", fail)
-    with pytest.raises(OSError, match="disk full"):
+    writer = sys.modules[f"{pack.core.__name__}.context_file"]
+    monkeypatch.setattr(writer, "save_file", fail)
+    with pytest.raises(pack.core.MingError, match="(?s)full/x.*disk full"):
         pack.run("SaveContext", context=context, filename_prefix="full/x")
     assert list((folders / "output" / "full").iterdir()) == []
 
@@ -179,3 +182,9 @@ def test_a_context_goes_on_in_another_precision_and_folder(
     result = pack.run("EditStep", model=other, instruction="red", steps=2, context=loaded)
     assert result[1].values.isfinite().all()
     assert result[0].turns[:-1] == loaded.turns
+
+
+@pytest.mark.parametrize("prefix", ["x" * 300, "../evil", "a\0b"], ids=["long", "outside", "nul"])
+def test_a_prefix_nothing_can_be_saved_under_is_refused_in_words(pack, context, prefix):
+    with pytest.raises(pack.core.MingError, match="Nothing can be saved under the prefix"):
+        pack.run("SaveContext", context=context, filename_prefix=prefix)
