@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 Index = tuple[int | slice, ...]
 
@@ -22,6 +21,10 @@ class Leaf(nn.Module):
     def fetch(self, tensor: Tensor, like: Tensor) -> Tensor:
         """Return a tensor of this layer on the device and in the dtype of `like`."""
         return tensor.to(like.dtype)
+
+    def is_on(self, device: torch.device) -> bool:
+        """Whether everything of this layer is on a device."""
+        return all(tensor.device == device for tensor in (*self.parameters(), *self.buffers()))
 
 
 class ExpertLinear(Leaf):
@@ -39,9 +42,9 @@ class ExpertLinear(Leaf):
         shape = (num_experts, out_features, in_features)
         self.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
 
-    def forward(self, x: Tensor, expert: int) -> Tensor:
-        """Project the tokens routed to one expert: (T, in) -> (T, out)."""
-        return F.linear(x, self.fetch(self.weight[expert], x))
+    def forward(self, x: Tensor, expert: int | slice | Tensor) -> Tensor:
+        """Project tokens by one expert, (T, in) -> (T, out), or by B: (B, T, in) -> (B, T, out)."""
+        return x @ self.fetch(self.weight[expert], x).mT
 
 
 class Int8Leaf(Leaf):
@@ -69,7 +72,7 @@ class Int8Leaf(Leaf):
     def product(self, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         """Multiply (..., in) by integers (out, in), and scale each channel in fp32: (..., out)."""
         shrinks = x.dtype == torch.float16  # whose range the sums of integers would leave
-        out = F.linear(x / FP16_SHRINK if shrinks else x, self.fetch(weight, x)).float()
+        out = ((x / FP16_SHRINK if shrinks else x) @ self.fetch(weight, x).mT).float()
         out = out * scale.to(out.device)
         return (out * FP16_SHRINK if shrinks else out).to(x.dtype)
 
@@ -95,9 +98,9 @@ class Int8ExpertLinear(Int8Leaf):
         super().__init__()
         self.allocate((num_experts, out_features, in_features))
 
-    def forward(self, x: Tensor, expert: int) -> Tensor:
-        """Project the tokens routed to one expert: (T, in) -> (T, out)."""
-        return self.product(x, self.weight[expert], self.scale[expert])
+    def forward(self, x: Tensor, expert: int | slice | Tensor) -> Tensor:
+        """Project tokens by one expert, (T, in) -> (T, out), or by B: (B, T, in) -> (B, T, out)."""
+        return self.product(x, self.weight[expert], self.scale[expert][..., None, :])
 
 
 class Operations(Protocol):

@@ -7,7 +7,10 @@ from torch.nn import functional as F
 from ..config import LanguageModelConfig
 from ..operations import Operations
 
-FEW_TOKENS = 16  # rows of one decode step; above it gathering pays
+FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
+DECODED_TOKENS = 32  # the most tokens of one decode step: guidance rows times pictures
+COPY_COST = 3  # a gathered expert is read, written and read again
+BATCH_BYTES = 2**29  # of expert weights gathered or widened at once
 
 
 class SharedExperts(nn.Module):
@@ -52,11 +55,43 @@ class MixtureOfExperts(nn.Module):
         weights, chosen = self._route(
             tokens, None if is_given_image is None else is_given_image.flatten()
         )
-        few = len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16
-        run = self._add_few if few else self._add_many
         total = self.shared_experts(tokens).float()
-        run(total, tokens, weights, chosen)
+        if len(tokens) <= DECODED_TOKENS and self._asks_nothing(tokens.device):
+            self._add_batched(total, tokens, weights, chosen)
+        elif len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16:
+            self._add_few(total, tokens, weights, chosen)
+        else:
+            self._add_many(total, tokens, weights, chosen)
         return total.to(x.dtype).view_as(x)
+
+    def _asks_nothing(self, device: torch.device) -> bool:
+        """Whether a decode step is to go without a look at the routing (docs/decisions/0014).
+
+        A CPU sees it for nothing, and what a host left elsewhere has to be fetched by number.
+        """
+        experts = (self.gate_up, self.down)
+        return device.type != "cpu" and all(leaf.is_on(device) for leaf in experts)
+
+    def _add_batched(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add the chosen experts in steps whose shapes do not depend on what was chosen.
+
+        Either each choice's own expert is gathered, or, where that copies more than there is,
+        every expert runs on every token.
+        """
+        batch = max(1, BATCH_BYTES // (self.gate_up.weight[0].numel() * tokens.element_size()))
+        if chosen.numel() * COPY_COST <= self.num_experts:
+            asked = tokens[:, None].expand(-1, self.top_k, -1).reshape(chosen.numel(), 1, -1)
+            parts = zip(asked.split(batch), chosen.flatten().split(batch), strict=True)
+            out = torch.cat([self._expert(*part) for part in parts]).view(*chosen.shape, -1)
+            total.add_((out.float() * weights[..., None]).sum(dim=1))
+            return
+        spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
+        for start in range(0, self.num_experts, batch):
+            share = spread[:, start : start + batch].T[..., None]
+            asked = tokens.expand(len(share), -1, -1)
+            out = self._expert(asked, slice(start, start + len(share))).float()
+            # An expert that a token was not meant for may overflow in fp16.
+            total.add_(torch.where(share != 0, out * share, 0).sum(dim=0))
 
     def _add_few(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` every chosen expert on every token, by 0 where it is not routed.
@@ -79,7 +114,7 @@ class MixtureOfExperts(nn.Module):
                 out = self._expert(tokens[token], expert).float()
                 total.index_add_(0, token, out * weights.flatten()[slots, None])
 
-    def _expert(self, tokens: Tensor, expert: int) -> Tensor:
+    def _expert(self, tokens: Tensor, expert: int | slice | Tensor) -> Tensor:
         gate, up = self.gate_up(tokens, expert).chunk(2, dim=-1)
         return self.down(F.silu(gate) * up, expert)
 

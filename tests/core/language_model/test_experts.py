@@ -1,13 +1,18 @@
 """The mixture of experts against a token-by-token formula."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ming_cli import verify
 from ming_core import MingModel, TorchOperations
 from ming_core.config import LanguageModelConfig
+from ming_core.language_model import experts
 from ming_core.language_model.experts import MixtureOfExperts
+from ming_core.operations import Int8ExpertLinear, Int8Operations
 
 BASE = {
     "vocab_size": 8,
@@ -97,3 +102,105 @@ def test_an_expert_nobody_chose_is_not_run(model: MingModel, watch):
     x = torch.randn(1, 1, 64, generator=torch.Generator().manual_seed(0))
     moe(x, None)
     assert len({inputs[1] for inputs, _ in calls}) == len(calls) == moe.top_k
+
+
+def as_on_an_accelerator(monkeypatch: pytest.MonkeyPatch, copy_cost: int) -> None:
+    """Let a CPU take the accelerator's way; copies at no cost are always gathered."""
+    monkeypatch.setattr(MixtureOfExperts, "_asks_nothing", lambda moe, device: True)
+    monkeypatch.setattr(experts, "COPY_COST", copy_cost)
+
+
+GATHERED, ALL_EXPERTS = 0, 1000
+
+
+@pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
+@pytest.mark.parametrize("tokens", [1, 2, 3, 6, 24])
+@pytest.mark.parametrize("batch_bytes", [1, 1200, 2**29], ids=lambda b: f"{b}B")
+def test_without_a_look_at_the_routing_the_sum_is_the_same(
+    copy_cost: int, tokens: int, batch_bytes: int, monkeypatch: pytest.MonkeyPatch
+):
+    moe = mixture()
+    x = torch.randn(1, tokens, 12)
+    expected = torch.stack([by_hand(moe, row, is_image=False) for row in x[0]])
+    as_on_an_accelerator(monkeypatch, copy_cost)
+    monkeypatch.setattr(experts, "BATCH_BYTES", batch_bytes)
+    assert torch.allclose(moe(x, None)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
+def test_8_bit_experts_are_the_same_without_a_look_at_the_routing(
+    copy_cost: int, monkeypatch: pytest.MonkeyPatch
+):
+    exact = mixture()
+    moe = MixtureOfExperts(
+        LanguageModelConfig(**(BASE | {"multi_gate": False})), Int8Operations(TorchOperations)
+    )
+    for layer in moe.modules():
+        if hasattr(layer, "store"):
+            layer.store(torch.randn(layer.weight.shape), ())
+    moe.text_router.load_state_dict(exact.text_router.state_dict())
+    assert isinstance(moe.gate_up, Int8ExpertLinear)
+    x = torch.randn(1, 3, 12)
+    with torch.inference_mode():
+        expected = moe(x, None)
+        as_on_an_accelerator(monkeypatch, copy_cost)
+        assert torch.allclose(moe(x, None), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
+def test_tokens_of_one_expert_and_ties_are_added_once_each(
+    copy_cost: int, monkeypatch: pytest.MonkeyPatch
+):
+    moe = mixture(multi_gate=False)
+    moe.text_router.weight.zero_()
+    x = torch.randn(1, 4, 12)
+    expected = torch.stack([by_hand(moe, row, is_image=False) for row in x[0]])
+    as_on_an_accelerator(monkeypatch, copy_cost)
+    assert torch.allclose(moe(x, None)[0], expected, atol=1e-5)
+
+
+def test_an_expert_that_overflows_spoils_no_token_it_was_not_meant_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    moe = mixture(multi_gate=False, top_k=1)
+    x = torch.randn(1, 3, 12)
+    _, chosen = moe._route(x[0], None)
+    unused = next(e for e in range(5) if e not in chosen.flatten().tolist())
+    expected = moe(x, None)
+    moe.down.weight[unused] = torch.inf
+    as_on_an_accelerator(monkeypatch, ALL_EXPERTS)
+    assert torch.allclose(moe(x, None), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 24])
+def test_a_decode_step_on_an_accelerator_never_asks_for_the_routing(tokens: int):
+    """On the meta device there is no number to ask for: looking at one is an error."""
+    moe = mixture(num_experts=16).to("meta")
+    assert moe(torch.empty(1, tokens, 12, device="meta"), None).shape == (1, tokens, 12)
+    with pytest.raises(NotImplementedError, match="(?i)meta"):
+        moe(torch.empty(1, experts.DECODED_TOKENS + 1, 12, device="meta"), None)
+
+
+def test_experts_that_a_host_left_elsewhere_are_fetched_one_by_one():
+    moe = mixture()
+    assert not moe._asks_nothing(torch.device("cpu"))
+    assert not moe._asks_nothing(torch.device("meta"))
+    moe.gate_up.to("meta")
+    assert not moe._asks_nothing(torch.device("meta"))
+    moe.down.to("meta")
+    assert moe._asks_nothing(torch.device("meta"))
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
+def test_the_accelerators_way_meets_the_recorded_numbers(
+    copy_cost: int, monkeypatch: pytest.MonkeyPatch
+):
+    as_on_an_accelerator(monkeypatch, copy_cost)
+    calls = []
+    batched = MixtureOfExperts._add_batched
+    monkeypatch.setattr(
+        MixtureOfExperts, "_add_batched", lambda *args: calls.append(1) or batched(*args)
+    )
+    assert verify.verify(Path(__file__).parents[2] / "golden" / "c").worst <= 1e-5
+    assert len(calls) > 100
