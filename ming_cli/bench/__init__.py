@@ -1,78 +1,158 @@
 """`ming bench`: what a visual token costs, side by side with the published algorithm."""
 
+from __future__ import annotations
+
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from .measure import (
-    THREE_ROWS,
-    TWO_ROWS,
-    Case,
-    baseline_seconds_per_token,
-    count_ops,
-    paired_ratio,
-    seconds_per_token,
-)
-from .random_model import deep, middle, random_model
+from ming_core import SOLVERS, PromptError
 
-CPU = torch.device("cpu")
+from . import report, solvers
+from .checks import cpu_checks
+from .clock import clock_of
+from .measure import Bench, Effort, Plan, exact_latents, plans
+from .random_model import SIZES
+from .routing import ROUTING
+from .sources import EXACT, PRECISIONS, Source, refuse_too_large, shortage, source_of
+from .traffic import Bandwidth
+
+PROMPT = "A red circle on a white background."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of `ming bench`."""
-    parser.add_argument("--cpu", action="store_true", help="the checks a CPU can time (default)")
-    parser.add_argument("--quick", action="store_true", help="fewer tokens and repeats")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    add = parser.add_argument
+    add("folder", type=Path, nargs="?", help="checkpoint to measure; default: random weights")
+    add("--cpu", action="store_true", help="only the ratios and counts that any CPU can check")
+    add("--solvers", action="store_true", help="only how accurate each solver is")
+    add("--size", choices=SIZES, help="of random weights (published on CUDA, else mid)")
+    add("--config", type=Path, help="random weights of the config.json files in this folder")
+    add("--device", help="where to compute (CUDA if there is one, else cpu)")
+    add("--precision", nargs="+", choices=PRECISIONS, help="of the weights (bf16 on CUDA)")
+    add("--rows", nargs="+", type=int, choices=(1, 2, 3), default=[3], help="guidance branches")
+    add("--pictures", nargs="+", type=int, default=[1], help="drawn side by side")
+    add("--solver", nargs="+", choices=SOLVERS, default=["euler"])
+    add("--steps", nargs="+", type=int, help="of the solver (the model's own)")
+    add("--routing", nargs="+", choices=ROUTING, help="of random weights (uniform)")
+    add("--step", nargs="+", choices=STEP_KINDS, help="how a token is run (graph on CUDA)")
+    add("--context", type=int, default=64, help="tokens before the picture")
+    add("--tokens", type=int, help="visual tokens per timed drawing (16 on CUDA, else 3)")
+    add("--repeats", type=int, help="timed drawings (5)")
+    add("--quick", action="store_true", help="fewer repeats")
+    add("--no-baseline", action="store_true", help="leave the published algorithm out")
+    add("--prompt", default=PROMPT, help="of the pictures for --solvers")
+    add("--json", action="store_true", help="JSON only; with --cpu: end with one JSON object")
+
+
+STEP_KINDS = ("eager", "graph")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure, printing a line per case."""
-    torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
-    figures = cpu_figures(tokens=3 if args.quick else 9, repeats=3 if args.quick else 7)
+    """Measure what was asked for."""
+    if args.cpu:
+        return check_cpu(args)
+    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    on_cuda = device.type == "cuda"
+    if not on_cuda:
+        torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
+    size = args.size or ("published" if on_cuda else "mid")
+    source = source_of(args.folder, args.config, size)
+    precisions = args.precision or ["bf16" if on_cuda else EXACT]
+    if args.solvers:
+        return compare_solvers(args, source, precisions[0], device)
+    cases: list[dict[str, Any]] = []
+    for case in measure_all(args, source, precisions, device):
+        cases.append(case)
+        print(json.dumps(case), flush=True)
+    if not args.json:
+        print("\n".join(["", *report.table(cases)]))
+    return 0
+
+
+def check_cpu(args: argparse.Namespace) -> int:
+    """Print the checks of a CPU, one line each."""
+    torch.set_num_threads(1)
+    repeats = args.repeats or (5 if args.quick else 9)
+    figures = cpu_checks(repeats, lambda check: print(check.line(), flush=True))
     if args.json:
         print(json.dumps(figures))
     return 0
 
 
-@torch.inference_mode()
-def cpu_figures(tokens: int, repeats: int) -> dict[str, float]:
-    """Return the ratios and counts a CPU can give, in fp32 on one thread."""
-    model = random_model(middle(), torch.float32, CPU)
-    three, two = Case.read(model, THREE_ROWS), Case.read(model, TWO_ROWS)
-    figures: dict[str, float] = {}
-
-    def ratio(name: str, first: Callable[[], float], second: Callable[[], float]) -> None:
-        figures[name], every = paired_ratio(first, second, repeats)
-        print(f"{name:<18} {figures[name]:7.3f}   of {', '.join(f'{r:.3f}' for r in every)}")
-
-    for name, case in (("ratio_3_rows", three), ("ratio_2_rows", two)):
-        ratio(
-            name,
-            lambda case=case: baseline_seconds_per_token(case, tokens),
-            lambda case=case: seconds_per_token(case, tokens),
-        )
-    ratio(
-        "batch4_over_4x1",
-        lambda: seconds_per_token(three, tokens, pictures=4),
-        lambda: 4 * seconds_per_token(three, tokens),
+def measure_all(
+    args: argparse.Namespace, source: Source, precisions: list[str], device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """Measure every combination of what was asked for, one precision after another."""
+    on_cuda = device.type == "cuda"
+    effort = Effort(
+        tokens=args.tokens or (16 if on_cuda else 3),
+        repeats=args.repeats or (3 if args.quick else 5),
+        baseline=not args.no_baseline,
     )
-    ours = three.draw(2, 1, lambda: None)[0]
-    theirs = three.draw_baseline(2, lambda: None)
-    figures["latent_error"] = float((ours - theirs).abs().max() / theirs.abs().max())
-    figures |= op_figures()
-    for name in list(figures)[3:]:
-        print(f"{name:<18} {figures[name]:10.3g}")
-    return figures
+    wanted = wanted_plans(args, source, on_cuda=on_cuda)
+    bandwidth = Bandwidth.measure(device, clock_of(device))
+    place = report.setting(device)
+    for precision in precisions:
+        refuse_too_large(source, precision, device)
+    exact = exact_of(source, wanted, device) if set(precisions) - {EXACT} else {}
+    for precision in precisions:
+        model = source.make(precision, device)
+        common = report.heading(place, source.name, model, precision)
+        bench = Bench(model, bandwidth, effort)
+        for plan in wanted:
+            found = bench.measure(plan, None if precision == EXACT else exact.get(plan))
+            yield report.line_of(common, plan, plan.sampling(model).steps, found)
+        del model, bench  # before the next precision's weights are made
 
 
-def op_figures() -> dict[str, float]:
-    """Count operations per token at the published depths."""
-    case = Case.read(random_model(deep(), torch.float32, CPU), THREE_ROWS)
-    ours = count_ops(lambda mark: case.draw(2, 1, mark))
-    theirs = count_ops(lambda mark: case.draw_baseline(2, mark))
-    return {
-        "ops_per_token": float(sum(ours.values())),
-        "ops_per_token_baseline": float(sum(theirs.values())),
-    }
+def wanted_plans(args: argparse.Namespace, source: Source, *, on_cuda: bool) -> list[Plan]:
+    """Return a plan for every combination on the command line."""
+    if min(args.context, *args.pictures) < 1:
+        raise PromptError("--context and --pictures count from 1.")
+    kinds = args.step or ["graph" if on_cuda else "eager"]
+    if "graph" in kinds and not on_cuda:
+        raise PromptError("--step graph needs CUDA: nothing else here replays graphs. Use eager.")
+    return plans(
+        Plan(context=args.context),
+        {
+            "routing": args.routing or ["model" if source.is_trained else "uniform"],
+            "rows": args.rows,
+            "pictures": args.pictures,
+            "solver": args.solver,
+            "steps": args.steps or [None],
+            "graph": [kind == "graph" for kind in kinds],
+        },
+    )
+
+
+def exact_of(source: Source, wanted: list[Plan], device: torch.device) -> dict[Plan, Tensor]:
+    """Draw every plan in fp32; nothing where such weights do not fit the device."""
+    if shortage(source.config, EXACT, device) is not None:
+        return {}
+    model = source.make(EXACT, device)
+    return {plan: exact_latents(model, plan) for plan in wanted}
+
+
+def compare_solvers(
+    args: argparse.Namespace, source: Source, precision: str, device: torch.device
+) -> int:
+    """Print how far each solver's latents lie from the flow's true end."""
+    refuse_too_large(source, precision, device)
+    model = source.make(precision, device)
+    seeds = range(1 if args.quick else 4)
+    errors = solvers.solver_errors(solvers.Conditions.collect(model, args.prompt, seeds))
+    if args.json:
+        common = {"model": source.name, "is_trained": source.is_trained, "precision": precision}
+        print(json.dumps(common | solvers.as_json(errors)))
+        return 0
+    print(f"{source.name}, {precision}: error against {solvers.TRUE_STEPS} steps of ab2")
+    if not source.is_trained:
+        print("Random weights: a random flow, which says nothing about pictures.")
+    print("\n".join(solvers.report(errors)))
+    return 0

@@ -1,148 +1,210 @@
-"""Timing and counting one visual token, for the engine and for the published algorithm."""
+"""One case measured whole: times in turn with the published algorithm, counts, traffic, errors."""
+
+from __future__ import annotations
 
 import statistics
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, product
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from ming_core import ImageSampling, MingModel, SilentProgress
-from ming_core.drawing import BranchRows, draw, draw_noise
-from ming_core.guidance import Branch, guidance_weights
-from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.transformer import Step
-from ming_core.progress import Meter
+from ming_core import ImageSampling, MingModel
 
-from .baseline import draw_baseline
+from .case import RECORDING, Case, pixel_decode, published_sampling
+from .clock import (
+    Clock,
+    Mark,
+    Seconds,
+    Timeline,
+    clock_of,
+    milliseconds,
+    peak_memory,
+    reset_peak_memory,
+    timed,
+)
+from .counters import TokenCounts, count_token, watched_experts
+from .routing import routed
+from .traffic import Bandwidth, Load, bytes_per_token
 
-PREFIX_TOKENS = 64
-HIDDEN_TOKENS = 40  # of the prefix, from the unconditional branch
-THREE_ROWS = (Branch.FULL, Branch.IMAGE_ONLY, Branch.UNCONDITIONAL)
-TWO_ROWS = (Branch.FULL, Branch.UNCONDITIONAL)
+ERROR_TOKENS = 4  # drawn to compare with the fp32 engine, each after the same tokens
 
 
 @dataclass(frozen=True)
-class Case:
-    """A prefix that has been read, and what each guidance branch sees of it."""
+class Plan:
+    """What is drawn in one case."""
 
-    model: MingModel
-    cache: WorkingCache
-    seen: Mapping[Branch, Tensor]
+    rows: int = 3
+    pictures: int = 1
+    context: int = 64
+    solver: str = "euler"
+    steps: int | None = None  # None: the checkpoint's own
+    routing: str = "model"
+    graph: bool = False
 
-    @classmethod
-    def read(cls, model: MingModel, branches: Sequence[Branch]) -> "Case":
-        """Read a prefix of random embeddings."""
-        generator = torch.Generator("cpu").manual_seed(1)
-        hidden = model.config.language.hidden_size
-        embeddings = torch.randn(1, PREFIX_TOKENS, hidden, generator=generator)
-        cache = WorkingCache(model.kv_shape, 1, PREFIX_TOKENS)
-        positions = torch.arange(PREFIX_TOKENS, device=model.device)[None]
-        model.parts.language_model.transformer(
-            embeddings.to(model.device, model.dtype), cache, Step(positions), Meter(None, 0)
+    def sampling(self, model: MingModel) -> ImageSampling:
+        """Return the settings for a model."""
+        how = published_sampling(model, self.rows)
+        return replace(how, solver=self.solver, steps=self.steps or how.steps)
+
+    def read(self, model: MingModel) -> Case:
+        """Read the prefix."""
+        case = Case.read(model, self.rows, self.context, self.sampling(model))
+        return case.side_by_side(self.pictures)
+
+
+def plans(base: Plan, choices: dict[str, Sequence[Any]]) -> list[Plan]:
+    """Return a plan for every combination of the choices of some fields."""
+    return [
+        replace(base, **dict(zip(choices, chosen, strict=True)))
+        for chosen in product(*choices.values())
+    ]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long is measured."""
+
+    tokens: int
+    repeats: int
+    baseline: bool = True
+
+
+class Bench:
+    """Measures cases of one model."""
+
+    def __init__(self, model: MingModel, bandwidth: Bandwidth, effort: Effort) -> None:
+        self.model, self.bandwidth, self.effort = model, bandwidth, effort
+        self.clock: Clock = clock_of(model.device)
+
+    @torch.inference_mode()
+    def measure(self, plan: Plan, exact: Tensor | None = None) -> dict[str, Any]:
+        """Return all figures of a case.
+
+        exact  the latents (ERROR_TOKENS, C) that the fp32 engine draws of the same weights
+        """
+        reset_peak_memory(self.model.device)
+        case = plan.read(self.model)
+        case.draw(RECORDING + 1, _unmarked, graph=plan.graph)
+        found: dict[str, Any] = {"peak_memory_gb": peak_memory(self.model.device)}
+        found["errors"] = self._errors(case, exact)
+        with routed(self.model, plan.routing):
+            found |= self._times(case, plan)
+            with watched_experts(self.model) as experts:
+                case.draw(2, _unmarked)
+            distinct = statistics.mean(experts)
+        counts = count_token(lambda mark: case.draw(2, mark), self.model.device)
+        found |= {"routing": {"mode": plan.routing, "distinct_experts": distinct}}
+        found |= _counts(counts) | self._floor(case, distinct, found["ms_per_token"]["median"])
+        return found | self._whole_image(plan, found)
+
+    def _times(self, case: Case, plan: Plan) -> dict[str, Any]:
+        """Time the engine and the published algorithm in turn, drawing by drawing."""
+        # A replayed graph leaves no mark at its first token's start.
+        skipped = RECORDING - 1 if plan.graph else 0
+        tokens = self.effort.tokens + (RECORDING if plan.graph else 0)
+        has_baseline = self.effort.baseline and case.has_baseline()
+        if has_baseline:
+            case.draw_baseline(2, _unmarked)  # to warm up
+        ours: list[list[Seconds]] = []
+        theirs: list[list[Seconds]] = []
+        for _ in range(self.effort.repeats):
+            ours.append(self._drawn(lambda mark: case.draw(tokens, mark, graph=plan.graph)))
+            if has_baseline:
+                theirs.append(
+                    self._drawn(lambda mark: case.draw_baseline(self.effort.tokens, mark))
+                )
+        steady = [drawn[skipped:] for drawn in ours]
+        found: dict[str, Any] = {"ms_per_token": milliseconds(list(chain(*steady)))}
+        if plan.graph:
+            starts = [1e3 * sum(sum(token.values()) for token in drawn[:skipped]) for drawn in ours]
+            found["recording_ms"] = statistics.median(starts)
+        return found | self._beside(case, steady, theirs)
+
+    def _drawn(self, draw: Callable[[Mark], object]) -> list[Seconds]:
+        """Return the seconds of every token of a drawing."""
+        line = Timeline(self.clock)
+        draw(line)
+        return line.tokens()
+
+    def _beside(
+        self, case: Case, ours: list[list[Seconds]], theirs: list[list[Seconds]]
+    ) -> dict[str, Any]:
+        """Return the published algorithm's row, and the median ratio of drawings done in turn."""
+        if not theirs:
+            return {"baseline": None, "baseline_over_ours": None}
+        pairs = [
+            (milliseconds(slow)["median"], milliseconds(fast)["median"])
+            for slow, fast in zip(theirs, ours, strict=True)
+        ]
+        counts = count_token(lambda mark: case.draw_baseline(2, mark), self.model.device)
+        row = {"ms_per_token": milliseconds(list(chain(*theirs)))} | _counts(counts)
+        # The published algorithm draws one picture after another.
+        ratio = case.pictures * statistics.median(slow / fast for slow, fast in pairs)
+        return {"baseline": row, "baseline_over_ours": ratio}
+
+    def _errors(self, case: Case, exact: Tensor | None) -> dict[str, float | None]:
+        """Compare latents, relative to the largest: with the fp32 engine, and the baseline's."""
+        alone = case.side_by_side(1)
+        found: dict[str, float | None] = {"to_fp32": None, "to_baseline": None}
+        if exact is not None:
+            ours = alone.draw(len(exact), _unmarked, replay=exact)[0]
+            found["to_fp32"] = relative_error(ours, exact)
+        if self.effort.baseline and case.has_baseline() and case.sampling == case.baseline_sampling:
+            first = alone.draw(1, _unmarked)[0]
+            found["to_baseline"] = relative_error(first, alone.draw_baseline(1, _unmarked))
+        return found
+
+    def _floor(self, case: Case, distinct: float, milliseconds: float) -> dict[str, Any]:
+        """Return the bytes of a token, the time reading them takes, and how far above it we are."""
+        load = Load(
+            rows=len(case.seen) * case.pictures,
+            context=case.cache.length + self.effort.tokens // 2,
+            evaluations=case.sampling.steps,
+            distinct_experts=distinct,
         )
-        hides = {Branch.FULL: 0, Branch.IMAGE_ONLY: HIDDEN_TOKENS // 2}
-        seen: dict[Branch, Tensor] = {}
-        for branch in branches:
-            seen[branch] = torch.ones(PREFIX_TOKENS, dtype=torch.bool)
-            seen[branch][3 : 3 + hides.get(branch, HIDDEN_TOKENS)] = False
-        return cls(model, cache, seen)
+        counted = bytes_per_token(self.model, load)
+        floor = 1e3 * counted.total() / self.bandwidth.read
+        return {
+            "gb_per_token": {"total": counted.total() / 1e9}
+            | {kind: size / 1e9 for kind, size in counted.items()},
+            "read_gb_per_s": self.bandwidth.read / 1e9,
+            "copy_gb_per_s": self.bandwidth.copy / 1e9,
+            "floor_ms": floor,
+            "over_floor": milliseconds / floor,
+        }
 
-    def noise(self, tokens: int, pictures: int) -> Tensor:
-        """Return the noise of the first tokens of some pictures: (tokens, pictures, C)."""
-        return draw_noise(range(pictures), tokens, self.model.config.mingtok.latent_size)
-
-    def draw(self, tokens: int, pictures: int, on_token: Callable[[], None]) -> Tensor:
-        """Draw with the engine: latents (pictures, tokens, C)."""
-        how = ImageSampling(steps=self.model.config.flow.steps)
-        weights = guidance_weights(how, has_image_branch=Branch.IMAGE_ONLY in self.seen)
-        rows = BranchRows(self.cache, weights, self.seen, (pictures, tokens + 2))
-        meter = Meter(TokenClock(on_token), tokens)
-        return draw(self.model, rows, self.noise(tokens, pictures), how, meter).latents
-
-    def draw_baseline(self, tokens: int, on_token: Callable[[], None]) -> Tensor:
-        """Draw with the published algorithm: latents (tokens, C), without the thrown-away one."""
-        how = ImageSampling(steps=self.model.config.flow.steps)
-        noise = self.noise(tokens + 1, 1)[:, 0].to(self.model.device)
-        return draw_baseline(self.model, self.cache, self.seen, noise, how, on_token)[0][:-1]
+    def _whole_image(self, plan: Plan, found: dict[str, Any]) -> dict[str, float]:
+        """Time what comes before and after the tokens, and add a picture's share up."""
+        prefill = timed(self.clock, lambda: plan.read(self.model))
+        pixels = timed(self.clock, lambda: pixel_decode(self.model))
+        tokens = self.model.config.language.num_image_tokens
+        drawing = tokens * found["ms_per_token"]["median"] + found.get("recording_ms", 0.0)
+        return {
+            "prefill_seconds": prefill,
+            "pixel_decode_seconds": pixels,
+            "seconds_per_image": (prefill + drawing / 1e3) / plan.pictures + pixels,
+        }
 
 
-class TokenClock(SilentProgress):
-    """Progress that calls back after every token."""
-
-    def __init__(self, on_token: Callable[[], None]) -> None:
-        self._on_token = on_token
-
-    def advance(self, done: int, total: int) -> None:  # noqa: ARG002  the protocol's signature
-        """Call back."""
-        self._on_token()
+@torch.inference_mode()
+def exact_latents(model: MingModel, plan: Plan) -> Tensor:
+    """Draw what other precisions are held against: latents (ERROR_TOKENS, C)."""
+    return replace(plan, pictures=1).read(model).draw(ERROR_TOKENS, _unmarked)[0].cpu()
 
 
-class Marks:
-    """Times at which tokens ended; the first token, which also starts up, is left out."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._marks: list[float] = []
-
-    def __call__(self) -> None:
-        """Note that a token ended."""
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize()
-        self._marks.append(time.perf_counter())
-
-    @property
-    def seconds(self) -> float:
-        """Median seconds from one token to the next."""
-        return statistics.median(
-            after - before for before, after in zip(self._marks[:-1], self._marks[1:], strict=True)
-        )
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    """Return the largest difference over the largest magnitude."""
+    theirs = theirs.to(ours)
+    return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-def seconds_per_token(case: Case, tokens: int, pictures: int = 1) -> float:
-    """Time the engine."""
-    marks = Marks(case.model.device)
-    case.draw(tokens, pictures, marks)
-    return marks.seconds
+def _counts(counts: TokenCounts) -> dict[str, Any]:
+    ops = {"total": counts.ops.total(), **counts.ops}
+    return {"ops_per_token": ops, "syncs_per_token": counts.syncs}
 
 
-def baseline_seconds_per_token(case: Case, tokens: int) -> float:
-    """Time the published algorithm."""
-    marks = Marks(case.model.device)
-    case.draw_baseline(tokens, marks)
-    return marks.seconds
-
-
-def paired_ratio(
-    first: Callable[[], float], second: Callable[[], float], repeats: int
-) -> tuple[float, list[float]]:
-    """Time two things in turn and return the median of first / second, and every ratio."""
-    ratios = [first() / second() for _ in range(repeats)]
-    return statistics.median(ratios), ratios
-
-
-class OpCounter(TorchDispatchMode):
-    """Counts operations that compute: views and shape changes are left out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204, ARG002
-        """Count one operation and run it."""
-        out = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            self.counts[str(func)] += 1
-        return out
-
-
-def count_ops(run: Callable[[Callable[[], None]], object]) -> Counter[str]:
-    """Count the operations of one token: the second, when nothing is set up any more."""
-    counter = OpCounter()
-    ends: list[Counter[str]] = []
-    with counter:
-        run(lambda: ends.append(counter.counts.copy()))
-    return ends[1] - ends[0]
+def _unmarked(_name: str) -> None:
+    """Mark nothing."""

@@ -1,0 +1,163 @@
+"""A prefix to draw tokens after: the one place here that knows how the engine draws."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ming_core import ImageSampling, MingModel, SilentProgress
+from ming_core.drawing import BranchRows, draw, draw_noise
+from ming_core.guidance import Branch, guidance_weights
+from ming_core.kv_cache import WorkingCache
+from ming_core.language_model.transformer import Step
+from ming_core.progress import Meter
+
+from .baseline import draw_baseline
+from .clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Mark
+
+BRANCHES = {
+    1: (Branch.FULL,),
+    2: (Branch.FULL, Branch.UNCONDITIONAL),
+    3: (Branch.FULL, Branch.IMAGE_ONLY, Branch.UNCONDITIONAL),
+}
+GRAPH_SWITCH = "MING_CUDA_GRAPH"  # of the engine: 0 keeps it from recording graphs
+RECORDING = 3  # tokens of a drawing until it is replayed: two as they are, one recorded
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prefix of one row in the cache, and what each guidance branch sees of it."""
+
+    model: MingModel
+    cache: WorkingCache
+    seen: Mapping[Branch, Tensor]
+    sampling: ImageSampling
+    pictures: int = 1
+
+    @classmethod
+    def read(
+        cls, model: MingModel, rows: int, context: int, sampling: ImageSampling | None = None
+    ) -> Case:
+        """Read a prefix of `context` random words, which other branches see parts of."""
+        generator = torch.Generator("cpu").manual_seed(1)
+        words = min(model.config.language.vocab_size, model.tokenizer.max_id)
+        ids = torch.randint(words, (1, context), generator=generator)
+        cache = WorkingCache(model.kv_shape, 1, context)
+        positions = torch.arange(context, device=model.device)[None]
+        transformer = model.parts.language_model.transformer
+        transformer(model.word_embeddings(ids), cache, Step(positions), Meter(None, 0))
+        how = sampling or published_sampling(model, rows)
+        hidden_from = {Branch.FULL: context, Branch.IMAGE_ONLY: context - context // 4}
+        seen: dict[Branch, Tensor] = {}
+        for branch in BRANCHES[rows]:
+            seen[branch] = torch.ones(context, dtype=torch.bool)
+            seen[branch][hidden_from.get(branch, context // 2) :] = False
+        return cls(model, cache, seen, how)
+
+    def side_by_side(self, pictures: int) -> Case:
+        """Return the case with so many pictures."""
+        return replace(self, pictures=pictures)
+
+    @property
+    def baseline_sampling(self) -> ImageSampling:
+        """The published algorithm's settings: it knows Euler steps only."""
+        return published_sampling(self.model, len(self.seen))
+
+    def noise(self, tokens: int) -> Tensor:
+        """Return the noise of the first tokens: (tokens, pictures, C)."""
+        return draw_noise(range(self.pictures), tokens, self.model.config.mingtok.latent_size)
+
+    def draw(
+        self, tokens: int, mark: Mark, *, graph: bool = False, replay: Tensor | None = None
+    ) -> Tensor:
+        """Draw with the engine: latents (pictures, tokens, C).
+
+        graph   let the engine replay a graph, if it can; then only the ends of tokens are marked
+        replay  (tokens, C) latents to feed back in place of the drawn ones
+        """
+        has_image_branch = Branch.IMAGE_ONLY in self.seen
+        weights = guidance_weights(self.sampling, has_image_branch=has_image_branch)
+        rows = BranchRows(self.cache, weights, self.seen, (self.pictures, tokens + 2))
+        meter = Meter(TokenEnds(mark), tokens)
+        with recording(graph), watched_parts(self.model, None if graph else mark):
+            return draw(self.model, rows, self.noise(tokens), self.sampling, meter, replay).latents
+
+    def draw_baseline(self, tokens: int, mark: Mark) -> Tensor:
+        """Draw one picture with the published algorithm: latents (tokens, C)."""
+        noise = self.side_by_side(1).noise(tokens)[:, 0].to(self.model.device)
+        how, seen = self.baseline_sampling, self.seen
+        device = self.model.device
+        seen = {branch: visible.to(device) for branch, visible in seen.items()}
+        return draw_baseline(self.model, self.cache, seen, noise, how, mark)
+
+    def has_baseline(self) -> bool:
+        """Whether the published algorithm can compute with these weights: it knows floats only."""
+        weights = self.model.parts.language_model.transformer.layers.parameters()
+        return all(weight.dtype == self.model.dtype for weight in weights)
+
+
+def published_sampling(model: MingModel, rows: int) -> ImageSampling:
+    """Return the checkpoint's own settings; one row means no guidance."""
+    guidance = 1.0 if rows == 1 else ImageSampling().text_guidance
+    return ImageSampling(steps=model.config.flow.steps, text_guidance=guidance)
+
+
+def pixel_decode(model: MingModel) -> Tensor:
+    """Decode the pixels of one picture."""
+    grid, width = model.config.language.image_grid, model.config.mingtok.semantic.width
+    features = torch.zeros(1, grid[0] * grid[1], width, device=model.device)
+    return model.parts.pixel_decoder(features, grid)
+
+
+class TokenEnds(SilentProgress):
+    """Progress that marks the end of every token."""
+
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
+
+    def advance(self, done: int, total: int) -> None:  # noqa: ARG002  the protocol's signature
+        """Mark it."""
+        self._mark(TOKEN)
+
+
+@contextmanager
+def watched_parts(model: MingModel, mark: Mark | None) -> Iterator[None]:
+    """Mark where the parts of a token begin, as the modules are called; None marks nothing."""
+    if mark is None:
+        yield
+        return
+    language = model.parts.language_model
+
+    def opens(module: nn.Module, part: str) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_pre_hook(lambda *_: mark(part))
+
+    def closes(module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_hook(lambda *_: mark(REST))
+
+    decoder, transformer = model.parts.semantic_decoder, language.transformer
+    hooks = [opens(language.condition_head, HEAD), opens(decoder, SEMANTIC)]
+    hooks += [opens(transformer, LANGUAGE), closes(decoder), closes(transformer)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def recording(wanted: bool) -> Iterator[None]:  # noqa: FBT001
+    """Keep the engine from recording graphs, unless wanted."""
+    before = os.environ.get(GRAPH_SWITCH)
+    if not wanted:
+        os.environ[GRAPH_SWITCH] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(GRAPH_SWITCH, None)
+        if before is not None:
+            os.environ[GRAPH_SWITCH] = before

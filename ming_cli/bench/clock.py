@@ -1,0 +1,160 @@
+"""Time and memory of the device that computes: marks between the parts of a token."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+
+# Parts of a visual token; TOKEN is the mark at its end.
+LANGUAGE, HEAD, SEMANTIC, REST = "language_model", "head", "semantic_decoder", "rest"
+PARTS = (LANGUAGE, HEAD, SEMANTIC, REST)
+TOKEN = "token"  # noqa: S105  not a password
+
+Mark = Callable[[str], None]
+Seconds = dict[str, float]  # of each part of one token
+
+
+class Clock(Protocol):
+    """Notes moments without waiting for the device, and reads the time between them later."""
+
+    def now(self) -> Any:  # noqa: ANN401  a moment is the clock's own affair
+        """Note a moment."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until everything asked of the device is done."""
+        ...
+
+    def seconds(self, start: Any, end: Any) -> float:  # noqa: ANN401
+        """Return the time between two moments, after `settle`."""
+        ...
+
+
+class HostClock:
+    """The clock of devices without events; on a CPU work is done when its call returns."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._waits = device.type != "cpu"
+
+    def now(self) -> float:
+        """Note a moment."""
+        self.settle()
+        return time.perf_counter()
+
+    def settle(self) -> None:
+        """Wait for the device, if it works on its own."""
+        if self._waits:
+            torch.accelerator.synchronize()
+
+    def seconds(self, start: float, end: float) -> float:
+        """Return the time between two moments."""
+        return end - start
+
+
+class CudaClock:
+    """Events on the stream: noting a moment neither waits nor keeps the CPU from running ahead."""
+
+    def now(self) -> torch.cuda.Event:
+        """Note a moment."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def settle(self) -> None:
+        """Wait for the device."""
+        torch.cuda.synchronize()
+
+    def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """Return the time between two moments."""
+        return start.elapsed_time(end) / 1e3
+
+
+def clock_of(device: torch.device) -> Clock:
+    """Return the clock for a device."""
+    return CudaClock() if device.type == "cuda" else HostClock(device)
+
+
+def timed(clock: Clock, work: Callable[[], object], repeats: int = 3) -> float:
+    """Return the median seconds of some work, after doing it once to warm up."""
+    work()
+    taken: list[float] = []
+    for _ in range(repeats):
+        start = clock.now()
+        work()
+        end = clock.now()
+        clock.settle()
+        taken.append(clock.seconds(start, end))
+    return statistics.median(taken)
+
+
+class Timeline:
+    """Marks along a drawing: each opens a part of a token, TOKEN closes one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._marks: list[tuple[str, Any]] = []
+
+    def __call__(self, name: str) -> None:
+        """Note that a part begins, or a token ends."""
+        self._marks.append((name, self._clock.now()))
+
+    def tokens(self) -> list[Seconds]:
+        """Return the seconds of every whole token, part by part.
+
+        The first token begins with its flow head. Where nothing marks that (a replayed graph), it
+        is left out: what came before it would count as its own.
+        """
+        self._clock.settle()
+        tokens: list[Seconds] = []
+        current: Seconds | None = None
+        for (name, start), (following, end) in pairwise(self._marks):
+            if current is None and name in (HEAD, TOKEN):
+                current = defaultdict(float)
+            if current is None:
+                continue
+            current[REST if name == TOKEN else name] += self._clock.seconds(start, end)
+            if following == TOKEN:
+                tokens.append(current)
+                current = defaultdict(float)
+        return tokens
+
+
+def milliseconds(tokens: Sequence[Seconds]) -> dict[str, float]:
+    """Sum tokens up: median and 90th percentile, and the median of each part that was marked."""
+    totals = sorted(1e3 * sum(token.values()) for token in tokens)
+    p90 = totals[min(len(totals) - 1, int(0.9 * len(totals)))]
+    marked = {part for token in tokens for part in token} != {REST}
+    split = {
+        part: 1e3 * statistics.median(token.get(part, 0.0) for token in tokens)
+        for part in PARTS
+        if marked
+    }
+    return {"median": statistics.median(totals), "p90": p90, **split}
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new reading of the most memory in use."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Return the most memory in use, in GB: on the card, else of the whole process so far."""
+    if device.type == "cuda":
+        return {
+            "allocated": torch.cuda.max_memory_allocated(device) / 1e9,
+            "reserved": torch.cuda.max_memory_reserved(device) / 1e9,
+        }
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}

@@ -1,0 +1,141 @@
+"""How far each solver's latents lie from the flow's true end: what fewer steps cost in accuracy.
+
+The conditions of all tokens are those of one drawing with the published settings, so that an error
+of one token does not enter the next one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ming_core import GENERATE_PREFIX, ImageSampling, MingModel, generate
+from ming_core.drawing import draw_noise
+from ming_core.flow.sampler import LatentSampler
+from ming_core.guidance import guidance_weights
+
+from .case import recording
+
+TRUE_STEPS = 256
+STEPS = (16, 8, 6, 4)
+SOLVERS = ("euler", "ab2")
+SHIFTS = (None, 0.5, 2.0)
+MODULATION_BYTES = 512 << 20  # of all steps of the tokens integrated at once
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the flow head was told for every visual token of some pictures."""
+
+    model: MingModel
+    z: Tensor  # (branches, tokens, W)
+    noise: Tensor  # (tokens, C)
+
+    @classmethod
+    @torch.inference_mode()
+    def collect(cls, model: MingModel, prompt: str, seeds: Sequence[int]) -> Conditions:
+        """Draw pictures with the published settings, and keep every token's condition."""
+        kept: list[Tensor] = []
+        head = model.parts.language_model.condition_head
+        hook = head.register_forward_hook(lambda _module, _inputs, z: kept.append(z.clone()))
+        try:
+            with recording(wanted=False):
+                generate(model, GENERATE_PREFIX + prompt, seeds=seeds)
+        finally:
+            hook.remove()
+        config = model.config
+        noise = draw_noise(seeds, config.language.num_image_tokens, config.mingtok.latent_size)
+        noise = noise.flatten(0, 1).to(model.device)
+        return cls(model, torch.cat(kept, dim=1), noise)
+
+    @torch.inference_mode()
+    def latents(self, sampling: ImageSampling) -> Tensor:
+        """Integrate every token's flow: latents (tokens, C)."""
+        velocity = self.model.parts.language_model.velocity
+        branches = len(self.z)
+        weights = guidance_weights(sampling, has_image_branch=branches == 3)
+        sample = LatentSampler(velocity, sampling, list(weights.values()), like=self.z)
+        per_token = sampling.steps * branches * sum(velocity.block_sizes) * self.z.element_size()
+        size = max(1, MODULATION_BYTES // per_token)
+        parts = zip(self.z.split(size, dim=1), self.noise.split(size), strict=True)
+        return torch.cat([sample(z, noise) for z, noise in parts])
+
+
+@dataclass(frozen=True)
+class SolverError:
+    """How far one setting's latents lie from the true ones, relative to their size."""
+
+    solver: str
+    steps: int
+    time_shift: float | None
+    renorm: bool
+    error: float  # root mean square over all tokens
+    worst_token: float
+
+
+def settings() -> Iterator[ImageSampling]:
+    """Yield every setting that is compared."""
+    for renorm in (False, True):
+        for time_shift in SHIFTS:
+            for solver in SOLVERS:
+                for steps in STEPS:
+                    yield ImageSampling(
+                        steps=steps, solver=solver, time_shift=time_shift, renorm=renorm
+                    )
+
+
+def solver_errors(conditions: Conditions) -> list[SolverError]:
+    """Hold every setting against many small steps of the better solver, on the same noise.
+
+    Renorm changes the flow itself, so settings with it are held against a solution with it.
+    """
+    fine = ImageSampling(steps=TRUE_STEPS, solver="ab2")
+    true = {renorm: conditions.latents(replace(fine, renorm=renorm)) for renorm in (False, True)}
+    return [solver_error(conditions.latents(how), true[how.renorm], how) for how in settings()]
+
+
+def solver_error(latents: Tensor, true: Tensor, how: ImageSampling) -> SolverError:
+    """Measure one setting."""
+    apart = (latents - true).norm(dim=-1)
+    size = true.norm(dim=-1).square().mean().sqrt()
+    return SolverError(
+        how.solver,
+        how.steps,
+        how.time_shift,
+        how.renorm,
+        error=float(apart.square().mean().sqrt() / size),
+        worst_token=float(apart.max() / size),
+    )
+
+
+def report(errors: Sequence[SolverError]) -> list[str]:
+    """Write the errors as lines of a table: a row per solver and steps."""
+    columns = list(dict.fromkeys((e.renorm, e.time_shift) for e in errors))
+    names = [
+        " ".join(
+            ([f"shift {shift:g}"] if shift is not None else []) + (["renorm"] if renorm else [])
+        )
+        or "plain"
+        for renorm, shift in columns
+    ]
+    lines = [f"{'solver':<10}" + "".join(f"{name:>18}" for name in names)]
+    for solver, steps in dict.fromkeys((e.solver, e.steps) for e in errors):
+        cells = [
+            next(
+                f"{e.error:.4f}"
+                for e in errors
+                if (e.solver, e.steps, e.renorm, e.time_shift) == (solver, steps, *column)
+            )
+            for column in columns
+        ]
+        lines.append(f"{f'{solver} {steps}':<10}" + "".join(f"{cell:>18}" for cell in cells))
+    return lines
+
+
+def as_json(errors: Sequence[SolverError]) -> dict[str, Any]:
+    """Return the errors as one object."""
+    return {"against": f"ab2 {TRUE_STEPS}", "errors": [asdict(error) for error in errors]}
