@@ -16,7 +16,7 @@ import torch
 from ming_cli.world.vocabulary import vocabulary_of, write_tokenizer
 from ming_core.text_tokenizer import TextTokenizer
 
-from .build import fresh_components
+from .build import compile_blocks, fresh_components
 from .curriculum import CURRICULA
 from .joint_stage import JointStage
 from .publish import publish
@@ -49,6 +49,8 @@ class Run:
         self.components = fresh_components(self.config, args.seed)
         for module in self.components.named().values():
             module.to(device)
+        if args.compile:
+            compile_blocks(self.components)
         self.journal = Journal()
         self.deadline = time.monotonic() + 60 * args.minutes if args.minutes else None
 
@@ -99,6 +101,8 @@ class Run:
             if (step + 1) % self.settings.measure_every == 0 or is_last:
                 self._measure(stage, step + 1)
             is_late = self.deadline is not None and time.monotonic() > self.deadline
+            if step + 1 == int(stage.hold * stage.steps):
+                self._save(stage, step + 1, "before_the_fall.pt")
             if time.monotonic() - saved > self.settings.save_every or is_last or is_late:
                 self._save(stage, step + 1)
                 saved = time.monotonic()
@@ -115,10 +119,10 @@ class Run:
             if measures[name] < floor:
                 log.info("%s is still below its gate of %g.", name, floor)
 
-    def _save(self, stage: Stage, step: int) -> None:
+    def _save(self, stage: Stage, step: int, name: str = "state.pt") -> None:
         semantic = self.components.semantic_decoder
         extra = {"mean": semantic.mean, "scale": semantic.scale}
-        save_state(self.folder / "state.pt", stage, step, self.journal, extra)
+        save_state(self.folder / name, stage, step, self.journal, extra)
         self.journal.save(self.folder)
 
 
@@ -138,6 +142,9 @@ def main() -> None:
     parser.add_argument("--device", help="cpu, cuda; default: cuda where there is one")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the blocks: faster, needs a C++ compiler"
+    )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

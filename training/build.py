@@ -54,3 +54,11 @@ def _initialise_others(layer: nn.Module, generator: torch.Generator) -> None:
     for name in ("cls_token", "pos_embed"):
         if isinstance(getattr(layer, name, None), nn.Parameter):
             nn.init.normal_(getattr(layer, name), std=0.5, generator=generator)
+
+
+def compile_blocks(components: Components) -> None:
+    """Compile the blocks of the tokenizer in place; parameters and their names stay."""
+    torch._dynamo.config.recompile_limit = 64  # grids, gradients and precisions differ
+    for name in ("low_level_encoder", "semantic_decoder", "pixel_decoder"):
+        for block in getattr(components, name).blocks:
+            block.compile()

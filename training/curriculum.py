@@ -67,6 +67,32 @@ FULL_PHASES = (
         },
     ),
 )
+# Two hours of one core: everything is practised, what people ask for first the most.
+MEDIUM_PHASES = (
+    Phase(0.1, {"ask": 0.25, "describe": 0.15, "copy": 0.6}, 2, EASY, 0.2),
+    Phase(0.35, {"ask": 0.15, "describe": 0.1, "copy": 0.15, "draw_one": 0.6}, 2, EASY, 0.2),
+    Phase(
+        1.0,
+        {
+            "draw_one": 0.17,
+            "draw_two": 0.15,
+            "draw_counted": 0.02,
+            "draw_related": 0.03,
+            "ask": 0.12,
+            "describe": 0.1,
+            "copy": 0.03,
+            "edit": 0.26,
+            "sharpen": 0.03,
+            "colourise": 0.02,
+            "region": 0.02,
+            "chain": 0.02,
+            "draw_then_edit": 0.03,
+        },
+        2,
+        EASY,
+        0.2,
+    ),
+)
 # Half an hour of one core: one thing read, copied, drawn, and edited once.
 SHORT_PHASES = (
     Phase(0.45, {"ask": 0.2, "describe": 0.1, "copy": 0.7}, 1, EASY, 0.2),
@@ -84,7 +110,7 @@ BINDING_PHASES = (
     Phase(0.48, {"ask": 0.2, "describe": 0.1, "copy": 0.7}, 1, EASY, 0.2),
     Phase(1.0, {"ask": 0.1, "describe": 0.05, "copy": 0.5, "edit": 0.35}, 1, EASY, 0.2),
 )
-CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES, "binding": BINDING_PHASES}
+CURRICULA = {"full": FULL_PHASES, "medium": MEDIUM_PHASES, "short": SHORT_PHASES, "binding": BINDING_PHASES}
 
 
 @dataclass

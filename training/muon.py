@@ -107,7 +107,7 @@ class Optimiser:
         self.adam.load_state_dict(state["adam"])
 
 
-def speed_at(step: int, steps: int, hold: float = 0.4, floor: float = 0.01) -> float:
+def speed_at(step: int, steps: int, hold: float, floor: float = 0.01) -> float:
     """Speed of a step: warm up over the first ones, hold, then fall in a line to `floor`."""
     warm = min(1.0, (step + 1) / max(1, min(100, steps // 10)))
     fall = (step / steps - hold) / (1 - hold)

@@ -37,6 +37,7 @@ class Stage(Protocol):
 
     name: str
     steps: int
+    hold: float  # share of the steps before the rate falls
     optimiser: Optimiser
 
     def modules(self) -> dict[str, nn.Module]:
@@ -108,7 +109,7 @@ def train_step(stage: Stage, step: int) -> Measures:
     """Take one step and return its losses."""
     losses = stage.losses(step)
     losses["loss"].backward()
-    length = stage.optimiser.step(speed_at(step, stage.steps))
+    length = stage.optimiser.step(speed_at(step, stage.steps, stage.hold))
     return {name: float(value.detach()) for name, value in losses.items()} | {"gradient": length}
 
 

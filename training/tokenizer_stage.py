@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ming_cli.world.render import render
 from ming_core.model import Components
 
+from .linear_start import start_linear
 from .muon import Optimiser, Rates
 from .probes import Probes, patch_truth, probe_accuracy, probe_loss
 from .rich_pictures import Drawn, PicturePool, rich_scenes
@@ -32,6 +33,7 @@ class TokenizerStage:
     """Trains encoder, semantic decoder and pixel decoder together."""
 
     name = "tokenizer"
+    hold = 0.4
 
     def __init__(self, components: Components, settings: Settings, steps: int, batch: int) -> None:
         self.components, self.settings, self.steps, self.batch = components, settings, steps, batch
@@ -40,7 +42,7 @@ class TokenizerStage:
         self.pools: list[PicturePool] = []
         torch.manual_seed(settings.seed)
         self.probes = Probes(width).to(settings.device)
-        self.optimiser = Optimiser(self.named_parameters(), Rates())
+        self.optimiser = Optimiser(self.named_parameters(), Rates(muon=0.01, adam=1e-3))
 
     def modules(self) -> dict[str, nn.Module]:
         """Return what this stage trains, by name."""
@@ -60,6 +62,8 @@ class TokenizerStage:
         """Return the loss of a step and its parts; the same step always sees the same pictures."""
         if not self.pools:
             self.pools = [self._pool(LARGE_POOL, 2), self._pool(self.pool_size, 1)]
+        if step == 0:
+            start_linear(self.components, self.pools[1], torch.Generator().manual_seed(0))
         is_small = step % LARGE_EVERY != LARGE_EVERY - 1
         pool, count = self.pools[is_small], self.batch if is_small else self.batch // 4
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
