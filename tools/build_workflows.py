@@ -27,7 +27,7 @@ from ming_cli.run.node_definitions import NodeDefinition  # noqa: E402
 from ming_cli.run.workflow_format import to_prompt  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
-PHOTO, SMALL_PHOTO, SUBJECT = "ming_photo.png", "ming_small_photo.png", "ming_subject.png"
+SHAPES, SMALL_GREY, SUBJECT = "ming_shapes.png", "ming_small_grey.png", "ming_subject.png"
 CONTEXT_FILE = "ming/context_00001_.mingctx.safetensors [output]"
 
 GENERATE = "Please generate the corresponding image based on the description. "
@@ -36,9 +36,10 @@ CHAIN_NOTE = (
     "The published model was trained on conversations of **two turns**. Longer chains work, but "
     "pictures degrade from step to step: keep chains short where quality counts.\n"
 )
-PHOTO_NOTE = (
+PICTURE_NOTE = (
     "The picture **{0}** ships with the pack in `workflows/input`: copy it into ComfyUI's input "
-    "folder, or choose a picture of your own in *Load Image*.\n"
+    "folder, or choose a picture of your own in *Load Image*. It shows plain shapes, because that is "
+    "what the small bundled model knows; the published model takes any picture.\n"
 )
 
 
@@ -67,10 +68,10 @@ def describe_and_ask(canvas: Canvas) -> None:
         "## Describe and ask\n"
         "The picture is encoded for **understanding** (a larger size than for edits). The first "
         "**Describe** looks at it; the second gets only the **context**, so its question is about "
-        "the same picture and may refer to the first answer.\n\n" + PHOTO_NOTE.format(PHOTO)
+        "the same picture and may refer to the first answer.\n\n" + PICTURE_NOTE.format(SHAPES)
     )
     model = _model(canvas)
-    features, shown = _picture(canvas, model, PHOTO, use="understand")
+    features, shown = _picture(canvas, model, SHAPES, use="understand")
     first = canvas.add(
         "Describe", (2, 0), "First question", model=model, features=features, max_tokens=256
     )
@@ -80,7 +81,7 @@ def describe_and_ask(canvas: Canvas) -> None:
         "Second question",
         model=model,
         context=first["context"],
-        question="What colour is the roof of the house, and what stands beside it?",
+        question="What colour is the circle?",
         max_tokens=128,
     )
     answers = [
@@ -102,14 +103,14 @@ def edit_chain(canvas: Canvas) -> None:
         "`output/ming`; workflow 08 goes on from that file.\n\n"
         + CHAIN_NOTE
         + "\n"
-        + PHOTO_NOTE.format(PHOTO)
+        + PICTURE_NOTE.format(SHAPES)
     )
     model = _model(canvas)
-    features, shown = _picture(canvas, model, PHOTO)
+    features, shown = _picture(canvas, model, SHAPES)
     instructions = (
-        "Change the colour of the roof to blue.",
-        "Remove the tree beside the house.",
-        "Turn the scene into a snowy winter day.",
+        "Change the colour of the circle to blue.",
+        "Remove the square.",
+        "Change the background to yellow.",
     )
     step: DrawnNode | None = None
     for number, instruction in enumerate(instructions, start=1):
@@ -156,11 +157,11 @@ def region_first(canvas: Canvas) -> None:
         "## Region first, then edit\n"
         "With **show_region_first** on, the model first draws *where* it will change the picture "
         "and then makes the edit, having seen that region: a visual chain of thought. It takes "
-        "about twice as long and helps with edits of small parts.\n\n" + PHOTO_NOTE.format(PHOTO)
+        "about twice as long and helps with edits of small parts.\n\n" + PICTURE_NOTE.format(SHAPES)
     )
     model = _model(canvas)
-    features, shown = _picture(canvas, model, PHOTO)
-    instruction = "Change the colour of the door to bright yellow."
+    features, shown = _picture(canvas, model, SHAPES)
+    instruction = "Change the colour of the square to orange."
     step = _edit(canvas, model, (2, 0), None, instruction, features=features)
     step.values["show_region_first"] = True
     region = canvas.add(
@@ -180,14 +181,14 @@ def super_resolution(canvas: Canvas) -> None:
     """06 Super-resolution chain"""
     canvas.note = (
         "## Super-resolution chain\n"
-        "A small grey photograph is sharpened, given colours, and sharpened again, all within "
+        "A small grey picture is sharpened, given colours, and sharpened again, all within "
         "one conversation. The picture is enlarged to the model's size when it is encoded.\n\n"
         + CHAIN_NOTE
         + "\n"
-        + PHOTO_NOTE.format(SMALL_PHOTO)
+        + PICTURE_NOTE.format(SMALL_GREY)
     )
     model = _model(canvas)
-    features, shown = _picture(canvas, model, SMALL_PHOTO)
+    features, shown = _picture(canvas, model, SMALL_GREY)
     steps = (
         ("Sharpen", REFINE),
         ("Colourise", "Colorize this black and white photo."),
@@ -209,19 +210,19 @@ def matting(canvas: Canvas) -> None:
         "## Subject matting\n"
         "The model first **segments** the subject, then removes the background with that "
         "segmentation in its context. Name your own subject in both instructions.\n\n"
-        + PHOTO_NOTE.format(SUBJECT)
+        + PICTURE_NOTE.format(SUBJECT)
     )
     model = _model(canvas)
     features, shown = _picture(canvas, model, SUBJECT)
     segment = _edit(
-        canvas, model, (2, 0), "Segment", "Segment the cat in the picture.", features=features
+        canvas, model, (2, 0), "Segment", "Segment the heart in the picture.", features=features
     )
     remove = _edit(
         canvas,
         model,
         (3, 0),
         "Remove background",
-        "Keep only the cat and replace the background with plain white.",
+        "Keep only the heart and replace the background with plain white.",
         context=segment["context"],
     )
     for column, step, name in ((2, segment, "07_segmented"), (3, remove, "07_subject")):
@@ -248,7 +249,7 @@ def resume(canvas: Canvas) -> None:
         model,
         (1, 0),
         None,
-        "Turn the day into night, with a full moon in the sky.",
+        "Add a small white star at the bottom right.",
         context=loaded["context"],
     )
     parts = _show(canvas, model, step["features"], 1, "08_resumed")
