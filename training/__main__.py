@@ -143,7 +143,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument(
-        "--compile", action="store_true", help="torch.compile the blocks: faster, needs a C++ compiler"
+        "--compile",
+        action="store_true",
+        help="torch.compile the blocks: faster, needs a C++ compiler",
     )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     args = parser.parse_args()

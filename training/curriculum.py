@@ -110,7 +110,12 @@ BINDING_PHASES = (
     Phase(0.48, {"ask": 0.2, "describe": 0.1, "copy": 0.7}, 1, EASY, 0.2),
     Phase(1.0, {"ask": 0.1, "describe": 0.05, "copy": 0.5, "edit": 0.35}, 1, EASY, 0.2),
 )
-CURRICULA = {"full": FULL_PHASES, "medium": MEDIUM_PHASES, "short": SHORT_PHASES, "binding": BINDING_PHASES}
+CURRICULA = {
+    "full": FULL_PHASES,
+    "medium": MEDIUM_PHASES,
+    "short": SHORT_PHASES,
+    "binding": BINDING_PHASES,
+}
 
 
 @dataclass

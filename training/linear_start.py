@@ -132,4 +132,3 @@ def _mixing(size: int) -> Tensor:
     ways, _ = torch.linalg.qr(start)
     ways = ways * size**0.5
     return ways * ways[0, 0].sign()
-
