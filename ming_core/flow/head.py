@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import kernels
 from ..config import FlowConfig
 from ..layers import SwiGLU
 from ..operations import Operations
@@ -58,6 +59,9 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """Map (..., W) to (..., W); modulation (..., 3 W) holds shift, 1 + scale, gate."""
+        fused = kernels.block(x, modulation, self.in_ln, self.mlp.w12, self.mlp.w3)
+        if fused is not None:
+            return fused
         shift, scale, gate = modulation.chunk(3, dim=-1)
         return torch.addcmul(x, gate, self.mlp(torch.addcmul(shift, self.in_ln(x), scale)))
 

@@ -1,9 +1,12 @@
 """The mixture of experts: routers choose, experts and the shared expert add (SPEC section 3)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .. import kernels
 from ..config import LanguageModelConfig
 from ..operations import Operations
 
@@ -56,13 +59,17 @@ class MixtureOfExperts(nn.Module):
             tokens, None if is_given_image is None else is_given_image.flatten()
         )
         total = self.shared_experts(tokens).float()
-        if len(tokens) <= DECODED_TOKENS and self._asks_nothing(tokens.device):
-            self._add_batched(total, tokens, weights, chosen)
-        elif len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16:
-            self._add_few(total, tokens, weights, chosen)
-        else:
-            self._add_many(total, tokens, weights, chosen)
+        if not kernels.add_experts(total, tokens, weights, chosen, self.gate_up, self.down):
+            self._way(tokens)(total, tokens, weights, chosen)
         return total.to(x.dtype).view_as(x)
+
+    def _way(self, tokens: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], None]:
+        """Return how to add the experts of tokens where no fused kernel runs."""
+        if len(tokens) <= DECODED_TOKENS and self._asks_nothing(tokens.device):
+            return self._add_batched
+        if len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16:
+            return self._add_few
+        return self._add_many
 
     def _asks_nothing(self, device: torch.device) -> bool:
         """Whether a decode step is to go without a look at the routing (docs/decisions/0014).
