@@ -14,10 +14,12 @@ from torch import Tensor
 from ming_core import SOLVERS, PromptError
 
 from . import report, solvers
+from .case import is_plain
 from .checks import cpu_checks
 from .clock import clock_of
 from .measure import Bench, Effort, Plan, exact_latents, plans
 from .random_model import SIZES
+from .reference import Reference
 from .routing import ROUTING
 from .sources import EXACT, PRECISIONS, Source, refuse_too_large, shortage, source_of
 from .traffic import Bandwidth
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--repeats", type=int, help="timed drawings (5)")
     add("--quick", action="store_true", help="fewer repeats")
     add("--no-baseline", action="store_true", help="leave the published algorithm out")
+    add("--reference", type=Path, help="checkout of the published code, to be timed as well")
     add("--prompt", default=PROMPT, help="of the pictures for --solvers")
     add("--json", action="store_true", help="JSON only; with --cpu: end with one JSON object")
 
@@ -104,11 +107,14 @@ def measure_all(
     for precision in precisions:
         model = source.make(precision, device)
         common = report.heading(place, source.name, model, precision)
-        bench = Bench(model, bandwidth, effort)
+        published = None
+        if args.reference is not None and is_plain(model):
+            published = Reference.build(args.reference, model)
+        bench = Bench(model, bandwidth, effort, published)
         for plan in wanted:
             found = bench.measure(plan, None if precision == EXACT else exact.get(plan))
             yield report.line_of(common, plan, plan.sampling(model).steps, found)
-        del model, bench  # before the next precision's weights are made
+        del model, bench, published  # before the next precision's weights are made
 
 
 def wanted_plans(args: argparse.Namespace, source: Source, *, on_cuda: bool) -> list[Plan]:

@@ -95,10 +95,11 @@ class Case:
         seen = {branch: visible.to(device) for branch, visible in seen.items()}
         return draw_baseline(self.model, self.cache, seen, noise, how, mark)
 
-    def has_baseline(self) -> bool:
-        """Whether the published algorithm can compute with these weights: it knows floats only."""
-        weights = self.model.parts.language_model.transformer.layers.parameters()
-        return all(weight.dtype == self.model.dtype for weight in weights)
+
+def is_plain(model: MingModel) -> bool:
+    """Whether the published algorithm can compute with these weights: it knows floats only."""
+    weights = model.parts.language_model.transformer.layers.parameters()
+    return all(weight.dtype == model.dtype for weight in weights)
 
 
 def published_sampling(model: MingModel, rows: int) -> ImageSampling:

@@ -81,8 +81,8 @@ def clock_of(device: torch.device) -> Clock:
     return CudaClock() if device.type == "cuda" else HostClock(device)
 
 
-def timed(clock: Clock, work: Callable[[], object], repeats: int = 3) -> float:
-    """Return the median seconds of some work, after doing it once to warm up."""
+def timed(clock: Clock, work: Callable[[], object], repeats: int = 3) -> list[float]:
+    """Return the seconds of some work each time it is done, after doing it once to warm up."""
     work()
     taken: list[float] = []
     for _ in range(repeats):
@@ -91,7 +91,7 @@ def timed(clock: Clock, work: Callable[[], object], repeats: int = 3) -> float:
         end = clock.now()
         clock.settle()
         taken.append(clock.seconds(start, end))
-    return statistics.median(taken)
+    return taken
 
 
 class Timeline:

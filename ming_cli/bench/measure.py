@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, product
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ming_core import ImageSampling, MingModel
 
-from .case import RECORDING, Case, pixel_decode, published_sampling
+from .case import RECORDING, Case, is_plain, pixel_decode, published_sampling
 from .clock import (
     Clock,
     Mark,
@@ -26,9 +27,13 @@ from .clock import (
     timed,
 )
 from .counters import TokenCounts, count_token, watched_experts
+from .reference import Reference
 from .routing import routed
 from .traffic import Bandwidth, Load, bytes_per_token
 
+DrawTokens = Callable[[int, Mark], Tensor]
+
+OTHERS = ("baseline", "reference")
 ERROR_TOKENS = 4  # drawn to compare with the fp32 engine, each after the same tokens
 
 
@@ -75,9 +80,16 @@ class Effort:
 class Bench:
     """Measures cases of one model."""
 
-    def __init__(self, model: MingModel, bandwidth: Bandwidth, effort: Effort) -> None:
+    def __init__(
+        self,
+        model: MingModel,
+        bandwidth: Bandwidth,
+        effort: Effort,
+        reference: Reference | None = None,
+    ) -> None:
         self.model, self.bandwidth, self.effort = model, bandwidth, effort
         self.clock: Clock = clock_of(model.device)
+        self.reference = reference
 
     @torch.inference_mode()
     def measure(self, plan: Plan, exact: Tensor | None = None) -> dict[str, Any]:
@@ -101,27 +113,37 @@ class Bench:
         return found | self._whole_image(plan, found)
 
     def _times(self, case: Case, plan: Plan) -> dict[str, Any]:
-        """Time the engine and the published algorithm in turn, drawing by drawing."""
+        """Time the engine and what it is compared with in turn, drawing by drawing."""
         # A replayed graph leaves no mark at its first token's start.
         skipped = RECORDING - 1 if plan.graph else 0
         tokens = self.effort.tokens + (RECORDING if plan.graph else 0)
-        has_baseline = self.effort.baseline and case.has_baseline()
-        if has_baseline:
-            case.draw_baseline(2, _unmarked)  # to warm up
+        others = self._others(case)
+        for draw in others.values():
+            draw(2, _unmarked)  # to warm up
         ours: list[list[Seconds]] = []
-        theirs: list[list[Seconds]] = []
+        theirs: dict[str, list[list[Seconds]]] = {name: [] for name in others}
         for _ in range(self.effort.repeats):
             ours.append(self._drawn(lambda mark: case.draw(tokens, mark, graph=plan.graph)))
-            if has_baseline:
-                theirs.append(
-                    self._drawn(lambda mark: case.draw_baseline(self.effort.tokens, mark))
-                )
+            for name, draw in others.items():
+                theirs[name].append(self._drawn(partial(draw, self.effort.tokens)))
         steady = [drawn[skipped:] for drawn in ours]
         found: dict[str, Any] = {"ms_per_token": milliseconds(list(chain(*steady)))}
         if plan.graph:
             starts = [1e3 * sum(sum(token.values()) for token in drawn[:skipped]) for drawn in ours]
             found["recording_ms"] = statistics.median(starts)
-        return found | self._beside(case, steady, theirs)
+        found |= dict.fromkeys(OTHERS)
+        for name, draw in others.items():
+            found[name] = self._beside(case, steady, theirs[name], draw)
+        return found
+
+    def _others(self, case: Case) -> dict[str, DrawTokens]:
+        """Return what else draws these tokens from the same weights."""
+        others: dict[str, DrawTokens] = {}
+        if self.effort.baseline and is_plain(self.model):
+            others["baseline"] = case.draw_baseline
+        if self.reference is not None:
+            others["reference"] = partial(self.reference.draw, case)
+        return others
 
     def _drawn(self, draw: Callable[[Mark], object]) -> list[Seconds]:
         """Return the seconds of every token of a drawing."""
@@ -130,31 +152,36 @@ class Bench:
         return line.tokens()
 
     def _beside(
-        self, case: Case, ours: list[list[Seconds]], theirs: list[list[Seconds]]
+        self,
+        case: Case,
+        ours: list[list[Seconds]],
+        theirs: list[list[Seconds]],
+        draw: DrawTokens,
     ) -> dict[str, Any]:
-        """Return the published algorithm's row, and the median ratio of drawings done in turn."""
-        if not theirs:
-            return {"baseline": None, "baseline_over_ours": None}
+        """Return another's figures, and the median ratio to ours of drawings done in turn."""
         pairs = [
             (milliseconds(slow)["median"], milliseconds(fast)["median"])
             for slow, fast in zip(theirs, ours, strict=True)
         ]
-        counts = count_token(lambda mark: case.draw_baseline(2, mark), self.model.device)
-        row = {"ms_per_token": milliseconds(list(chain(*theirs)))} | _counts(counts)
-        # The published algorithm draws one picture after another.
-        ratio = case.pictures * statistics.median(slow / fast for slow, fast in pairs)
-        return {"baseline": row, "baseline_over_ours": ratio}
+        counts = count_token(partial(draw, 2), self.model.device)
+        return {
+            "ms_per_token": milliseconds(list(chain(*theirs))),
+            **_counts(counts),
+            # It draws one picture after another.
+            "over_ours": case.pictures * statistics.median(slow / fast for slow, fast in pairs),
+        }
 
     def _errors(self, case: Case, exact: Tensor | None) -> dict[str, float | None]:
-        """Compare latents, relative to the largest: with the fp32 engine, and the baseline's."""
+        """Compare latents, relative to the largest: with the fp32 engine's, and others'."""
         alone = case.side_by_side(1)
-        found: dict[str, float | None] = {"to_fp32": None, "to_baseline": None}
+        found: dict[str, float | None] = dict.fromkeys(("fp32", *OTHERS))
         if exact is not None:
             ours = alone.draw(len(exact), _unmarked, replay=exact)[0]
-            found["to_fp32"] = relative_error(ours, exact)
-        if self.effort.baseline and case.has_baseline() and case.sampling == case.baseline_sampling:
+            found["fp32"] = relative_error(ours, exact)
+        if case.sampling == case.baseline_sampling:
             first = alone.draw(1, _unmarked)[0]
-            found["to_baseline"] = relative_error(first, alone.draw_baseline(1, _unmarked))
+            for name, draw in self._others(alone).items():
+                found[name] = relative_error(first, draw(1, _unmarked))
         return found
 
     def _floor(self, case: Case, distinct: float, milliseconds: float) -> dict[str, Any]:
@@ -178,8 +205,8 @@ class Bench:
 
     def _whole_image(self, plan: Plan, found: dict[str, Any]) -> dict[str, float]:
         """Time what comes before and after the tokens, and add a picture's share up."""
-        prefill = timed(self.clock, lambda: plan.read(self.model))
-        pixels = timed(self.clock, lambda: pixel_decode(self.model))
+        prefill = statistics.median(timed(self.clock, lambda: plan.read(self.model)))
+        pixels = statistics.median(timed(self.clock, lambda: pixel_decode(self.model)))
         tokens = self.model.config.language.num_image_tokens
         drawing = tokens * found["ms_per_token"]["median"] + found.get("recording_ms", 0.0)
         return {

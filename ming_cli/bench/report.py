@@ -15,7 +15,7 @@ import torch
 from ming_core import MingModel
 from ming_core.config import MingConfig
 
-from .measure import Plan
+from .measure import OTHERS, Plan
 from .traffic import component_sizes
 
 Figures = Mapping[str, Any]
@@ -118,8 +118,7 @@ def table(cases: Sequence[Figures]) -> list[str]:
     rows = [[name for name, _ in COLUMNS]]
     for case in cases:
         rows.append([cell(case) for _, cell in COLUMNS])
-        if case["baseline"] is not None:
-            rows.append(_baseline_row(case))
+        rows += [_other_row(name, case[name]) for name in OTHERS if case[name] is not None]
     widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -127,14 +126,13 @@ def table(cases: Sequence[Figures]) -> list[str]:
     ]
 
 
-def _baseline_row(case: Figures) -> list[str]:
-    """Write the published algorithm's figures below the engine's."""
-    theirs = case["baseline"]
+def _other_row(name: str, theirs: Figures) -> list[str]:
+    """Write the figures of what the engine is compared with below its own."""
     shown = {
-        "weights": "published",
+        "weights": name,
         "ops": f"{theirs['ops_per_token']['total']}",
         "syncs": f"{theirs['syncs_per_token']}",
-        "x floor": f"{case['baseline_over_ours']:.2f}x ours",
+        "x floor": f"{theirs['over_ours']:.2f}x ours",
     }
     timed = {name: cell for name, cell in COLUMNS if name in TIMES}
     shown |= {name: cell({"ms_per_token": theirs["ms_per_token"]}) for name, cell in timed.items()}
@@ -152,5 +150,5 @@ def _part(case: Figures, part: str) -> str:
 
 def _error(errors: Mapping[str, float | None]) -> str:
     """Write the error to the fp32 engine, or where that is the engine, to the baseline."""
-    known = [error for error in (errors["to_fp32"], errors["to_baseline"]) if error is not None]
+    known = [error for error in errors.values() if error is not None]
     return f"{known[0]:.1e}" if known else "-"
