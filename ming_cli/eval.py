@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Play every case, print the figures, and draw the sheet."""
-    folder = args.folder or _bundled()
+    folder = args.folder or (BUNDLED if BUNDLED.is_dir() else None)
     if folder is None:
         print(f"No checkpoint is bundled in {BUNDLED}; name a folder.")
         return 2
@@ -134,8 +134,3 @@ def tiles_of(played: dict[str, list[Played]]) -> list[Tile]:
                 given = None if turn.given is None else picture_of(turn.given)
                 tiles.append(Tile(name, turn.words, picture, given, is_right))
     return tiles
-
-
-def _bundled() -> Path | None:
-    found = sorted(path.parent for path in BUNDLED.glob("*/Ming-UniVision"))
-    return found[0] if found else None

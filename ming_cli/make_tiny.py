@@ -91,7 +91,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the checkpoint and say where."""
+    """Write the checkpoint and say where; a folder with something in it is left alone."""
+    if args.folder.is_dir() and any(args.folder.iterdir()):
+        raise FileExistsError(
+            f"{args.folder} is not empty, and a checkpoint there would be overwritten; "
+            "name a new folder."
+        )
     folder = make_tiny(args.folder, args.seed)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"Wrote a tiny random checkpoint ({size / 1e6:.1f} MB) to {folder.resolve()}")
