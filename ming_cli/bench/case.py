@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ming_core import ImageSampling, MingModel, SilentProgress
+from ming_core import ImageSampling, MingModel, SilentProgress, kernels
 from ming_core.drawing import BranchRows, draw, draw_noise
 from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
@@ -19,6 +19,7 @@ from ming_core.progress import Meter
 
 from .baseline import draw_baseline
 from .clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Mark
+from .counters import mixtures
 
 BRANCHES = {
     1: (Branch.FULL,),
@@ -100,6 +101,22 @@ def is_plain(model: MingModel) -> bool:
     """Whether the published algorithm can compute with these weights: it knows floats only."""
     weights = model.parts.language_model.transformer.layers.parameters()
     return all(weight.dtype == model.dtype for weight in weights)
+
+
+def fused_kernels(model: MingModel) -> list[str]:
+    """Name the fused kernels that drawing with this model has used so far."""
+    velocity = model.parts.language_model.velocity
+    first = {
+        "add_experts": mixtures(model)[0].gate_up,
+        "block": velocity.res_blocks.get_submodule("0.mlp.w12"),
+    }
+    return sorted(
+        tried.kernel
+        for tried, is_used in kernels.verdicts().items()
+        if is_used
+        and tried.dtype == model.dtype
+        and tried.formats[0][0] == first[tried.kernel].weight.dtype
+    )
 
 
 def published_sampling(model: MingModel, rows: int) -> ImageSampling:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ming_core import ImageSampling, MingModel
 
-from .case import RECORDING, Case, is_plain, pixel_decode, published_sampling
+from .case import RECORDING, Case, fused_kernels, is_plain, pixel_decode, published_sampling
 from .clock import (
     Clock,
     Mark,
@@ -102,6 +102,8 @@ class Bench:
         case.draw(RECORDING + 1, _unmarked, graph=plan.graph)
         found: dict[str, Any] = {"peak_memory_gb": peak_memory(self.model.device)}
         found["errors"] = self._errors(case, exact)
+        step = "replayed graph" if plan.graph else "eager"
+        found["kernels"] = {"step": step, "fused": fused_kernels(self.model)}
         with routed(self.model, plan.routing):
             found |= self._times(case, plan)
             with watched_experts(self.model) as experts:

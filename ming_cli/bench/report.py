@@ -85,8 +85,8 @@ def heading(place: Figures, source: str, model: MingModel, precision: str) -> di
 def line_of(common: Figures, plan: Plan, steps: int, found: Figures) -> dict[str, Any]:
     """Return a case as the object that is printed."""
     drawn = asdict(plan) | {"steps": steps}
-    drawn.pop("routing")
-    drawn["kernels"] = {"step": "replayed graph" if drawn.pop("graph") else "eager"}
+    for field in ("routing", "graph"):  # told of in `found`
+        drawn.pop(field)
     return {**common, **drawn, **found}
 
 

@@ -1,5 +1,5 @@
 """Fused kernels for few rows, where they run; elsewhere the layers' own code does the work."""
 
-from .choice import add_experts, block
+from .choice import add_experts, block, verdicts
 
-__all__ = ["add_experts", "block"]
+__all__ = ["add_experts", "block", "verdicts"]

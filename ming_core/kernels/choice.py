@@ -63,6 +63,11 @@ def block(
     return None if out is None else out.view(*modulation.shape[:-1], width)
 
 
+def verdicts() -> dict[Case, bool]:
+    """Return the kernels that were tried so far, and whether each is used."""
+    return dict(_verdicts)
+
+
 def _is_for_kernels(x: Tensor, rows: int) -> bool:
     """Whether it is a decode step of a few rows, and where kernels run."""
     return rows <= MAX_ROWS and x.dtype in FLOATS and _is_where_kernels_run(x)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ming_cli.__main__ import main
 from ming_cli.bench import checks, clock, report, sources
-from ming_cli.bench.case import Case, watched_parts
+from ming_cli.bench.case import Case, fused_kernels, watched_parts
 from ming_cli.bench.clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Timeline, milliseconds
 from ming_cli.bench.counters import count_token, watched_experts
 from ming_cli.bench.measure import Bench, Effort, Plan, plans
@@ -19,6 +19,7 @@ from ming_cli.bench.routing import routed
 from ming_cli.bench.traffic import Bandwidth, Load, bytes_per_token
 from ming_cli.make_tiny import make_tiny
 from ming_core import ExpertLinear, ImageSampling, MingModel
+from ming_core.kernels.probe import Case as KernelCase
 
 CPU = torch.device("cpu")
 CONTEXT = 12
@@ -356,6 +357,20 @@ def test_quantised_weights_have_no_baseline():
     assert found["baseline"] is None
 
 
+def test_fused_kernels_are_those_for_this_model(model: MingModel, monkeypatch: pytest.MonkeyPatch):
+    def tried(kernel: str, dtype: torch.dtype, stored: torch.dtype) -> KernelCase:
+        return KernelCase(kernel, CPU, dtype, ((stored, 0), (stored, 0)))
+
+    verdicts = {
+        tried("block", torch.float32, torch.float32): True,
+        tried("add_experts", torch.float32, torch.float32): False,
+        tried("add_experts", torch.float32, torch.int8): True,
+        tried("add_experts", torch.bfloat16, torch.bfloat16): True,
+    }
+    monkeypatch.setattr("ming_core.kernels.choice._verdicts", verdicts)
+    assert fused_kernels(model) == ["block"]
+
+
 def test_plans_are_every_combination():
     every = plans(Plan(), {"rows": [1, 3], "steps": [None, 8]})
     assert [(plan.rows, plan.steps) for plan in every] == [(1, None), (1, 8), (3, None), (3, 8)]
@@ -377,7 +392,7 @@ def test_command_prints_a_line_per_case_and_a_table(capsys: pytest.CaptureFixtur
     assert 1e-5 < cases[1]["errors"]["fp32"] < 0.05
     for case in cases:
         assert case["routing"]["mode"] == "uniform"
-        assert case["kernels"] == {"step": "eager"}
+        assert case["kernels"] == {"step": "eager", "fused": []}
         assert case["sizes"]["flow_head"]["depth"] == 2
         assert case["read_gb_per_s"] > 0
     sizes = [case["components"]["language_model"] for case in cases]
