@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ming_core.layers import Rotary, grouped_attention, grouped_mask, swiglu_hidden_size
+from ming_core.layers import Rotary, SwiGLU, grouped_attention, grouped_mask, swiglu_hidden_size
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,32 @@ from ming_core.layers import Rotary, grouped_attention, grouped_mask, swiglu_hid
 )
 def test_swiglu_width_is_two_thirds_rounded_up_to_eights(width: int, ratio: int, hidden: int):
     assert swiglu_hidden_size(width, ratio) == hidden
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [((3, 1), 3), ((6,), 6), ((7,), 16), ((3, 4), 16), ((2, 1, 5), 16), ((15,), 16), ((4, 4), 16)],
+)
+@torch.inference_mode()
+def test_rows_that_a_cpu_is_slow_with_are_filled_up(shape: tuple[int, ...], rows: int, watch):
+    torch.manual_seed(0)
+    mlp = SwiGLU(24, nn.Linear)
+    x = torch.randn(*shape, 24)
+    gate, value = F.linear(x, mlp.w12.weight, mlp.w12.bias).chunk(2, dim=-1)
+    calls = watch(mlp.w12)
+    ours = mlp(x)
+    assert ours.shape == x.shape
+    assert torch.allclose(ours, mlp.w3(F.silu(gate) * value), atol=1e-6)
+    (((asked,), _),) = calls
+    assert asked.shape[:-1].numel() == rows
+
+
+def test_16_bit_rows_are_not_filled_up(watch):
+    mlp = SwiGLU(24, nn.Linear).bfloat16()
+    calls = watch(mlp.w12)
+    mlp(torch.randn(12, 24).bfloat16())
+    (((asked,), _),) = calls
+    assert len(asked) == 12
 
 
 def naive_attention(q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
