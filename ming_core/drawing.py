@@ -4,17 +4,18 @@ Per token: hidden states -> condition -> flow head -> latent -> semantic decoder
 next hidden states (SPEC section 5, "Generating an image").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .flow.sampler import LatentSampler
+from .graph import Repeated, recorder_for
 from .guidance import Branch
-from .kv_cache import WorkingCache
+from .kv_cache import WorkingCache, token_cache
 from .language_model.transformer import Step
-from .model import MingModel
+from .model import Components, MingModel
 from .pixels import to_image
 from .progress import Meter
 from .sampling import ImageSampling, seeded_generator
@@ -45,6 +46,14 @@ def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
     return torch.stack(tuple(noises), dim=1)
 
 
+class DrawnToken(Step):
+    """A step of one token a row, which `seen` (rows, L) tells of as well; numbers to be added."""
+
+    def visible(self, tokens: int, past: int) -> Tensor | None:  # noqa: ARG002  as in Step
+        """Return what is seen, as a mask (rows, 1, L)."""
+        return None if self.seen is None else self.seen[:, None]
+
+
 class BranchRows:
     """The rows of a drawing, branch by branch: what each sees and at which positions it writes."""
 
@@ -65,71 +74,96 @@ class BranchRows:
         self.shape = (len(weights), pictures)
         rows = torch.stack([seen[branch] for branch in weights]).repeat_interleave(pictures, dim=0)
         rows = rows.to(cache.shape.device)
+        self.cache = token_cache(cache.shape, len(rows), cache.length + room)
+        self.cache.start_as(cache)
         # A row's position is the number of tokens it sees before it, so a branch with hidden
         # stretches counts on from a smaller number than the full branch.
         self._next = rows.sum(dim=1, keepdim=True)
-        drawn = torch.ones(len(rows), room, dtype=torch.bool, device=rows.device)
-        self._seen = torch.cat((rows, drawn), dim=1)
-        self.cache = cache.widened(len(rows), room)
+        size = (len(rows), self.cache.capacity)
+        self._mask = torch.full(size, -torch.inf, dtype=cache.shape.dtype, device=rows.device)
+        self._mask[:, : rows.shape[1]].masked_fill_(rows, 0)
 
     def step(self) -> Step:
-        """Return positions and visibility of the next token of every row."""
-        step = Step(self._next, self._seen[:, : self.cache.length])
-        self._next = self._next + 1
-        return step
+        """Return positions and visibility of the next token of every row, until `advance`."""
+        return DrawnToken(self._next, self.cache.uncover(self._mask))
+
+    def advance(self) -> None:
+        """Go on to the token after; the steps returned before it are worth nothing then."""
+        self._next += 1
 
 
 class Canvas:
-    """Pictures in the making: feeds visual tokens to every row and grows their features."""
+    """Pictures in the making: draws visual tokens, feeds each to every row, keeps their features.
 
-    def __init__(self, model: MingModel, rows: BranchRows, num_tokens: int, meter: Meter) -> None:
+    Everything that a token changes stays where it is in memory, and `step` counts tokens on the
+    device: so a step can be recorded, and running the record draws the token after.
+    """
+
+    def __init__(
+        self,
+        model: MingModel,
+        rows: BranchRows,
+        noise: Tensor,
+        sampling: ImageSampling,
+        meter: Meter,
+        replay: Tensor | None = None,
+    ) -> None:
+        """Open pictures for tokens of the given noise; the other arguments are those of `draw`."""
         self.model, self.rows, self.meter = model, rows, meter
         self.parts = model.parts
+        num_tokens, pictures, channels = noise.shape
         start = torch.tensor([[model.tokenizer.image]])
-        embedding = model.word_embeddings(start).expand(rows.shape[1], -1, -1)
-        self.hidden = self._read(embedding)
-        self._semantic_cache = self.parts.semantic_decoder.new_cache(
-            rows.shape[1], num_tokens, like=embedding
+        embedding = model.word_embeddings(start).expand(pictures, -1, -1)
+        self.hidden = self._read(embedding, meter)
+        self.num_drawn = 0
+        self._noise = noise.to(model.device)
+        self._replay = None if replay is None else replay.to(self._noise)
+        self._sample = LatentSampler(
+            self.parts.language_model.velocity, sampling, rows.weights, like=self.hidden
         )
-        self.latents: list[Tensor] = []
-        self.features: list[Tensor] = []
+        semantic = self.parts.semantic_decoder
+        self._semantic_cache = semantic.new_cache(pictures, num_tokens, like=embedding)
+        self._index = torch.zeros(1, dtype=torch.long, device=model.device)
+        width = model.config.mingtok.semantic.width
+        self.latents = self._noise.new_empty(pictures, num_tokens, channels)
+        self.features = embedding.new_empty(pictures, num_tokens, width)
 
-    def condition(self) -> Tensor:
-        """Return the flow head's conditions (branches, pictures, W) for the next token."""
-        return self.parts.language_model.condition_head(self.hidden)
-
-    def add(self, latents: Tensor, fed_back: Tensor) -> None:
-        """Keep each picture's next latent (pictures, C) and read what is fed back of it."""
+    def step(self, meter: Meter) -> None:
+        """Draw the next token of every picture and read it in every row, on the device alone."""
+        language, index = self.parts.language_model, self._index
+        condition = language.condition_head(self.hidden)
+        latents = self._sample(condition, self._noise.index_select(0, index)[0])
+        fed_back = latents if self._replay is None else self._replay.index_select(0, index)
         features = self.model.expand(fed_back[:, None], self._semantic_cache)
-        self.latents.append(latents)
-        self.features.append(features)
-        self.hidden = self._read(self.parts.language_model.connector(features))
+        self.latents.index_copy_(1, index, latents[:, None])
+        self.features.index_copy_(1, index, features)
+        self.hidden.copy_(self._read(language.connector(features), meter))
+        index += 1
 
     @property
     def num_paintable(self) -> int:
         """Visual tokens that painting now would decode: those of finished rows, of all pictures."""
         columns = self.model.config.language.image_grid[1]
-        return len(self.features) // columns * columns * self.rows.shape[1]
+        return self.num_drawn // columns * columns * self.rows.shape[1]
 
     def paint(self) -> Tensor:
         """Decode the rows of tokens drawn so far: host images, grey where nothing is drawn yet."""
         rows, columns = self.model.config.language.image_grid
         size = self.model.edit_size
         images = torch.full((self.rows.shape[1], size, size, 3), 0.5)
-        done = len(self.features) // columns
+        done = self.num_drawn // columns
         if done:
-            features = torch.cat(self.features[: done * columns], dim=1)
+            features = self.features[:, : done * columns]
             pixels = self.parts.pixel_decoder(features, (done, columns), self.meter.check_cancelled)
             images[:, : done * size // rows] = to_image(pixels)
         return images
 
-    def _read(self, embeddings: Tensor) -> Tensor:
+    def _read(self, embeddings: Tensor, meter: Meter) -> Tensor:
         """Read one embedding per picture (pictures, 1, H) in every branch."""
         branches, pictures = self.rows.shape
-        rows = embeddings.repeat(branches, 1, 1)
-        step = self.rows.step()
-        transformer = self.parts.language_model.transformer
-        hidden = transformer(rows, self.rows.cache, step, self.meter)
+        rows, step = embeddings.repeat(branches, 1, 1), self.rows.step()
+        hidden = self.parts.language_model.transformer(rows, self.rows.cache, step, meter)
+        self.rows.advance()
         return hidden.view(branches, pictures, -1)
 
 
@@ -145,20 +179,30 @@ def draw(
 
     noise   (N, pictures, C) of all visual tokens
     replay  (N, C) latents to feed back instead of the drawn ones, to compare against a record
+
+    On a device that can, tokens are recorded and replayed (docs/decisions/0014).
     """
-    num_tokens, pictures, _ = noise.shape
-    canvas = Canvas(model, rows, num_tokens, meter)
-    velocity = model.parts.language_model.velocity
-    sample = LatentSampler(velocity, sampling, rows.weights, like=canvas.hidden)
-    noise = noise.to(model.device)
-    for index in range(num_tokens):
-        latents = sample(canvas.condition(), noise[index])
-        canvas.add(latents, latents if replay is None else replay[index : index + 1].to(latents))
+    canvas = Canvas(model, rows, noise, sampling, meter, replay)
+    recorder = recorder_for(model.device)
+    step = Repeated(canvas.step, lambda: weights_of(model.parts), model.device, recorder)
+    for _ in range(len(noise)):
+        step(meter)
+        canvas.num_drawn += 1
         meter.tick()
         meter.drawing(canvas)
     return Drawing(
-        latents=torch.stack(canvas.latents, dim=1),
-        features=torch.cat(canvas.features, dim=1),
+        latents=canvas.latents,
+        features=canvas.features,
         hidden=canvas.hidden,
-        cache=rows.cache.first_rows(pictures),
+        cache=rows.cache.first_rows(rows.shape[1]),
     )
+
+
+def weights_of(parts: Components) -> Iterator[Tensor]:
+    """Yield every tensor of the model that drawing a token reads."""
+    language = parts.language_model
+    transformer = language.transformer
+    reading = (transformer.layers, transformer.norm, language.connector, parts.semantic_decoder)
+    for module in (*reading, language.condition_head, language.velocity):
+        yield from module.parameters()
+        yield from module.buffers()

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 BUCKET = 256  # tokens by which a full working cache grows at least
+# Devices that compute attention column by column, and on which the host need not wait.
+SLICING = ("cpu",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,14 @@ class WorkingCache:
     def widened(self, rows: int, extra_tokens: int) -> "WorkingCache":
         """Return a copy with more room and `rows` rows, which start as this cache's row or rows."""
         wide = WorkingCache(self.shape, rows, self.length + extra_tokens)
-        wide.keys[:, :, :, : self.length] = self.keys[:, :, :, : self.length]
-        wide.values[:, :, :, : self.length] = self.values[:, :, :, : self.length]
-        wide.length = self.length
+        wide.start_as(self)
         return wide
+
+    def start_as(self, other: "WorkingCache") -> None:
+        """Start every row as another cache's row or rows."""
+        self.length = other.length
+        self.keys[:, :, :, : self.length] = other.keys[:, :, :, : self.length]
+        self.values[:, :, :, : self.length] = other.values[:, :, :, : self.length]
 
     def first_rows(self, rows: int) -> "WorkingCache":
         """Return the first `rows` rows, sharing memory with this cache."""
@@ -106,6 +112,16 @@ class WorkingCache:
         """Count `num_tokens` as filled."""
         self.length += num_tokens
 
+    def uncover(self, mask: Tensor | None) -> Tensor | None:
+        """Let rows see the token to come, in an additive mask (rows, capacity) of the cache.
+
+        returns  the mask over what `write` will return of a single token; None sees all of it
+        """
+        if mask is None:
+            return None
+        mask[:, self.length] = 0
+        return mask[:, : self.length + 1]
+
     def take(self, row: int, start: int, end: int) -> KVSegment:
         """Copy the tokens [start, end) of one row into a frozen segment in main memory."""
         keys = self.keys[:, row, :, start:end].to("cpu", copy=True).contiguous()
@@ -116,3 +132,54 @@ class WorkingCache:
         """Move to a buffer of twice the length, so that growing copies little in all."""
         grown = self.widened(self.rows, tokens + max(BUCKET, self.length) - self.length)
         self.keys, self.values, self.capacity = grown.keys, grown.values, grown.capacity
+
+
+class SlotCache(WorkingCache):
+    """A working cache whose length the device counts: reading a token needs nothing of the host.
+
+    Its shapes never change: a write returns all of the capacity, and `uncover` hides what is not
+    filled yet. For single tokens only; `first_rows` gives a plain cache when they are read.
+    """
+
+    def __init__(self, shape: KVShape, rows: int, capacity: int) -> None:
+        super().__init__(shape, rows, -(-capacity // BUCKET) * BUCKET)
+        # Hidden values count 0 times, which is no number if they are none.
+        self.keys.zero_()
+        self.values.zero_()
+        self._slot = torch.zeros(1, dtype=torch.long, device=shape.device)
+        self._filled = torch.full(
+            (1, self.capacity), -torch.inf, dtype=shape.dtype, device=shape.device
+        )
+
+    def start_as(self, other: WorkingCache) -> None:
+        """Start every row as another cache's row or rows."""
+        super().start_as(other)
+        self._slot.fill_(self.length)
+        self._filled[:, : self.length] = 0
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store one layer's new key and value (rows, kv_heads, 1, head_size); return all slots."""
+        self.keys[layer].index_copy_(2, self._slot, keys)
+        self.values[layer].index_copy_(2, self._slot, values)
+        return self.keys[layer], self.values[layer]
+
+    def advance(self, num_tokens: int) -> None:
+        """Count `num_tokens` as filled, on the device alone."""
+        self._slot += num_tokens
+
+    def uncover(self, mask: Tensor | None) -> Tensor | None:
+        """Let rows see the token to come; return the mask (rows, capacity) of all slots."""
+        mask = self._filled if mask is None else mask
+        return mask.index_fill_(1, self._slot, 0)
+
+    def first_rows(self, rows: int) -> WorkingCache:
+        """Return the first `rows` rows as a plain cache; asks the device how many are filled."""
+        part = super().first_rows(rows)
+        part.length = int(self._slot.item())
+        return part
+
+
+def token_cache(shape: KVShape, rows: int, capacity: int) -> WorkingCache:
+    """Return a cache for reading token after token, in the form that is fast on its device."""
+    kind = WorkingCache if shape.device.type in SLICING else SlotCache
+    return kind(shape, rows, capacity)

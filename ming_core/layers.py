@@ -70,7 +70,10 @@ class Rotary:
 
 
 def grouped_mask(visible: Tensor, groups: int) -> Tensor:
-    """Turn what each query sees, (B, T, L), into the mask of `grouped_attention`, once per step."""
+    """Turn what each query sees, (B, T, L), into the mask of `grouped_attention`, once per step.
+
+    visible  booleans, or numbers that are added to the scores
+    """
     return visible[:, None].repeat(1, 1, groups, 1)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import VISION_HEAD_WIDTH, MingTokConfig
-from ..kv_cache import KVShape, WorkingCache
+from ..kv_cache import KVShape, WorkingCache, token_cache
 from ..operations import Operations
 from ..progress import Tick, unwatched
 from .blocks import NORM_EPS, vision_blocks
@@ -31,7 +31,7 @@ class SemanticDecoder(nn.Module):
         """Return an empty cache for drawing `images` pictures of `capacity` tokens."""
         heads, depth = self.num_heads, len(self.blocks)
         shape = KVShape(depth, heads, VISION_HEAD_WIDTH, like.dtype, like.device)
-        return WorkingCache(shape, images, capacity)
+        return token_cache(shape, images, capacity)
 
     def raw(self, latents: Tensor) -> Tensor:
         """Undo the normalisation of latents, in fp32: the encoder's inverse shift and scale."""
@@ -42,7 +42,7 @@ class SemanticDecoder(nn.Module):
     ) -> Tensor:
         """Expand raw latents (B, T, C), which follow those in `cache`, to features (B, T, D)."""
         x = self.in_proj(raw) + raw.repeat_interleave(self.repeats, dim=-1)
-        visible = self._causal(x, cache.length if cache else 0)
+        visible = self._visible(x, cache)
         for layer, block in enumerate(self.blocks):
             tick()
             x = block(x, visible, cache, layer)
@@ -50,10 +50,12 @@ class SemanticDecoder(nn.Module):
             cache.advance(x.shape[1])
         return self.norm(x)
 
-    def _causal(self, x: Tensor, past: int) -> Tensor | None:
+    def _visible(self, x: Tensor, cache: WorkingCache | None) -> Tensor | None:
         """Mask (B, 1, T, past + T): what each token sees; None where one token sees all."""
         batch, tokens, _ = x.shape
         if tokens == 1:
-            return None
+            filled = cache.uncover(None) if cache else None
+            return None if filled is None else filled[:, None, None]
+        past = cache.length if cache else 0
         mask = torch.ones(tokens, past + tokens, dtype=torch.bool, device=x.device)
         return mask.tril(diagonal=past).expand(batch, 1, -1, -1)

@@ -61,8 +61,8 @@ BROKEN = {
     "drawn tokens go through the text router": (
         "c",
         "drawing.py",
-        "step = Step(self._next, self._seen[:, : self.cache.length])",
-        "step = Step(self._next, self._seen[:, : self.cache.length],"
+        "DrawnToken(self._next, self.cache.uncover(self._mask))",
+        "DrawnToken(self._next, self.cache.uncover(self._mask),"
         " torch.ones_like(self._next, dtype=torch.bool))",
     ),
     "image marks go through the text router": (

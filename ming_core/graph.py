@@ -1,0 +1,150 @@
+"""Replaying: a device's work is recorded once, and from then on launched as a whole.
+
+Knows nothing about the work but that it reads and writes the same memory each time.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .progress import Meter
+
+Launch = Callable[[], None]
+Addresses = list[tuple[torch.device, int]]
+
+SWITCH = "MING_CUDA_GRAPH"  # 0 in the environment: nothing is recorded
+WARM_UPS = 2  # first libraries set themselves up, then everything has its workspace
+AHEAD = 2  # runs that may be launched and not finished when the next one is asked for
+
+log = logging.getLogger("ming")
+
+
+class Recorder(Protocol):
+    """What can record the work of one device."""
+
+    def warm_up(self, work: Launch) -> None:
+        """Do the work where it will be recorded, so that nothing happens there first."""
+        ...
+
+    def record(self, work: Launch) -> Launch:
+        """Record the work without doing it; returns what does it. Raises if it cannot be done."""
+        ...
+
+    def mark(self) -> Launch:
+        """Return what waits until everything launched so far is finished."""
+        ...
+
+
+class GraphRecorder:
+    """Records with the graphs of a device's torch module."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._module: Any = getattr(torch, device.type)
+        self._stream = self._module.Stream(device)
+
+    def warm_up(self, work: Launch) -> None:
+        """Do the work on the recording stream, in order with the current one."""
+        current = self._module.current_stream(self._device)
+        self._stream.wait_stream(current)
+        try:
+            with self._module.stream(self._stream):
+                work()
+        finally:  # a cancelled run's memory is given to others only when it is done with
+            current.wait_stream(self._stream)
+
+    def record(self, work: Launch) -> Launch:
+        """Record the work; its temporary memory belongs to what is returned."""
+        graph = self._module.CUDAGraph()
+        self._module.synchronize(self._device)
+        with self._module.stream(self._stream):
+            # The host's other threads may use the device meanwhile.
+            graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        return graph.replay
+
+    def mark(self) -> Launch:
+        """Return what waits for the current stream as it is now."""
+        event = self._module.Event()
+        event.record(self._module.current_stream(self._device))
+        return event.synchronize
+
+
+def recorder_for(device: torch.device) -> Recorder | None:
+    """Return what records on a device; None where nothing can, or the user wants nothing to."""
+    has_graphs = hasattr(getattr(torch, device.type, None), "CUDAGraph")
+    return GraphRecorder(device) if has_graphs and os.environ.get(SWITCH) != "0" else None
+
+
+class Repeated:
+    """Work that is run again and again: as it is, or, where that is possible, replayed.
+
+    A recording is bound to where the weights lie. There is none while any of them is elsewhere,
+    and it is dropped when one has moved.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Meter], None],
+        weights: Callable[[], Iterable[Tensor]],
+        device: torch.device,
+        recorder: Recorder | None,
+    ) -> None:
+        """Prepare to run `work`, which reads `weights` and may be recorded by `recorder`.
+
+        It is given a meter that it may ask whether the user cancelled.
+        """
+        self._work, self._weights = work, weights
+        self._addresses = self._find() if recorder else []
+        is_resident = all(place == device for place, _ in self._addresses)
+        self._recorder = recorder if is_resident else None
+        self._replay: Launch | None = None
+        self._warm_ups = 0
+        self._marks: deque[Launch] = deque()
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the next run replays a recording."""
+        return self._replay is not None
+
+    def __call__(self, meter: Meter) -> None:
+        """Run once. When this returns, all runs but the last few are finished."""
+        if self._recorder is not None and self._find() != self._addresses:
+            self._recorder = self._replay = None
+        if self._recorder is not None and self._warm_ups == WARM_UPS and self._replay is None:
+            self._record(self._recorder)
+        if self._recorder is None:
+            self._work(meter)
+        elif self._replay is None:
+            self._recorder.warm_up(lambda: self._work(meter))
+            self._warm_ups += 1
+        else:
+            self._replay()
+            # A replay returns at once, and the user's wish to stop must not come too late.
+            self._marks.append(self._recorder.mark())
+            if len(self._marks) > AHEAD:
+                self._marks.popleft()()
+
+    def _record(self, recorder: Recorder) -> None:
+        """Record the work; where that fails it is done as it is from then on."""
+        try:
+            self._replay = recorder.record(lambda: self._work(Meter(None, 0)))
+        except Exception as error:  # noqa: BLE001  whatever a driver or a kernel may raise
+            self._recorder = None
+            log.warning(
+                "A picture's tokens could not be recorded as a graph, so each is computed step by "
+                "step, which is slower: %s\n%s=0 in the environment skips the attempt.",
+                error,
+                SWITCH,
+            )
+
+    def _find(self) -> Addresses:
+        return [(tensor.device, tensor.data_ptr()) for tensor in self._weights()]

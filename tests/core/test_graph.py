@@ -1,0 +1,380 @@
+"""The token step: device work alone, recorded once, and the same pictures however it is run.
+
+There is no accelerator here: `op_tape` stands for its graphs.
+"""
+
+import importlib.util
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from ming_cli.verify import LIMIT, verify
+from ming_core import ImageSampling, Reply, SilentProgress, edit, generate
+from ming_core.drawing import Canvas, weights_of
+from ming_core.graph import AHEAD, WARM_UPS, GraphRecorder, Repeated, recorder_for
+from ming_core.language_model.experts import MixtureOfExperts
+from ming_core.progress import Meter
+
+ROOT = Path(__file__).parents[2]
+TOKENS = 36  # of a picture of the tiny model
+METER = Meter(None, 0)
+
+
+def neighbour(name: str):
+    """Import a file that lies beside this one."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+op_tape = neighbour("op_tape")
+HostRefused, TapeRecorder = op_tape.HostRefused, op_tape.TapeRecorder
+
+
+def add_all(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+    """Add every expert there is, so that nobody needs to know which were chosen."""
+    spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
+    for expert in range(self.num_experts):
+        total.addcmul_(self._expert(tokens, expert).float(), spread[:, expert, None])
+
+
+@pytest.fixture
+def static(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw on the CPU in the form that accelerators draw in."""
+    monkeypatch.setattr("ming_core.kv_cache.SLICING", ())
+    monkeypatch.setattr(MixtureOfExperts, "_add_few", add_all)
+
+
+@pytest.fixture
+def recorder(static, monkeypatch: pytest.MonkeyPatch):
+    """Record on the CPU."""
+    recorder = TapeRecorder()
+    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: recorder)
+    return recorder
+
+
+def same(ours: list[Reply], theirs: list[Reply]) -> bool:
+    """Whether replies agree bit for bit: pictures, and contexts."""
+    return all(
+        torch.equal(a.latents.values, b.latents.values)
+        and torch.equal(a.features.values, b.features.values)
+        and all(
+            torch.equal(s.keys, t.keys) and torch.equal(s.values, t.values)
+            for s, t in zip(a.context.segments, b.context.segments, strict=True)
+        )
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_the_form_for_accelerators_draws_what_the_form_for_a_cpu_draws(
+    model, shown, quick, monkeypatch
+):
+    how = {"seeds": [7, 8], "sampling": quick, "features": shown}
+    sliced = generate(model, "a star", **how)
+    monkeypatch.setattr("ming_core.kv_cache.SLICING", ())
+    slotted = generate(model, "a star", **how)
+    for ours, theirs in zip(slotted, sliced, strict=True):
+        # The first tokens to rounding; after them rounding itself is fed back and grows.
+        for value in ("latents", "features"):
+            a, b = getattr(ours, value).values, getattr(theirs, value).values
+            assert torch.allclose(a[:, :4], b[:, :4], atol=1e-5)
+            assert torch.allclose(a, b, atol=2e-2)
+        assert ours.context.num_tokens == theirs.context.num_tokens
+        assert torch.allclose(
+            ours.context.segments[1].keys, theirs.context.segments[1].keys, atol=2e-2
+        )
+
+
+@pytest.mark.parametrize("renorm", [False, True])
+def test_a_token_is_drawn_without_the_host(model, shown, static, monkeypatch, renorm: bool):
+    drawn, step = [], Canvas.step
+
+    def watched(self: Canvas, meter: Meter) -> None:
+        with HostRefused():
+            step(self, meter)
+        drawn.append(self.num_drawn)
+
+    monkeypatch.setattr(Canvas, "step", watched)
+    sampling = ImageSampling(steps=3, solver="ab2", renorm=renorm, time_shift=2.0)
+    generate(model, "a star", seeds=[1, 2], sampling=sampling, features=shown)
+    assert drawn == list(range(TOKENS))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "ask",
+    [lambda t: t[0].item(), lambda t: t.tolist(), lambda t: bool(t[0] > 0), lambda t: t[t > 0]]
+    + [lambda t: t.cpu(), lambda t: torch.tensor([1.0]), lambda t: t.nonzero()],
+)
+def test_asking_the_host_is_noticed(ask):
+    with pytest.raises(RuntimeError, match="capturing"), HostRefused():
+        ask(torch.ones(3))
+
+
+@pytest.mark.parametrize("seeds", [[7], [7, 8, 9]])
+@pytest.mark.parametrize("more", [{}, {"solver": "ab2", "renorm": True, "time_shift": 2.0}])
+def test_a_replayed_picture_is_the_picture(model, shown, recorder, monkeypatch, seeds, more):
+    how = {"seeds": seeds, "sampling": ImageSampling(**({"steps": 2} | more)), "features": shown}
+    replayed = generate(model, "a star", **how)
+    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+    assert same(replayed, generate(model, "a star", **how))
+    assert (recorder.warm_ups, recorder.records) == (WARM_UPS, 1)
+    assert recorder.finished == TOKENS - WARM_UPS
+
+
+def test_a_conversation_is_replayed_beyond_one_bucket(model, recorder, quick, monkeypatch):
+    monkeypatch.setattr("ming_core.kv_cache.BUCKET", 64)
+
+    def talk() -> list[Tensor]:
+        context, pictures = None, []
+        for instruction in ("a star", "bluer", "a moon"):
+            reply = generate(model, instruction, seeds=[3], sampling=quick, context=context)[0]
+            context = reply.context
+            pictures.append(reply.features.values)
+        pictures.append(edit(model, "red", seed=1, context=context, sampling=quick).features.values)
+        return pictures
+
+    replayed = talk()
+    assert recorder.records == 4
+    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+    assert all(torch.equal(a, b) for a, b in zip(replayed, talk(), strict=True))
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("recorded", ["a", "b", "c"])
+def test_replayed_pictures_are_the_recorded_ones(recorder, recorded: str):
+    assert verify(ROOT / "tests" / "golden" / recorded).worst <= LIMIT
+    assert recorder.replays
+
+
+def test_only_what_is_replayed_runs_no_python(model, recorder, quick, watch):
+    velocity = watch(model.parts.language_model.velocity)
+    generate(model, "a star", seeds=[1], sampling=quick)
+    assert len(velocity) == quick.steps * (WARM_UPS + 1)
+
+
+def test_what_cannot_be_recorded_is_drawn_as_it_is(model, quick, recorder, monkeypatch, caplog):
+    monkeypatch.setattr(Canvas, "step", asking(Canvas.step))
+    with monkeypatch.context() as patched:
+        patched.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+        plain = generate(model, "a star", seeds=[7], sampling=quick)
+    with caplog.at_level(logging.WARNING, logger="ming"):
+        assert same(generate(model, "a star", seeds=[7], sampling=quick), plain)
+    assert (recorder.records, recorder.replays) == (1, 0)
+    assert len(caplog.records) == 1
+    assert "MING_CUDA_GRAPH=0" in caplog.text
+    assert "capturing: item" in caplog.text
+
+
+def asking(function):
+    """Let a step ask for a value when half of it is done."""
+
+    def asked(self: Canvas, meter: Meter) -> None:
+        function(self, meter)
+        self.hidden.sum().item()
+
+    return asked
+
+
+class Mover(SilentProgress):
+    """Moves a weight while a picture is drawn, as a host that makes room would."""
+
+    def __init__(self, parameter: torch.nn.Parameter, at: int) -> None:
+        self._parameter, self._at = parameter, at
+
+    def advance(self, done: int, total: int) -> None:
+        if done == self._at:
+            self._kept = self._parameter.data  # so that the new address is another
+            self._parameter.data = self._kept.clone()
+
+
+@pytest.mark.parametrize("at", [WARM_UPS - 1, WARM_UPS, 20])
+def test_a_recording_is_dropped_when_a_weight_has_moved(model, recorder, quick, at: int):
+    plain = generate(model, "a star", seeds=[7], sampling=quick)
+    recorder.replays = recorder.finished = recorder.records = 0
+    mover = Mover(model.parts.semantic_decoder.blocks[1].mlp.w3.weight, at)
+    assert same(generate(model, "a star", seeds=[7], sampling=quick, progress=mover), plain)
+    assert recorder.replays == max(0, at - WARM_UPS)
+
+
+def test_every_weight_a_token_reads_is_looked_after(model, static, quick, monkeypatch):
+    """Replacing any of the others changes no picture; each of these is among the weights."""
+    guarded = {id(tensor) for tensor in weights_of(model.parts)}
+    read, step = set(), Canvas.step
+
+    class Reads(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            read.update(id(a) for a in args if isinstance(a, torch.nn.Parameter))
+            return func(*args, **(kwargs or {}))
+
+    def watched(self: Canvas, meter: Meter) -> None:
+        with Reads():
+            step(self, meter)
+
+    monkeypatch.setattr(Canvas, "step", watched)
+    generate(model, "a star", seeds=[1], sampling=quick)
+    everything = {id(p) for part in model.components.values() for p in part.parameters()}
+    assert len(read & everything) > 50
+    assert read & everything <= guarded
+
+
+def repeated(recorder, weights: list[Tensor], work=lambda _meter: None) -> Repeated:
+    return Repeated(work, lambda: weights, torch.device("cpu"), recorder)
+
+
+def test_nothing_is_recorded_while_a_weight_is_elsewhere():
+    for elsewhere, replays in ((torch.empty(1, device="meta"), 0), (torch.empty(1), 4)):
+        recorder = TapeRecorder()
+        run = repeated(recorder, [torch.empty(1), elsewhere])
+        for _ in range(WARM_UPS + 4):
+            run(METER)
+        assert recorder.replays == replays
+
+
+def test_launching_is_never_far_ahead():
+    counter, recorder = torch.zeros(()), TapeRecorder(is_late=True)
+    run = repeated(recorder, [], lambda _meter: counter.add_(1))
+    for index in range(1, 20):
+        run(METER)
+        assert recorder.replays == max(0, index - WARM_UPS)
+        assert recorder.finished == max(0, recorder.replays - AHEAD)
+        assert counter == min(index, WARM_UPS) + recorder.finished
+
+
+def test_a_replay_asks_no_meter_and_a_cancelled_one_leaves_the_next_picture(model, recorder, quick):
+    class StopError(Exception):
+        pass
+
+    class Stopping(SilentProgress):
+        checks = 0
+
+        def advance(self, done: int, total: int) -> None:
+            if done == 20:
+                raise StopError
+
+        def check_cancelled(self) -> None:
+            self.checks += 1
+
+    first, progress = generate(model, "a star", seeds=[7], sampling=quick), Stopping()
+    checked = progress.checks
+    with pytest.raises(StopError):
+        generate(model, "a star", seeds=[8], sampling=quick, progress=progress)
+    # The prompt, <image>, and what is drawn before the recording.
+    assert progress.checks - checked == (2 + WARM_UPS) * model.config.language.num_layers
+    assert same(generate(model, "a star", seeds=[7], sampling=quick), first)
+
+
+def test_previews_of_a_replayed_picture_show_it(model, recorder, quick, monkeypatch):
+    class Painter(SilentProgress):
+        def __init__(self) -> None:
+            self.images: list[Tensor] = []
+
+        def drawing(self, sketch) -> None:
+            if sketch.num_paintable and sketch.num_paintable % 12 == 0:
+                self.images.append(sketch.paint())
+
+    replayed, plain = Painter(), Painter()
+    generate(model, "a star", seeds=[7], sampling=quick, progress=replayed)
+    assert recorder.replays
+    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+    generate(model, "a star", seeds=[7], sampling=quick, progress=plain)
+    assert len(replayed.images) == len(plain.images) > 2
+    assert all(torch.equal(a, b) for a, b in zip(replayed.images, plain.images, strict=True))
+
+
+class FakeDevice:
+    """A torch module of a device with graphs, which writes down what it is asked for."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        device = self
+
+        class Stream:
+            def __init__(self, _device) -> None:
+                self.name = "side"
+
+            def wait_stream(self, other) -> None:
+                device.log.append(f"{self.name} waits for {other.name}")
+
+        class Event:
+            def record(self, stream) -> None:
+                device.log.append(f"event on {stream.name}")
+
+            def synchronize(self) -> None:
+                device.log.append("waited")
+
+        class CUDAGraph:
+            def capture_begin(self, capture_error_mode: str) -> None:
+                device.log.append(f"begin {capture_error_mode}")
+
+            def capture_end(self) -> None:
+                device.log.append("end")
+
+            def replay(self) -> None:
+                device.log.append("replay")
+
+        self.Stream, self.Event, self.CUDAGraph = Stream, Event, CUDAGraph
+        self.current = SimpleNamespace(
+            name="main", wait_stream=lambda other: self.log.append(f"main waits for {other.name}")
+        )
+
+    def current_stream(self, _device):
+        return self.current
+
+    def synchronize(self, _device) -> None:
+        self.log.append("synchronize")
+
+    def stream(self, stream):
+        log = self.log
+
+        class Inside:
+            def __enter__(self) -> None:
+                log.append(f"in {stream.name}")
+
+            def __exit__(self, *_raised) -> None:
+                log.append("out")
+
+        return Inside()
+
+
+@pytest.fixture
+def fake_device(monkeypatch: pytest.MonkeyPatch) -> FakeDevice:
+    fake = FakeDevice()
+    monkeypatch.setattr(torch, "xpu", fake)
+    return fake
+
+
+def test_a_device_is_asked_in_the_order_it_needs(fake_device: FakeDevice):
+    recorder, log = GraphRecorder(torch.device("xpu")), fake_device.log
+    recorder.warm_up(lambda: log.append("work"))
+    assert log == ["side waits for main", "in side", "work", "out", "main waits for side"]
+    log.clear()
+    replay = recorder.record(lambda: log.append("work"))
+    assert log == ["synchronize", "in side", "begin thread_local", "work", "end", "out"]
+    log.clear()
+    replay()
+    recorder.mark()()
+    assert log == ["replay", "event on main", "waited"]
+
+
+def test_a_recording_that_fails_is_ended(fake_device: FakeDevice):
+    def fail() -> None:
+        raise RuntimeError("not permitted")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        GraphRecorder(torch.device("xpu")).record(fail)
+    assert fake_device.log[-2:] == ["end", "out"]
+
+
+def test_only_devices_with_graphs_record_and_only_if_wanted(fake_device, monkeypatch):
+    assert recorder_for(torch.device("cpu")) is None
+    assert recorder_for(torch.device("privateuseone")) is None
+    monkeypatch.delenv("MING_CUDA_GRAPH", raising=False)
+    assert isinstance(recorder_for(torch.device("xpu")), GraphRecorder)
+    monkeypatch.setenv("MING_CUDA_GRAPH", "0")
+    assert recorder_for(torch.device("xpu")) is None
