@@ -11,6 +11,8 @@ from torch import Tensor
 
 from .context import LatentContext, Part, Picture, Text
 from .errors import PromptError
+from .kv_cache import BUCKET
+from .language_model.experts import BATCH_BYTES
 from .model import MingModel
 from .pixels import ImageUse, to_image, to_pixels
 from .progress import Meter, Progress
@@ -79,11 +81,26 @@ def working_memory(
     given = 0 if features is None else len(features) * features.values.shape[1]
     read = PROMPT_TOKENS + given + (0 if context is None else context.num_tokens)
     drawn = config.language.num_image_tokens
-    tokens = read * (1 + 3 * images) + drawn * 3 * images
+    rows = 3 * images
+    tokens = read * (1 + rows) + (drawn + BUCKET) * rows
     # A cache that grows while text is written holds its old and its new room for a moment.
     cache = model.kv_shape.bytes_per_token * (tokens + 2 * max_tokens)
     activations = BYTES_PER_ACTIVATION * 4 * config.language.hidden_size * read
-    return cache + activations + vision_memory(model, min(images, 1), drawn)
+    return (
+        cache
+        + activations
+        + token_memory(model, rows)
+        + vision_memory(model, min(images, 1), drawn)
+    )
+
+
+def token_memory(model: MingModel, rows: int) -> int:
+    """Estimate bytes that drawing a token in so many rows needs: all modulations, some experts."""
+    language, flow = model.config.language, model.config.flow
+    modulations = rows * flow.steps * (3 * flow.depth + 2) * flow.width
+    chosen = min(rows * language.top_k, language.num_experts)
+    gathered = chosen * 3 * language.hidden_size * language.expert_size
+    return modulations * model.dtype.itemsize + min(gathered * model.dtype.itemsize, BATCH_BYTES)
 
 
 def vision_memory(model: MingModel, images: int, tokens: int) -> int:

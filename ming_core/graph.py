@@ -62,6 +62,7 @@ class GraphRecorder:
         """Record the work; its temporary memory belongs to what is returned."""
         graph = self._module.CUDAGraph()
         self._module.synchronize(self._device)
+        self._module.empty_cache()  # a recording cannot use what the warm-up left free
         with self._module.stream(self._stream):
             # The host's other threads may use the device meanwhile.
             graph.capture_begin(capture_error_mode="thread_local")

@@ -11,12 +11,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ming_cli.verify import LIMIT, verify
-from ming_core import ImageSampling, Reply, SilentProgress, edit, generate
-from ming_core.drawing import Canvas, weights_of
+from ming_core import ImageSampling, MingModel, Reply, SilentProgress, edit, generate
+from ming_core.drawing import BranchRows, Canvas, weights_of
 from ming_core.graph import AHEAD, WARM_UPS, GraphRecorder, Repeated, recorder_for
+from ming_core.guidance import Branch, guidance_weights
+from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.experts import MixtureOfExperts
+from ming_core.model import Components
+from ming_core.operations import TorchOperations
 from ming_core.progress import Meter
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +42,11 @@ op_tape = neighbour("op_tape")
 HostRefused, TapeRecorder = op_tape.HostRefused, op_tape.TapeRecorder
 
 
-def add_all(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
-    """Add every expert there is, so that nobody needs to know which were chosen."""
-    spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
-    for expert in range(self.num_experts):
-        total.addcmul_(self._expert(tokens, expert).float(), spread[:, expert, None])
-
-
 @pytest.fixture
 def static(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw on the CPU in the form that accelerators draw in."""
     monkeypatch.setattr("ming_core.kv_cache.SLICING", ())
-    monkeypatch.setattr(MixtureOfExperts, "_add_few", add_all)
+    monkeypatch.setattr(MixtureOfExperts, "_asks_nothing", lambda _self, _device: True)
 
 
 @pytest.fixture
@@ -103,6 +102,34 @@ def test_a_token_is_drawn_without_the_host(model, shown, static, monkeypatch, re
     sampling = ImageSampling(steps=3, solver="ab2", renorm=renorm, time_shift=2.0)
     generate(model, "a star", seeds=[1, 2], sampling=sampling, features=shown)
     assert drawn == list(range(TOKENS))
+
+
+class OneDevice(TorchDispatchMode):
+    """Fails at an operation on anything that is not on the meta device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)]
+        assert {t.device.type for t in tensors} <= {"meta"}, func
+        return out
+
+
+@torch.inference_mode()
+def test_a_token_touches_nothing_in_main_memory(model: MingModel, quick):
+    """The meta device is as far from main memory as a card, and asking it anything is an error."""
+    device = torch.device("meta")
+    parts = Components.build(model.config, TorchOperations, torch.bfloat16)
+    far = MingModel("far", model.config, model.tokenizer, parts, torch.bfloat16, device)
+    cache = WorkingCache(far.kv_shape, 1, 9)
+    cache.length = 9
+    seen = dict.fromkeys(Branch, torch.ones(9, dtype=torch.bool))
+    weights = guidance_weights(quick, has_image_branch=True)
+    rows = BranchRows(cache, weights, seen, (2, 5))
+    canvas = Canvas(far, rows, torch.zeros(3, 2, 32), quick, METER)
+    with OneDevice():
+        for _ in range(3):
+            canvas.step(METER)
+    assert canvas.latents.device == device
 
 
 @torch.inference_mode()
@@ -207,7 +234,7 @@ def test_every_weight_a_token_reads_is_looked_after(model, static, quick, monkey
     guarded = {id(tensor) for tensor in weights_of(model.parts)}
     read, step = set(), Canvas.step
 
-    class Reads(torch.utils._python_dispatch.TorchDispatchMode):
+    class Reads(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             read.update(id(a) for a in args if isinstance(a, torch.nn.Parameter))
             return func(*args, **(kwargs or {}))
@@ -329,6 +356,9 @@ class FakeDevice:
     def synchronize(self, _device) -> None:
         self.log.append("synchronize")
 
+    def empty_cache(self) -> None:
+        self.log.append("empty cache")
+
     def stream(self, stream):
         log = self.log
 
@@ -355,7 +385,8 @@ def test_a_device_is_asked_in_the_order_it_needs(fake_device: FakeDevice):
     assert log == ["side waits for main", "in side", "work", "out", "main waits for side"]
     log.clear()
     replay = recorder.record(lambda: log.append("work"))
-    assert log == ["synchronize", "in side", "begin thread_local", "work", "end", "out"]
+    assert log[:2] == ["synchronize", "empty cache"]
+    assert log[2:] == ["in side", "begin thread_local", "work", "end", "out"]
     log.clear()
     replay()
     recorder.mark()()

@@ -1,9 +1,18 @@
 """The working cache grows, widens and is copied out of, and never writes to a segment."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from ming_core.kv_cache import BUCKET, KVSegment, KVShape, WorkingCache
+from ming_core.kv_cache import (
+    BUCKET,
+    KVSegment,
+    KVShape,
+    SlotCache,
+    WorkingCache,
+    token_cache,
+)
 
 SHAPE = KVShape(2, 3, 4, torch.float32, torch.device("cpu"))
 
@@ -95,3 +104,68 @@ def test_segments_are_uploaded_in_order_and_left_alone():
 def test_bytes_per_token(dtype: torch.dtype, size: int):
     shape = KVShape(28, 4, 128, dtype, torch.device("cpu"))
     assert shape.bytes_per_token == 2 * 28 * 4 * 128 * size
+
+
+@pytest.fixture
+def slots() -> SlotCache:
+    """Two rows that start as one of three tokens."""
+    start = WorkingCache(SHAPE, rows=1, capacity=3)
+    fill(start, 3)
+    cache = SlotCache(SHAPE, rows=2, capacity=7)
+    cache.start_as(start)
+    return cache
+
+
+def test_slots_are_filled_in_order_and_read_as_a_plain_cache(slots: SlotCache):
+    before = slots.keys[:, :, :, :3].clone()
+    new = [fill(slots, 1, seed) for seed in range(1, 4)]
+    plain = slots.first_rows(1)
+    assert type(plain) is WorkingCache
+    assert plain.length == 6
+    expected = torch.cat((before, *new), dim=3)[:, 0]
+    assert torch.equal(plain.take(0, 0, 6).keys, expected)
+    assert torch.equal(plain.take(0, 0, 6).values, -expected)
+    after = fill(plain, 2)
+    assert torch.equal(plain.take(0, 6, 8).keys, after[:, 0])
+
+
+def test_slots_come_in_buckets_and_a_write_returns_all_of_them(slots: SlotCache):
+    assert slots.capacity == BUCKET
+    new = torch.ones(2, 3, 1, 4)
+    for written in (*slots.write(1, new, new), *slots.write(0, new, new)):
+        assert written.shape == (2, 3, BUCKET, 4)
+        assert written.isfinite().all()
+    assert SlotCache(SHAPE, 1, BUCKET + 1).capacity == 2 * BUCKET
+    assert SlotCache(SHAPE, 1, BUCKET).capacity == BUCKET
+
+
+@pytest.mark.parametrize("kind", [WorkingCache, SlotCache])
+def test_what_is_hidden_stays_so_and_the_token_to_come_is_seen(kind):
+    start = WorkingCache(SHAPE, rows=1, capacity=3)
+    fill(start, 3)
+    cache = kind(SHAPE, 2, 7)
+    cache.start_as(start)
+    mask = torch.full((2, cache.capacity), -torch.inf)
+    mask[0, :3] = mask[1, 1] = 0
+    for step in range(1, 4):
+        seen = cache.uncover(mask) == 0
+        returned = cache.write(0, *[torch.ones(2, 3, 1, 4)] * 2)[0]
+        assert seen.shape == (2, returned.shape[2])
+        assert seen[0].nonzero().flatten().tolist() == list(range(3 + step))
+        assert seen[1].nonzero().flatten().tolist() == [1, *range(3, 3 + step)]
+        cache.advance(1)
+
+
+def test_without_a_mask_all_that_is_filled_is_seen(slots: SlotCache):
+    for length in (4, 5):
+        assert (slots.uncover(None) == 0).flatten().tolist() == [
+            slot < length for slot in range(BUCKET)
+        ]
+        slots.advance(1)
+    plain = WorkingCache(SHAPE, rows=1, capacity=3)
+    assert plain.uncover(None) is None
+
+
+def test_a_token_cache_has_the_form_of_its_device():
+    assert type(token_cache(SHAPE, 1, 9)) is WorkingCache
+    assert type(token_cache(replace(SHAPE, device=torch.device("meta")), 1, 9)) is SlotCache
