@@ -180,7 +180,7 @@ def draw(
     noise   (N, pictures, C) of all visual tokens
     replay  (N, C) latents to feed back instead of the drawn ones, to compare against a record
 
-    On a device that can, tokens are recorded and replayed (docs/decisions/0014).
+    On a device that can, tokens are recorded and replayed (docs/decisions/0017).
     """
     canvas = Canvas(model, rows, noise, sampling, meter, replay)
     recorder = recorder_for(model.device)
