@@ -18,7 +18,6 @@ WARPS, STAGES = 4, 3
 CHANNELS = 32  # output channels of a program
 FEW_CHANNELS = 16  # where only one matrix has to keep the whole device busy
 
-ROWS = tl.constexpr(MAX_ROWS)
 DENSE, INT8, INT4 = tl.constexpr(0), tl.constexpr(8), tl.constexpr(4)  # how weights are stored
 
 
@@ -72,6 +71,7 @@ def product(
     EMULATED: tl.constexpr,
 ):
     """Multiply the rows by the weights of N channels, in fp32: (ROWS, N)."""
+    ROWS: tl.constexpr = valid.shape[0]
     total = tl.zeros((ROWS, N), tl.float32)
     if FORMAT == INT4:
         for start in range(0, K, GROUP):
@@ -112,23 +112,25 @@ def plan_kernel(
     count,
     rows,
     TOP_K: tl.constexpr,
-    PAIRS: tl.constexpr,
     EXPERTS: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
     """List the chosen experts in order, and each token's share (slot, ROWS) of every listed one."""
-    expert, pair = tl.arange(0, EXPERTS), tl.arange(0, PAIRS)
-    valid = pair < rows * TOP_K
-    picks = tl.load(chosen + pair, mask=valid, other=-1)
-    weight = tl.load(weights + pair, mask=valid, other=0.0)
-    matches = picks[None, :] == expert[:, None]
-    hit = tl.max(matches.to(tl.int32), axis=1)
+    expert, row = tl.arange(0, EXPERTS), tl.arange(0, ROWS)
+    portion = tl.zeros((EXPERTS, ROWS), tl.float32)
+    hits = tl.zeros((EXPERTS, ROWS), tl.int32)
+    for choice in range(TOP_K):
+        pick = tl.load(chosen + row * TOP_K + choice, mask=row < rows, other=-1)
+        weight = tl.load(weights + row * TOP_K + choice, mask=row < rows, other=0.0)
+        matches = pick[None, :] == expert[:, None]
+        portion += tl.where(matches, weight[None, :], 0.0)
+        hits += matches.to(tl.int32)
+    hit = tl.max(hits, axis=1)
+    hit = tl.where(hit > 0, 1, 0)
     slot = tl.cumsum(hit, axis=0) - 1
     tl.store(active + slot, expert, mask=hit > 0)
     tl.store(count, tl.sum(hit, axis=0))
-    for row in range(ROWS):
-        mine = matches & (pair // TOP_K == row)[None, :]
-        portion = tl.sum(tl.where(mine, weight[None, :], 0.0), axis=1)
-        tl.store(share + slot * ROWS + row, portion, mask=hit > 0)
+    tl.store(share + slot[:, None] * ROWS + row[None, :], portion, mask=(hit > 0)[:, None])
 
 
 @triton.jit
@@ -147,6 +149,7 @@ def expert_up_kernel(
     GROUP: tl.constexpr,
     BLOCK_K: tl.constexpr,
     EMULATED: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
     """hidden (slot, ROWS, SIZE) = silu(gate) * up of every token, for one listed expert."""
     slot = tl.program_id(0)
@@ -186,6 +189,7 @@ def expert_down_kernel(
     GROUP: tl.constexpr,
     BLOCK_K: tl.constexpr,
     EMULATED: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
     """partial (slot, ROWS, SIZE) = each token's share of one listed expert, 0 where unrouted."""
     slot = tl.program_id(0)
@@ -206,7 +210,9 @@ def expert_down_kernel(
 
 
 @triton.jit
-def sum_kernel(partial, count, total, rows, SIZE: tl.constexpr, N: tl.constexpr):
+def sum_kernel(
+    partial, count, total, rows, SIZE: tl.constexpr, N: tl.constexpr, ROWS: tl.constexpr
+):
     """total (rows, SIZE) += the listed experts' parts, always in the same order."""
     row, n = tl.arange(0, ROWS), tl.program_id(0) * N + tl.arange(0, N)
     inside = (row < rows)[:, None] & (n < SIZE)[None, :]
@@ -220,6 +226,7 @@ def sum_kernel(partial, count, total, rows, SIZE: tl.constexpr, N: tl.constexpr)
 @triton.jit
 def moments(x, at, valid, eps, K: tl.constexpr, BLOCK_K: tl.constexpr):
     """Return the mean of each row and the inverse of its standard deviation: (ROWS,) each."""
+    ROWS: tl.constexpr = valid.shape[0]
     total = tl.zeros((ROWS,), tl.float32)
     for start in range(0, K, BLOCK_K):
         k = start + tl.arange(0, BLOCK_K)
@@ -258,6 +265,7 @@ def block_up_kernel(
     GROUP: tl.constexpr,
     BLOCK_K: tl.constexpr,
     EMULATED: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
     """hidden (rows, SIZE) = silu(gate) * value of the normalised, modulated rows."""
     row = tl.arange(0, ROWS)
@@ -301,6 +309,7 @@ def block_down_kernel(
     GROUP: tl.constexpr,
     BLOCK_K: tl.constexpr,
     EMULATED: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
     """out (rows, SIZE) = x + gate * the product."""
     row, n = tl.arange(0, ROWS), tl.program_id(0) * N + tl.arange(0, N)
@@ -320,14 +329,20 @@ def block_down_kernel(
     tl.store(out + row[:, None] * SIZE + n[None, :], result.to(out.dtype.element_ty), mask=inside)
 
 
-def storage(packed: Packed, x: Tensor) -> dict[str, object]:
-    """Return the constants of a kernel that reads these weights for inputs like x."""
+def tile_rows(rows: int) -> int:
+    """Return the rows of the smallest matrix instruction, or of two, that take so many."""
+    return MAX_ROWS // 2 if rows <= MAX_ROWS // 2 else MAX_ROWS
+
+
+def storage(packed: Packed, x: Tensor, rows: int) -> dict[str, object]:
+    """Return the constants of a kernel that multiplies `rows` inputs like x by these weights."""
     formats = {torch.int8: INT8, torch.uint8: INT4}
     return {
         "FORMAT": formats.get(packed.weight.dtype, DENSE).value,
         "GROUP": packed.group,
         "BLOCK_K": 64 if packed.weight.dtype == torch.float32 else 128,
         "EMULATED": x.device.type == "cpu",
+        "ROWS": tile_rows(rows),
         "num_warps": WARPS,
         "num_stages": STAGES,
     }
@@ -338,27 +353,29 @@ def add_experts(
 ) -> Tensor:
     """As `plain.add_experts`, for up to MAX_ROWS tokens."""
     rows, top_k = chosen.shape
+    tile = tile_rows(rows)
     experts, width, size = down.weight.shape[0], tokens.shape[1], down.num_inputs
     slots = min(experts, rows * top_k)
     active = tokens.new_empty(slots, dtype=torch.int32)
     count = tokens.new_empty(1, dtype=torch.int32)
-    share = tokens.new_empty(slots, MAX_ROWS, dtype=torch.float32)
+    share = tokens.new_empty(slots, tile, dtype=torch.float32)
     plan_kernel[(1,)](
         chosen, weights, active, share, count, rows,
-        TOP_K=top_k, PAIRS=triton.next_power_of_2(rows * top_k),
-        EXPERTS=triton.next_power_of_2(experts),
+        TOP_K=top_k, EXPERTS=triton.next_power_of_2(experts), ROWS=tile,
     )  # fmt: skip
-    hidden = tokens.new_empty(slots, MAX_ROWS, size)
+    hidden = tokens.new_empty(slots, tile, size)
     expert_up_kernel[(slots, triton.cdiv(size, CHANNELS))](
         tokens, gate_up.weight, gate_up.scale, active, count, hidden, rows,
-        K=width, SIZE=size, HALF=CHANNELS, **storage(gate_up, tokens),
+        K=width, SIZE=size, HALF=CHANNELS, **storage(gate_up, tokens, rows),
     )  # fmt: skip
-    partial = share.new_empty(slots, MAX_ROWS, width)
+    partial = share.new_empty(slots, tile, width)
     expert_down_kernel[(slots, triton.cdiv(width, CHANNELS))](
         hidden, down.weight, down.scale, active, share, count, partial, rows,
-        K=size, SIZE=width, N=CHANNELS, **storage(down, tokens),
+        K=size, SIZE=width, N=CHANNELS, **storage(down, tokens, rows),
     )  # fmt: skip
-    sum_kernel[(triton.cdiv(width, CHANNELS),)](partial, count, total, rows, SIZE=width, N=CHANNELS)
+    sum_kernel[(triton.cdiv(width, CHANNELS),)](
+        partial, count, total, rows, SIZE=width, N=CHANNELS, ROWS=tile
+    )
     return total
 
 
@@ -369,11 +386,11 @@ def block(x: Tensor, modulation: Tensor, norm: Norm, w12: Packed, w3: Packed) ->
     block_up_kernel[(triton.cdiv(size, CHANNELS),)](
         x, norm.weight, norm.bias, modulation, w12.weight, w12.scale, w12.bias, hidden,
         rows, len(x), modulation.stride(0), norm.eps,
-        K=width, SIZE=size, HALF=CHANNELS, **storage(w12, x),
+        K=width, SIZE=size, HALF=CHANNELS, **storage(w12, x, rows),
     )  # fmt: skip
     block_down_kernel[(triton.cdiv(width, FEW_CHANNELS),)](
         hidden, w3.weight, w3.scale, w3.bias, x, modulation, out,
         rows, len(x), modulation.stride(0),
-        K=size, SIZE=width, N=FEW_CHANNELS, **storage(w3, x),
+        K=size, SIZE=width, N=FEW_CHANNELS, **storage(w3, x, rows),
     )  # fmt: skip
     return out

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-MAX_ROWS = 16  # of one call: what a matrix instruction takes, and the least it takes
+MAX_ROWS = 32  # of one call; half of them fill a matrix instruction
 Format = tuple[torch.dtype, int]  # of stored weights; and how many inputs share a scale, or 0
 
 

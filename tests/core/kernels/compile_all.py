@@ -17,19 +17,21 @@ SCALES = {"dense": None, "int8": "*fp32", "int4": "*fp16"}
 HIDDEN, EXPERT_SIZE, WIDTH, SIZE = 2048, 1408, 3072, 8192  # the published sizes
 
 
-def kernels(number: str, stored: str) -> dict[str, tuple[dict[str, str | None], dict[str, object]]]:
+def kernels(
+    number: str, stored: str, tile: int
+) -> dict[str, tuple[dict[str, str | None], dict[str, object]]]:
     """Return the types of each kernel's tensors and numbers, and its constants."""
     weight, kind = STORED[stored]
     read = {"weight": weight or number, "scale": SCALES[stored], "rows": "i32"}
     rows = dict.fromkeys(("x_rows", "mod_stride"), "i32")
     listed = {"active": "*i32", "count": "*i32"}
-    how = {"FORMAT": kind.value, "GROUP": 64, "EMULATED": False}
+    how = {"FORMAT": kind.value, "GROUP": 64, "EMULATED": False, "ROWS": tile}
     how["BLOCK_K"] = 64 if (weight or number) == "*fp32" else 128
     few, many = fused.FEW_CHANNELS, fused.CHANNELS
     return {
         "plan_kernel": (
             listed | {"chosen": "*i64", "weights": "*fp32", "share": "*fp32", "rows": "i32"},
-            {"TOP_K": 6, "PAIRS": 32, "EXPERTS": 64},
+            {"TOP_K": 6, "EXPERTS": 64, "ROWS": tile},
         ),
         "expert_up_kernel": (
             read | listed | {"tokens": number, "hidden": number},
@@ -41,7 +43,7 @@ def kernels(number: str, stored: str) -> dict[str, tuple[dict[str, str | None], 
         ),
         "sum_kernel": (
             {"partial": "*fp32", "count": "*i32", "total": "*fp32", "rows": "i32"},
-            {"SIZE": HIDDEN, "N": many},
+            {"SIZE": HIDDEN, "N": many, "ROWS": tile},
         ),
         "block_up_kernel": (
             read
@@ -63,10 +65,12 @@ def main() -> None:
     parser.add_argument("capability", type=int)
     parser.add_argument("number", choices=("bf16", "fp16", "fp32"))
     parser.add_argument("stored", choices=STORED)
+    parser.add_argument("rows", type=int)
     arguments = parser.parse_args()
     target = GPUTarget("cuda", arguments.capability, 32)
     options = {"num_warps": fused.WARPS, "num_stages": fused.STAGES}
-    for name, (types, constants) in kernels(f"*{arguments.number}", arguments.stored).items():
+    made_for = f"*{arguments.number}", arguments.stored, fused.tile_rows(arguments.rows)
+    for name, (types, constants) in kernels(*made_for).items():
         kernel = getattr(fused, name)
         signature = {n: types.get(n) or "constexpr" for n in kernel.arg_names}
         fixed = {

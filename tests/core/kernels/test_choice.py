@@ -58,7 +58,7 @@ def block_inputs(*rows: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(*rows[1:], 64), torch.randn(*rows, 200)[..., :192]
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 6, 16])
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 16, 24])
 @torch.inference_mode()
 def test_the_twin_of_the_experts_is_the_layer(moe: MixtureOfExperts, rows: int, offer):
     x = torch.randn(rows, 1, 64, generator=torch.Generator().manual_seed(rows))
@@ -147,7 +147,7 @@ def test_out_of_memory_is_the_hosts_to_know(block: ResBlock, offer):
 @torch.inference_mode()
 def test_many_rows_and_a_block_left_elsewhere_are_not_for_kernels(block: ResBlock, offer):
     kernels = offer(Kernels())
-    block(*block_inputs(17, 1))
+    block(*block_inputs(33, 1))
     assert not kernels.calls
     elsewhere = nn.Linear(64, 8).to("meta")
     assert choice.block(*block_inputs(3, 1), block.in_ln, elsewhere, block.mlp.w3) is None
