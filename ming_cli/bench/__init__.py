@@ -16,7 +16,7 @@ from ming_core import SOLVERS, PromptError
 from . import report, solvers
 from .case import is_plain
 from .checks import cpu_checks
-from .clock import clock_of
+from .clock import clock_of, device_named, reset_peak_memory
 from .measure import Bench, Effort, Plan, exact_latents, plans
 from .random_model import SIZES
 from .reference import Reference
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     """Measure what was asked for."""
     if args.cpu:
         return check_cpu(args)
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = device_named(args.device)
     on_cuda = device.type == "cuda"
     if not on_cuda:
         torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
@@ -100,6 +100,7 @@ def measure_all(
     )
     wanted = wanted_plans(args, source, on_cuda=on_cuda)
     bandwidth = Bandwidth.measure(device, clock_of(device))
+    reset_peak_memory(device)  # and give its buffers back
     place = report.setting(device)
     for precision in precisions:
         refuse_too_large(source, precision, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from ming_core import ImageSampling, MingModel, SilentProgress, kernels
 from ming_core.drawing import BranchRows, draw, draw_noise
+from ming_core.graph import SWITCH as GRAPH_SWITCH
+from ming_core.graph import WARM_UPS
 from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.transformer import Step
@@ -26,8 +29,7 @@ BRANCHES = {
     2: (Branch.FULL, Branch.UNCONDITIONAL),
     3: (Branch.FULL, Branch.IMAGE_ONLY, Branch.UNCONDITIONAL),
 }
-GRAPH_SWITCH = "MING_CUDA_GRAPH"  # of the engine: 0 keeps it from recording graphs
-RECORDING = 3  # tokens of a drawing until it is replayed: two as they are, one recorded
+RECORDING = WARM_UPS + 1  # tokens of a drawing until it is replayed: some as they are, one recorded
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,25 @@ def is_plain(model: MingModel) -> bool:
     """Whether the published algorithm can compute with these weights: it knows floats only."""
     weights = model.parts.language_model.transformer.layers.parameters()
     return all(weight.dtype == model.dtype for weight in weights)
+
+
+class GraphFailures(logging.Handler):
+    """Listens, while it is entered, for the engine's word that a graph could not be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count the warnings that name the switch of graphs."""
+        self.count += GRAPH_SWITCH in record.getMessage()
+
+    def __enter__(self) -> GraphFailures:
+        logging.getLogger("ming").addHandler(self)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        logging.getLogger("ming").removeHandler(self)
 
 
 def fused_kernels(model: MingModel) -> list[str]:

@@ -17,6 +17,8 @@ LANGUAGE, HEAD, SEMANTIC, REST = "language_model", "head", "semantic_decoder", "
 PARTS = (LANGUAGE, HEAD, SEMANTIC, REST)
 TOKEN = "token"  # noqa: S105  not a password
 
+FINE = 1e-4  # seconds; Windows counts processor time in steps of 16 ms
+
 Mark = Callable[[str], None]
 Seconds = dict[str, float]  # of each part of one token
 
@@ -38,15 +40,22 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """The clock of devices without events; on a CPU work is done when its call returns."""
+    """The clock of devices without events; on a CPU work is done when its call returns.
+
+    Of one thread on a CPU it counts the processor's time, which others who use the machine do not
+    take part in, if the system tells it finely enough.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._waits = device.type != "cpu"
+        is_fine = time.get_clock_info("process_time").resolution < FINE
+        is_alone = not self._waits and torch.get_num_threads() == 1
+        self._read = time.process_time if is_alone and is_fine else time.perf_counter
 
     def now(self) -> float:
         """Note a moment."""
         self.settle()
-        return time.perf_counter()
+        return self._read()
 
     def settle(self) -> None:
         """Wait for the device, if it works on its own."""
@@ -139,9 +148,21 @@ def milliseconds(tokens: Sequence[Seconds]) -> dict[str, float]:
     return {"median": statistics.median(totals), "p90": p90, **split}
 
 
+def device_named(name: str | None) -> torch.device:
+    """Return a device as tensors name it, made the current one; None picks CUDA, else the CPU."""
+    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type != "cuda":
+        return device
+    if device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    torch.cuda.set_device(device)
+    return device
+
+
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new reading of the most memory in use."""
+    """Begin a new reading of the most memory in use, of what is really in use."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 

@@ -99,8 +99,8 @@ def random_model(
 ) -> MingModel:
     """Fill a model of these figures with seeded random weights, stretch by stretch on its device.
 
-    The same seed gives the same weights in every precision: they are drawn in fp32, rounded to
-    bf16 as published ones are, and stored as the layers store a checkpoint's.
+    The same seed gives the same weights in every precision: they are drawn in bf16, as published
+    ones are, and stored as the layers store a checkpoint's.
     """
     parts = Components.build(figures, operations, dtype)
     for module in parts.named().values():
@@ -128,7 +128,7 @@ def stretches(figures: MingConfig) -> Iterator[Place]:
 
 
 def weights_of(path: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw weights that keep the size of what passes through them: fp32, of bf16 precision."""
+    """Draw weights that keep the size of what passes through them, in bf16."""
     device = generator.device
     if len(shape) < 2:
         return torch.full(shape, 1.0 if path.endswith("weight") else 0.0, device=device)
@@ -138,5 +138,5 @@ def weights_of(path: str, shape: tuple[int, ...], generator: torch.Generator) ->
     if path.endswith("word_embeddings.weight"):
         scale = 1.0
     width = 3**0.5 * scale  # of a uniform distribution with this standard deviation
-    weights = torch.empty(shape, device=device).uniform_(-width, width, generator=generator)
-    return weights.bfloat16().float()
+    weights = torch.empty(shape, dtype=torch.bfloat16, device=device)
+    return weights.uniform_(-width, width, generator=generator)

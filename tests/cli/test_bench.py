@@ -1,6 +1,11 @@
 """`ming bench`: its own figures are checked against sums done another way, at tiny sizes."""
 
 import json
+import logging
+import os
+import re
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +15,7 @@ from torch import nn
 
 from ming_cli.__main__ import main
 from ming_cli.bench import checks, clock, report, sources
-from ming_cli.bench.case import Case, fused_kernels, watched_parts
+from ming_cli.bench.case import GRAPH_SWITCH, Case, fused_kernels, recording, watched_parts
 from ming_cli.bench.clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Timeline, milliseconds
 from ming_cli.bench.counters import count_token, watched_experts
 from ming_cli.bench.measure import Bench, Effort, Plan, plans
@@ -18,8 +23,9 @@ from ming_cli.bench.random_model import SIZES, random_model
 from ming_cli.bench.routing import routed
 from ming_cli.bench.traffic import Bandwidth, Load, bytes_per_token
 from ming_cli.make_tiny import make_tiny
-from ming_core import ExpertLinear, ImageSampling, MingModel
+from ming_core import ExpertLinear, ImageSampling, MingModel, TorchOperations
 from ming_core.kernels.probe import Case as KernelCase
+from ming_core.model import Components
 
 CPU = torch.device("cpu")
 CONTEXT = 12
@@ -161,6 +167,18 @@ def test_bytes_are_those_of_the_layers_that_a_token_calls(model: MingModel, case
     assert counted["cache"] == 3 * CONTEXT * model.kv_shape.bytes_per_token
 
 
+def test_the_published_model_reads_what_the_page_on_performance_says():
+    figures = SIZES["published"]
+    parts = Components.build(figures, TorchOperations, torch.bfloat16)
+    whole = MingModel("meta", figures, None, parts, torch.bfloat16, CPU)
+    counted = bytes_per_token(whole, Load(3, 200, 16, 10.0))
+    assert round(counted.total() / 1e9, 1) == 36.8
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| ([a-z ]+) \| (\d+\.\d) \|", page, flags=re.MULTILINE))
+    kinds = ("head", "experts", "language_model", "semantic_decoder")
+    assert list(shown.values()) == [f"{counted[kind] / 1e9:.1f}" for kind in kinds]
+
+
 def test_fewer_solver_steps_read_less(model: MingModel):
     sixteen, eight = (bytes_per_token(model, Load(3, CONTEXT, s, 4.0)) for s in (16, 8))
     assert sixteen["head"] > eight["head"] > sixteen["head"] / 2
@@ -271,6 +289,20 @@ def test_parts_are_marked_in_order(model: MingModel, case: Case):
     assert baseline == [HEAD, SEMANTIC, REST, LANGUAGE, TOKEN] * 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="tells processor time too coarsely")
+def test_other_processes_do_not_count_on_one_thread_of_a_cpu():
+    torch.set_num_threads(1)
+    sleeping = clock.HostClock(CPU)
+    start = sleeping.now()
+    time.sleep(0.2)
+    assert sleeping.seconds(start, sleeping.now()) < 0.1
+    torch.set_num_threads(2)
+    waiting = clock.HostClock(CPU)
+    start = waiting.now()
+    time.sleep(0.05)
+    assert waiting.seconds(start, waiting.now()) >= 0.05
+
+
 class FakeEvent:
     """A CUDA event of a device whose time passes by one millisecond per event."""
 
@@ -323,6 +355,17 @@ def test_cuda_memory_is_the_peak_on_the_card(monkeypatch: pytest.MonkeyPatch):
     assert found == {"allocated": 3.0, "reserved": 4.0}
 
 
+def test_devices_are_named_as_tensors_name_them(monkeypatch: pytest.MonkeyPatch):
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert clock.device_named(None) == torch.device("cuda:3")
+    assert clock.device_named("cuda:1") == torch.device("cuda:1")
+    assert chosen == [torch.device("cuda:1")]
+    assert clock.device_named("cpu") == CPU
+
+
 def test_weights_that_do_not_fit_the_card_are_refused(monkeypatch: pytest.MonkeyPatch):
     machine = sources.Machine(None, None, "card", free_vram=24 * 10**9, total_vram=24 * 10**9)
     monkeypatch.setattr(sources.Machine, "here", lambda: machine)
@@ -369,6 +412,40 @@ def test_fused_kernels_are_those_for_this_model(model: MingModel, monkeypatch: p
     }
     monkeypatch.setattr("ming_core.kernels.choice._verdicts", verdicts)
     assert fused_kernels(model) == ["block"]
+
+
+def test_a_graph_that_fails_is_not_called_replayed(
+    model: MingModel, monkeypatch: pytest.MonkeyPatch
+):
+    bench = Bench(model, Bandwidth(1e9, 1e9), Effort(tokens=1, repeats=1, baseline=False))
+    plan = Plan(rows=1, context=CONTEXT, steps=1, graph=True)
+    found = bench.measure(plan)
+    assert found["kernels"]["step"] == "replayed graph"
+    assert set(found["ms_per_token"]) == {"median", "p90"}, "no marks inside of a graph"
+    assert found["recording_ms"] > found["ms_per_token"]["median"]
+    real = Case.draw
+
+    def failing(self: Case, *arguments, graph: bool = False, **options) -> torch.Tensor:
+        if graph:
+            logging.getLogger("ming").warning("no graph; MING_CUDA_GRAPH=0 skips the attempt")
+        return real(self, *arguments, graph=graph, **options)
+
+    monkeypatch.setattr(Case, "draw", failing)
+    assert bench.measure(plan)["kernels"]["step"] == "eager"
+    assert not logging.getLogger("ming").handlers
+
+
+def test_graphs_are_recorded_only_when_wanted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(GRAPH_SWITCH, raising=False)
+    with recording(wanted=True):
+        assert GRAPH_SWITCH not in os.environ
+    with recording(wanted=False):
+        assert os.environ[GRAPH_SWITCH] == "0"
+    assert GRAPH_SWITCH not in os.environ
+    monkeypatch.setenv(GRAPH_SWITCH, "1")
+    with recording(wanted=False):
+        assert os.environ[GRAPH_SWITCH] == "0"
+    assert os.environ[GRAPH_SWITCH] == "1"
 
 
 def test_plans_are_every_combination():
