@@ -184,7 +184,7 @@ def draw(
     """
     canvas = Canvas(model, rows, noise, sampling, meter, replay)
     recorder = recorder_for(model.device)
-    step = Repeated(canvas.step, lambda: weights_of(model.parts), model.device, recorder)
+    step = Repeated(canvas.step, weights_of(model.parts), model.device, recorder)
     for _ in range(len(noise)):
         step(meter)
         canvas.num_drawn += 1

@@ -15,7 +15,6 @@ from torch import Tensor
 from .progress import Meter
 
 Launch = Callable[[], None]
-Addresses = list[tuple[torch.device, int]]
 
 SWITCH = "MING_CUDA_GRAPH"  # 0 in the environment: nothing is recorded
 WARM_UPS = 2  # first libraries set themselves up, then everything has its workspace
@@ -74,7 +73,7 @@ class GraphRecorder:
 
     def mark(self) -> Launch:
         """Return what waits for the current stream as it is now."""
-        event = self._module.Event()
+        event = self._module.Event(blocking=True)  # waiting leaves the processor to others
         event.record(self._module.current_stream(self._device))
         return event.synchronize
 
@@ -95,7 +94,7 @@ class Repeated:
     def __init__(
         self,
         work: Callable[[Meter], None],
-        weights: Callable[[], Iterable[Tensor]],
+        weights: Iterable[Tensor],
         device: torch.device,
         recorder: Recorder | None,
     ) -> None:
@@ -103,18 +102,14 @@ class Repeated:
 
         It is given a meter that it may ask whether the user cancelled.
         """
-        self._work, self._weights = work, weights
-        self._addresses = self._find() if recorder else []
-        is_resident = all(place == device for place, _ in self._addresses)
+        # Held, so that what is replaced stays as long as a recording may read it.
+        self._work, self._weights = work, list(weights)
+        is_resident = all(weight.device == device for weight in self._weights)
         self._recorder = recorder if is_resident else None
+        self._addresses = self._find() if self._recorder else []
         self._replay: Launch | None = None
         self._warm_ups = 0
         self._marks: deque[Launch] = deque()
-
-    @property
-    def is_replayed(self) -> bool:
-        """Whether the next run replays a recording."""
-        return self._replay is not None
 
     def __call__(self, meter: Meter) -> None:
         """Run once. When this returns, all runs but the last few are finished."""
@@ -147,5 +142,5 @@ class Repeated:
                 SWITCH,
             )
 
-    def _find(self) -> Addresses:
-        return [(tensor.device, tensor.data_ptr()) for tensor in self._weights()]
+    def _find(self) -> list[int]:
+        return [weight.data_ptr() for weight in self._weights]

@@ -5,6 +5,7 @@ There is no accelerator here: `op_tape` stands for its graphs.
 
 import importlib.util
 import logging
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -251,7 +252,7 @@ def test_every_weight_a_token_reads_is_looked_after(model, static, quick, monkey
 
 
 def repeated(recorder, weights: list[Tensor], work=lambda _meter: None) -> Repeated:
-    return Repeated(work, lambda: weights, torch.device("cpu"), recorder)
+    return Repeated(work, weights, torch.device("cpu"), recorder)
 
 
 def test_nothing_is_recorded_while_a_weight_is_elsewhere():
@@ -319,35 +320,23 @@ class FakeDevice:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        device = self
+        self.current = FakeStream(self.log, "main")
 
-        class Stream:
-            def __init__(self, _device) -> None:
-                self.name = "side"
+    def Stream(self, _device):  # noqa: N802  as in torch
+        return FakeStream(self.log, "side")
 
-            def wait_stream(self, other) -> None:
-                device.log.append(f"{self.name} waits for {other.name}")
+    def Event(self, *, blocking: bool):  # noqa: N802
+        assert blocking
+        return SimpleNamespace(
+            record=lambda stream: self.log.append(f"event on {stream.name}"),
+            synchronize=lambda: self.log.append("waited"),
+        )
 
-        class Event:
-            def record(self, stream) -> None:
-                device.log.append(f"event on {stream.name}")
-
-            def synchronize(self) -> None:
-                device.log.append("waited")
-
-        class CUDAGraph:
-            def capture_begin(self, capture_error_mode: str) -> None:
-                device.log.append(f"begin {capture_error_mode}")
-
-            def capture_end(self) -> None:
-                device.log.append("end")
-
-            def replay(self) -> None:
-                device.log.append("replay")
-
-        self.Stream, self.Event, self.CUDAGraph = Stream, Event, CUDAGraph
-        self.current = SimpleNamespace(
-            name="main", wait_stream=lambda other: self.log.append(f"main waits for {other.name}")
+    def CUDAGraph(self):  # noqa: N802
+        return SimpleNamespace(
+            capture_begin=lambda capture_error_mode: self.log.append(f"begin {capture_error_mode}"),
+            capture_end=lambda: self.log.append("end"),
+            replay=lambda: self.log.append("replay"),
         )
 
     def current_stream(self, _device):
@@ -359,17 +348,21 @@ class FakeDevice:
     def empty_cache(self) -> None:
         self.log.append("empty cache")
 
+    @contextmanager
     def stream(self, stream):
-        log = self.log
+        self.log.append(f"in {stream.name}")
+        try:
+            yield
+        finally:
+            self.log.append("out")
 
-        class Inside:
-            def __enter__(self) -> None:
-                log.append(f"in {stream.name}")
 
-            def __exit__(self, *_raised) -> None:
-                log.append("out")
+class FakeStream:
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
 
-        return Inside()
+    def wait_stream(self, other) -> None:
+        self.log.append(f"{self.name} waits for {other.name}")
 
 
 @pytest.fixture
@@ -391,6 +384,15 @@ def test_a_device_is_asked_in_the_order_it_needs(fake_device: FakeDevice):
     replay()
     recorder.mark()()
     assert log == ["replay", "event on main", "waited"]
+
+
+def test_work_that_is_cancelled_while_warming_up_is_waited_for(fake_device: FakeDevice):
+    def cancel() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        GraphRecorder(torch.device("xpu")).warm_up(cancel)
+    assert fake_device.log[-2:] == ["out", "main waits for side"]
 
 
 def test_a_recording_that_fails_is_ended(fake_device: FakeDevice):
