@@ -47,9 +47,7 @@ class JointStage:
     """Trains everything but the tokenizer on conversations."""
 
     name = "joint"
-    hold = (
-        0.7  # everything is still being learnt late: a run is best lengthened from before the fall
-    )
+    hold = 0.5
 
     def __init__(
         self,
