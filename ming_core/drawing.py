@@ -183,8 +183,8 @@ def draw(
     On a device that can, tokens are recorded and replayed (docs/decisions/0017).
     """
     canvas = Canvas(model, rows, noise, sampling, meter, replay)
-    recorder = recorder_for(model.device)
-    step = Repeated(canvas.step, weights_of(model.parts), model.device, recorder)
+    device = canvas.hidden.device  # with its number, which the model's may lack
+    step = Repeated(canvas.step, weights_of(model.parts), device, recorder_for(device))
     for _ in range(len(noise)):
         step(meter)
         canvas.num_drawn += 1

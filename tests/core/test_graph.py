@@ -6,6 +6,7 @@ There is no accelerator here: `op_tape` stands for its graphs.
 import importlib.util
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -177,6 +178,13 @@ def test_a_conversation_is_replayed_beyond_one_bucket(model, recorder, quick, mo
 @pytest.mark.parametrize("recorded", ["a", "b", "c"])
 def test_replayed_pictures_are_the_recorded_ones(recorder, recorded: str):
     assert verify(ROOT / "tests" / "golden" / recorded).worst <= LIMIT
+    assert recorder.replays
+
+
+def test_a_device_may_be_named_without_its_number_or_with(model, recorder, quick):
+    numbered = replace(model, device=torch.device("cpu", 0))
+    assert numbered.device != torch.zeros(1, device=numbered.device).device
+    generate(numbered, "a star", seeds=[1], sampling=quick)
     assert recorder.replays
 
 
