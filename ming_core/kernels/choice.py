@@ -35,9 +35,9 @@ def add_experts(
     down: nn.Module,
 ) -> bool:
     """Add chosen experts to `total` by `plain.add_experts`' formula; False where no kernel runs."""
-    if not _is_for_kernels(tokens, len(tokens)) or not _are_readable(tokens, gate_up, down):
+    packed = _read(tokens, gate_up, down) if _is_for_kernels(tokens, len(tokens)) else None
+    if packed is None:
         return False
-    packed = Packed.of(gate_up), Packed.of(down)
     inputs = total, tokens.contiguous(), weights.contiguous(), chosen.contiguous()
     out = _run("add_experts", tokens, packed, lambda k: k.add_experts(*inputs, *packed))
     return out is not None
@@ -51,12 +51,13 @@ def block(
     x (..., W) broadcasts against modulation (..., 3 W).
     """
     rows = modulation.shape[:-1].numel()
-    if not _is_for_kernels(x, rows) or not _are_readable(x, norm, w12, w3):
+    read = _read(x, norm, w12, w3) if _is_for_kernels(x, rows) else None
+    if read is None:
         return None
     width = x.shape[-1]
     if modulation.shape[-x.dim() : -1] != x.shape[:-1] or norm.weight.dtype not in FLOATS:
         return None
-    packed = Packed.of(w12), Packed.of(w3)
+    packed = read[1:]
     flat = x.reshape(-1, width), modulation.reshape(rows, 3 * width)
     affine = Norm(norm.weight, norm.bias, norm.eps)
     out = _run("block", x, packed, lambda kernels: kernels.block(*flat, affine, *packed))
@@ -80,16 +81,16 @@ def _is_where_kernels_run(x: Tensor) -> bool:
     return x.device.index == torch.accelerator.current_device_index()
 
 
-def _are_readable(x: Tensor, *layers: nn.Module) -> bool:
-    """Whether the layers' weights are where x is, as they stand; a layer may say so itself."""
-    for layer in layers:
-        is_on = getattr(layer, "is_on", None)
-        tensors = (*layer.parameters(), *layer.buffers())
-        if not all(t.device == x.device and t.is_contiguous() for t in tensors):
-            return False
+def _read(x: Tensor, *layers: nn.Module) -> list[Packed] | None:
+    """Return what layers store; None unless all of it is where x is, and can be read as it is."""
+    found = [Packed.of(layer) for layer in layers]
+    for layer, packed in zip(layers, found, strict=True):
+        is_on = getattr(layer, "is_on", None)  # a layer may say so itself
+        if not all(t.device == x.device and t.is_contiguous() for t in packed.tensors):
+            return None
         if not (is_on is None or is_on(x.device)):
-            return False
-    return True
+            return None
+    return found
 
 
 @cache
@@ -105,7 +106,7 @@ def _kernels() -> ModuleType | None:
 
 
 def _run(
-    name: str, x: Tensor, packed: tuple[Packed, Packed], call: Callable[[ModuleType], Tensor]
+    name: str, x: Tensor, packed: list[Packed], call: Callable[[ModuleType], Tensor]
 ) -> Tensor | None:
     """Call a kernel that fits; None when it does not, now or before."""
     case = Case(name, x.device, x.dtype, (packed[0].format, packed[1].format))

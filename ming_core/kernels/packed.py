@@ -30,6 +30,11 @@ class Packed:
         return cls(*stored)  # pyright: ignore[reportArgumentType]
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """Return what there is to read."""
+        return [t for t in (self.weight, self.scale, self.bias) if t is not None]
+
+    @property
     def num_inputs(self) -> int:
         """Return the size of what is multiplied."""
         return self.weight.shape[-1] * (2 if self.weight.dtype == torch.uint8 else 1)
