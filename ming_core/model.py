@@ -115,6 +115,5 @@ class MingModel:
         """Move every component; for use without a host that does."""
         for component in self.components.values():
             component.to(device)
-        # As tensors name it: "cuda" has become "cuda:0" there.
-        self.device = self.parts.language_model.transformer.norm.weight.device
+        self.device = torch.device(device)
         return self
