@@ -12,7 +12,7 @@ TOOLS = {
     "batch": ("ming_cli.batch.command", "run one workflow for every row of a list"),
     "verify": ("ming_cli.verify", "compare the engine with a folder of golden numbers"),
     "bench": ("ming_cli.bench", "time a visual token against the published algorithm"),
-    "convert": ("ming_cli.convert", "write one file per component, optionally 8-bit"),
+    "convert": ("ming_cli.convert", "write one file per component, optionally in 8 or 4 bits"),
     "eval": ("ming_cli.eval", "judge how well a checkpoint of the drawn world draws and sees"),
     "inspect": ("ming_cli.inspect", "say what a checkpoint folder holds and what it needs"),
     "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ming_core import SilentProgress
 from ming_core.conversion import convert
+from ming_core.quantisation import QUANTISATIONS
 
 
 class ProgressLine(SilentProgress):
@@ -25,16 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, help="the folder to write; started again, it goes on")
     parser.add_argument(
         "--precision",
-        choices=("same", "int8"),
+        choices=("same", *QUANTISATIONS),
         default="same",
-        help="same: as published; int8: the large matrices in 8 bits (half the size)",
+        help="same: as published; int8, fp8: the large matrices in 8 bits; int4-experts: routed "
+        "experts in 4 bits, the others in 8; int4: the flow head in 4 bits as well",
     )
 
 
 def main(args: argparse.Namespace) -> int:
     """Convert, showing progress; 130 when stopped by the user."""
     try:
-        quantise = args.precision == "int8"
+        quantise = None if args.precision == "same" else args.precision
         folder = convert(args.source, args.target, quantise=quantise, progress=ProgressLine())
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where it was.", file=sys.stderr)

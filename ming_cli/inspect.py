@@ -8,26 +8,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from ming_core.checkpoint import OpenCheckpoint, open_checkpoint, read_tokenizer
+from ming_core.checkpoint import open_checkpoint, read_tokenizer
 from ming_core.checkpoint_files import StoredTensor
-from ming_core.errors import MingError
+from ming_core.errors import CheckpointError, MingError
+from ming_core.fitting import FLOATS, Need, Room, amount, choose, needs_of
 from ming_core.key_map import Place
-from ming_core.model import Components
 from ming_core.operations import TorchOperations
 
 from .machine import Machine
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
-WORKING_BYTES = 2 << 30  # activations, a long context's cache and the decoder's peak, roundly
-STREAMING_BYTES = 4 << 30  # what the host needs on the device to stream layers from main memory
+SPARE_BYTES = 600 << 20  # of the device: what ComfyUI leaves free by itself
+HOW = {"whole": "gpu", "streamed": "gpu, experts streamed from main memory"}
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,16 @@ class Verdict:
 
     precision: str
     weight_bytes: int
-    how: str  # "gpu", "gpu, streamed from main memory", "cpu", or "no: ..."
+    device_bytes: int  # of the weights, what lies on the device while drawing, if all of it does
+    working_bytes: int
+    how: str  # "gpu", "gpu, experts streamed from main memory", "cpu", or "no: ..."
 
-    @property
-    def is_possible(self) -> bool:
-        """True when the model can run so."""
-        return not self.how.startswith("no")
+    @classmethod
+    def of(cls, need: Need, room: Room) -> Verdict:
+        """Weigh a need against the room of a machine."""
+        runs = room.runs(need)
+        how = HOW.get(runs, runs)
+        return cls(need.precision, need.weights, need.drawing, need.working, how)
 
 
 @dataclass
@@ -89,39 +93,23 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
             built = checkpoint.build(torch.bfloat16, TorchOperations)
             places, found.problems = checkpoint.match(built)
             found.components = component_sizes(checkpoint.stored, places)
-            weights = weights_by_precision(checkpoint, built)
+            room = room_of(machine)
+            needs = needs_of(checkpoint, FLOATS[room.floats])
     except MingError as error:
         found.problems.append(str(error))
         return found
-    found.verdicts = [
-        Verdict(precision, size, how_it_runs(size, precision, machine))
-        for precision, size in weights.items()
-    ]
-    found.recommended = recommend(found.verdicts, machine)
+    found.verdicts = [Verdict.of(need, room) for need in needs]
+    with suppress(CheckpointError):  # none fits: the table says by how much
+        found.recommended = choose(needs, room).need.precision
     return found
 
 
-def weights_by_precision(checkpoint: OpenCheckpoint, built: Components) -> dict[str, int]:
-    """Return the bytes of the weights in every precision this checkpoint can be loaded in.
-
-    built  the model in 16 bit, as the checkpoint has it; nothing is allocated
-    """
-    as_built = num_bytes(built.named().values())
-    if checkpoint.converted is not None and checkpoint.converted.is_int8:
-        return {"int8": as_built}
-    small = checkpoint.build(torch.bfloat16, TorchOperations, quantise=True)
-    exact = sum(p.numel() * 4 for part in built.named().values() for p in part.parameters())
-    return {
-        "int8": num_bytes(small.named().values()),
-        "bf16": as_built,
-        "fp16": as_built,
-        "fp32": exact,
-    }
-
-
-def num_bytes(modules: Iterable[nn.Module]) -> int:
-    """Add up parameters and buffers."""
-    return sum(tensor.nbytes for module in modules for tensor in module.state_dict().values())
+def room_of(machine: Machine) -> Room:
+    """Return the room of a machine, as Load MingUniVision sees it in ComfyUI."""
+    if machine.free_vram is None:
+        return Room(None, machine.free_ram)
+    floats = "bf16" if machine.has_fast_bf16 else "fp16"
+    return Room(machine.free_vram, machine.free_ram, SPARE_BYTES, floats)
 
 
 def component_sizes(
@@ -135,38 +123,6 @@ def component_sizes(
     return list(sizes.values())
 
 
-def how_it_runs(weights: int, precision: str, machine: Machine) -> str:
-    """Say how a machine runs weights of this many bytes."""
-    ram, vram = machine.free_ram, machine.free_vram
-    if ram is not None and ram < weights:
-        return f"no: loading needs {gigabytes(weights)} of main memory, {gigabytes(ram)} are free"
-    if vram is None:
-        return "no: too slow on a CPU" if precision == "fp16" else "cpu"
-    if vram >= weights + WORKING_BYTES:
-        return "gpu"
-    if vram >= STREAMING_BYTES:
-        return "gpu, streamed from main memory"
-    return "cpu"
-
-
-def recommend(verdicts: list[Verdict], machine: Machine) -> str | None:
-    """Return the precision to use: the most exact one that runs well, else one that runs."""
-    order = ("fp32", "bf16", "int8")
-    if machine.free_vram is not None:
-        order = ("bf16", "fp16", "int8") if machine.has_fast_bf16 else ("fp16", "bf16", "int8")
-    possible = {verdict.precision: verdict for verdict in verdicts if verdict.is_possible}
-    resident = [precision for precision, verdict in possible.items() if verdict.how == "gpu"]
-    return next((p for wanted in (resident, possible) for p in order if p in wanted), None)
-
-
-def gigabytes(count: int) -> str:
-    """Write a number of bytes for people."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e3:.1f} kB"
-
-
 def describe(found: Inspection) -> str:
     """Return the report as text."""
     lines = [f"Ming-UniVision  {found.univision or '-'}", f"MingTok-Vision  {found.mingtok or '-'}"]
@@ -178,7 +134,7 @@ def describe(found: Inspection) -> str:
         )
         lines += ["", f"{'component':20} {'parameters':>16} {'on disk':>10}  dtypes"]
         lines += [
-            f"{size.name:20} {size.parameters:16,} {gigabytes(size.bytes):>10}  "
+            f"{size.name:20} {size.parameters:16,} {amount(size.bytes):>10}  "
             f"{', '.join(size.dtypes)}".rstrip()
             for size in [*found.components, total]
         ]
@@ -192,12 +148,19 @@ def _describe_machine(found: Inspection) -> list[str]:
     machine = found.machine
     if machine is None or not found.verdicts:
         return []
-    ram = "unknown" if machine.free_ram is None else gigabytes(machine.free_ram)
+    ram = "unknown" if machine.free_ram is None else amount(machine.free_ram)
     lines = ["", f"free main memory: {ram}"]
     if machine.free_vram is not None:
-        lines.append(f"{machine.accelerator}: {gigabytes(machine.free_vram)} free")
-    lines += ["", f"{'precision':10} {'weights':>10}  runs on this machine"]
-    lines += [f"{v.precision:10} {gigabytes(v.weight_bytes):>10}  {v.how}" for v in found.verdicts]
+        lines.append(f"{machine.accelerator}: {amount(machine.free_vram)} free")
+    lines += [
+        "",
+        f"{'precision':12} {'weights':>10} {'to draw':>10} {'working':>10}  runs on this machine",
+    ]
+    lines += [
+        f"{v.precision:12} {amount(v.weight_bytes):>10} {amount(v.device_bytes):>10} "
+        f"{amount(v.working_bytes):>10}  {v.how}"
+        for v in found.verdicts
+    ]
     advice = found.recommended or "none: this machine cannot run it"
     return [*lines, "", f"recommended precision: {advice}"]
 

@@ -12,6 +12,7 @@ from .errors import (
     NumericsError,
     PromptError,
 )
+from .fitting import Room, pick_precision
 from .generation import (
     Edit,
     decode_pixels,
@@ -24,17 +25,11 @@ from .generation import (
     working_memory,
 )
 from .model import MingModel
-from .operations import (
-    ExpertLinear,
-    Int8ExpertLinear,
-    Int8Linear,
-    Leaf,
-    Operations,
-    TorchOperations,
-)
+from .operations import Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Progress, SilentProgress, Sketch
 from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
+from .quantisation import QUANTISATIONS, check_format
 from .sampling import SOLVERS, ImageSampling, TextSampling
 from .turn import Reply
 from .values import Features, Latents
@@ -42,15 +37,14 @@ from .values import Features, Latents
 __all__ = [
     "DESCRIBE_PROMPT",
     "GENERATE_PREFIX",
+    "QUANTISATIONS",
     "SOLVERS",
     "CheckpointError",
     "ConfigError",
     "ContextError",
     "Edit",
     "Exchange",
-    "ExpertLinear",
-    "Int8ExpertLinear",
-    "Int8Linear",
+    "Experts",
     "Leaf",
     "Features",
     "ImageSampling",
@@ -64,12 +58,14 @@ __all__ = [
     "Progress",
     "PromptError",
     "Reply",
+    "Room",
     "SilentProgress",
     "Sketch",
     "Text",
     "TextSampling",
     "TorchOperations",
     "Turn",
+    "check_format",
     "decode_pixels",
     "describe",
     "edit",
@@ -81,6 +77,7 @@ __all__ = [
     "load_context",
     "load_model",
     "looks_whole",
+    "pick_precision",
     "region_prompt",
     "save_context",
     "to_pil",

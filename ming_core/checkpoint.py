@@ -29,8 +29,9 @@ from .key_map import (
     replace_tensor,
 )
 from .model import Components, MingModel
-from .operations import Int8Operations, Operations, TorchOperations
+from .operations import Operations, TorchOperations
 from .progress import Meter, Progress, Tick, unwatched
+from .quantisation import operations_for
 from .text_tokenizer import TextTokenizer
 
 VISION = "vision."
@@ -55,17 +56,22 @@ class OpenCheckpoint:
         return owner.read(stored)
 
     def build(
-        self, dtype: torch.dtype, operations: Operations, *, quantise: bool = False
+        self, dtype: torch.dtype, operations: Operations, *, quantise: str | None = None
     ) -> Components:
         """Build the model this checkpoint fills, without memory (on the meta device)."""
-        is_int8 = quantise or (self.converted is not None and self.converted.is_int8)
-        layers = Int8Operations(operations) if is_int8 else operations
+        layers = operations_for(operations, self.quantisation or quantise)
         return Components.build(self.config, layers, dtype)
+
+    @property
+    def quantisation(self) -> str | None:
+        """How the files are quantised; what was rounded once is loaded as it is."""
+        return None if self.converted is None else self.converted.quantisation
 
     def match(self, components: Components) -> tuple[dict[str, Place], list[str]]:
         """Say where every tensor goes, and name every one that does not fit."""
         if self.converted is not None:
-            places = component_tensors(components, is_int8=self.converted.is_int8)
+            is_quantised = self.converted.quantisation is not None
+            places = component_tensors(components, is_quantised=is_quantised)
             return places, compare(self.stored, places)
         places = expected_tensors(self.config, components)
         return places, [*_odd_figures(self.config, self.stored), *compare(self.stored, places)]
@@ -122,13 +128,14 @@ def load_model(
     path: Path,
     *,
     dtype: torch.dtype = torch.float32,
-    quantise: bool = False,
+    quantise: str | None = None,
     operations: Operations = TorchOperations,
     progress: Progress | None = None,
 ) -> MingModel:
     """Load a published checkpoint folder into main memory, computing in `dtype`.
 
-    With `quantise` the large matrices of the language model and the flow head become 8-bit.
+    quantise  names one of `QUANTISATIONS`: the large matrices of the language model and the flow
+              head are then kept in 8 or 4 bits. A folder that was converted so stays as it is.
 
     Raises CheckpointError naming every missing, unexpected or wrongly shaped tensor, and
     ConfigError for unsupported figures, before anything large is allocated.
@@ -147,9 +154,10 @@ def load_model(
         meter = Meter(progress, len(places))
         identity = identity_of(checkpoint, places, meter.check_cancelled)
         _bring_weights(checkpoint, components, places, meter)
+        quantisation = checkpoint.quantisation or quantise
     if config.language.norm_head:
         normalise_head(components)
-    return MingModel(identity, config, tokenizer, components, dtype)
+    return MingModel(identity, config, tokenizer, components, dtype, quantisation=quantisation)
 
 
 def _bring_weights(

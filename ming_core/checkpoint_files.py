@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import CheckpointError
+from .quantisation import QUANTISATIONS
 
 INDEX_NAME = "model.safetensors.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -35,6 +36,7 @@ class CheckpointFolder:
 
 COMPONENTS_NAME = "ming_components.json"
 COMPONENTS_VERSION = 1
+AS_PUBLISHED = "as published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Converted:
     """What `ming convert` noted of a folder: one file per component, named by our parameters."""
 
     identity: str
-    is_int8: bool
+    quantisation: str | None
 
     @classmethod
     def find(cls, folder: Path) -> "Converted | None":
@@ -56,7 +58,15 @@ class Converted:
                 f"{path} is of version {note.get('version')!r}; this pack reads version "
                 f"{COMPONENTS_VERSION}. Update the pack, or convert the checkpoint again."
             )
-        return cls(str(note.get("identity")), note.get("precision") == "int8")
+        precision = str(note.get("precision"))
+        known = (AS_PUBLISHED, *QUANTISATIONS)
+        if precision not in known:
+            raise CheckpointError(
+                f"{path} says precision {precision!r}; this pack reads {', '.join(known)}. Update "
+                "the pack, or convert the checkpoint again."
+            )
+        quantisation = None if precision == AS_PUBLISHED else precision
+        return cls(str(note.get("identity")), quantisation)
 
 
 def read_json(path: Path) -> dict[str, Any]:

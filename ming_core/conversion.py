@@ -1,4 +1,4 @@
-"""A published checkpoint -> one safetensors file per component, optionally 8-bit.
+"""A published checkpoint -> one safetensors file per component, optionally quantised.
 
 Written tensor by tensor, so that it needs little memory, goes on where it was stopped, and is held
 against its source afterwards.
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .checkpoint import OpenCheckpoint, identity_of, open_checkpoint
 from .checkpoint_files import (
+    AS_PUBLISHED,
     COMPONENTS_NAME,
     COMPONENTS_VERSION,
     CheckpointFolder,
@@ -24,20 +25,15 @@ from .checkpoint_files import (
     read_json,
 )
 from .errors import CheckpointError
-from .key_map import Place, layer_of, put, replace_tensor
+from .key_map import STORED_NAMES, Place, layer_of, put, replace_tensor
 from .model import Components
-from .operations import Int8Leaf, TorchOperations
+from .operations import TorchOperations
 from .progress import Meter, Progress
+from .quantisation import QuantisedLeaf
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 UNFINISHED_NAME = "ming_components.unfinished.json"
-DTYPE_NAMES = {
-    torch.float32: "F32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.int8: "I8",
-}
-DTYPES = {name: dtype for dtype, name in DTYPE_NAMES.items()}
+DTYPES = {name: dtype for dtype, name in STORED_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +48,11 @@ class Job:
 
 
 def convert(
-    source: Path, target: Path, *, quantise: bool = False, progress: Progress | None = None
+    source: Path, target: Path, *, quantise: str | None = None, progress: Progress | None = None
 ) -> Path:
     """Write a published checkpoint as one file per component into `target`; returns it.
 
+    quantise  names one of `QUANTISATIONS`; None keeps every tensor as published
     Each file appears under its own name only when it is whole. Raises CheckpointError when the
     source is unusable, the disk is too small, or what was written differs from the source.
     """
@@ -73,7 +70,7 @@ def convert(
         note = {
             "version": COMPONENTS_VERSION,
             "identity": identity_of(checkpoint, places),
-            "precision": "int8" if quantise else "as published",
+            "precision": quantise or AS_PUBLISHED,
         }
         _claim(target, checkpoint.folder, note)
         _use_stored_dtypes(checkpoint, components, places)
@@ -115,7 +112,8 @@ def _use_stored_dtypes(
     for name, place in places.items():
         layer, own = layer_of(components, place)
         tensor, dtype = getattr(layer, own), DTYPES[checkpoint.stored[name].dtype]
-        if tensor.is_floating_point() and tensor.dtype != dtype:
+        is_quantised = isinstance(layer, QuantisedLeaf) and own == "weight"
+        if not is_quantised and tensor.dtype != dtype:
             replace_tensor(layer, own, torch.empty_like(tensor, dtype=dtype))
 
 
@@ -133,16 +131,17 @@ def _jobs(components: Components, places: dict[str, Place]) -> Iterator[Job]:
 
 
 def _produce(checkpoint: OpenCheckpoint, components: Components, job: Job) -> Tensor:
-    """Make one tensor from its sources; the layer is left without memory again."""
-    for name, place in job.sources:
-        put(components, place, checkpoint.read(name))
+    """Make one tensor from its sources; the layer is left without memory again.
+
+    But for scales: they come about with the weight, and stay until it is their turn.
+    """
+    if getattr(job.layer, job.own_name).is_meta:
+        for name, place in job.sources:
+            put(components, place, checkpoint.read(name))
     made = getattr(job.layer, job.own_name).detach()
-    for own in (
-        (job.own_name, "weight", "scale") if isinstance(job.layer, Int8Leaf) else (job.own_name,)
-    ):
+    for own in ("weight", "scale") if job.own_name == "scale" else (job.own_name,):
         tensor = getattr(job.layer, own)
-        if not tensor.is_meta:
-            replace_tensor(job.layer, own, torch.empty_like(tensor, device="meta"))
+        replace_tensor(job.layer, own, torch.empty_like(tensor, device="meta"))
     return made
 
 
@@ -157,7 +156,7 @@ class ComponentFile:
             tensor: Tensor = getattr(job.layer, job.own_name)
             end = self.starts[-1] + tensor.nbytes
             entries[job.name] = {
-                "dtype": DTYPE_NAMES[tensor.dtype],
+                "dtype": STORED_NAMES[tensor.dtype],
                 "shape": list(tensor.shape),
                 "data_offsets": [self.starts[-1], end],
             }

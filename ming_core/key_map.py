@@ -2,17 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .config import MingConfig
 from .model import Components
-from .operations import Index, Int8Leaf
+from .quantisation import Index, QuantisedLeaf
 
 # Read by nothing: the published model never routes by it.
 IGNORED = re.compile(r"model\.model\.layers\.\d+\.mlp\.audio_gate\.weight")
+
+FLOATS = ("F32", "BF16", "F16")
+STORED_NAMES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.float8_e4m3fn: "F8_E4M3",
+}
 
 # Our name of a parameter -> its name in the checkpoint; the first pattern that matches is used.
 RENAMES: tuple[tuple[str, str], ...] = (
@@ -54,7 +64,7 @@ class Place:
     parameter: str
     index: Index
     shape: tuple[int, ...]
-    dtypes: tuple[str, ...] = ("F32", "BF16", "F16")
+    dtypes: tuple[str, ...] = FLOATS
 
 
 def expected_tensors(config: MingConfig, components: Components) -> dict[str, Place]:
@@ -62,27 +72,40 @@ def expected_tensors(config: MingConfig, components: Components) -> dict[str, Pl
     places: dict[str, Place] = {}
     for component, module in components.named().items():
         for parameter, tensor in module.named_parameters():
+            layer, own = layer_of(components, Place(component, parameter, (), ()))
+            whole = torch.empty(unquantised_shape(layer, own, tensor), device="meta")
             for name, index in _sources(f"{component}.{parameter}", config):
-                shape = tuple(tensor[index].shape)
+                shape = tuple(whole[index].shape)
                 places[name] = Place(component, parameter, index, shape)
     return places
 
 
-def component_tensors(components: Components, *, is_int8: bool) -> dict[str, Place]:
+def component_tensors(components: Components, *, is_quantised: bool) -> dict[str, Place]:
     """Return every tensor of a converted checkpoint, which is named as our own parameters.
 
-    is_int8  the file holds 8-bit weights and their scales; otherwise both come from quantising
+    is_quantised  the file holds levels and their scales; otherwise both come from quantising
     """
     places: dict[str, Place] = {}
     for component, module in components.named().items():
         for path, tensor in module.state_dict(keep_vars=True).items():
-            place = Place(component, path, (), tuple(tensor.shape))
-            if tensor.dtype == torch.int8 and is_int8:
-                place = replace(place, dtypes=("I8",))
-            layer, name = layer_of(components, place)
-            if is_int8 or not (isinstance(layer, Int8Leaf) and name == "scale"):
-                places[f"{component}.{path}"] = place
+            layer, own = layer_of(components, Place(component, path, (), ()))
+            is_stored = isinstance(layer, QuantisedLeaf) and own in ("weight", "scale")
+            if is_stored and is_quantised:
+                dtypes = (STORED_NAMES[tensor.dtype],)
+                place = Place(component, path, (), tuple(tensor.shape), dtypes)
+            elif is_stored and own == "scale":
+                continue
+            else:
+                place = Place(component, path, (), unquantised_shape(layer, own, tensor))
+            places[f"{component}.{path}"] = place
     return places
+
+
+def unquantised_shape(layer: nn.Module, name: str, tensor: Tensor) -> tuple[int, ...]:
+    """Return the shape of the floats that a tensor of a layer holds or stands for."""
+    if isinstance(layer, QuantisedLeaf) and name == "weight":
+        return layer.shape
+    return tuple(tensor.shape)
 
 
 def layer_of(components: Components, place: Place) -> tuple[nn.Module, str]:
@@ -94,11 +117,12 @@ def layer_of(components: Components, place: Place) -> tuple[nn.Module, str]:
 def put(components: Components, place: Place, tensor: Tensor) -> None:
     """Copy a checkpoint tensor to its place, quantised where the layer there is."""
     layer, name = layer_of(components, place)
-    for own in (name, "scale") if isinstance(layer, Int8Leaf) else (name,):
+    quantised = layer if isinstance(layer, QuantisedLeaf) and name == "weight" else None
+    for own in (name, "scale") if quantised is not None else (name,):
         if getattr(layer, own).is_meta:
             replace_tensor(layer, own, torch.empty_like(getattr(layer, own), device="cpu"))
-    if isinstance(layer, Int8Leaf) and name == "weight" and tensor.is_floating_point():
-        layer.store(tensor, place.index)
+    if quantised is not None and tensor.dtype != quantised.weight_dtype:
+        quantised.store(tensor, place.index)
     else:
         getattr(layer, name).data[place.index].copy_(tensor)
 

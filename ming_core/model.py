@@ -13,8 +13,9 @@ from .language_model.transformer import Transformer
 from .mingtok.low_level_encoder import LowLevelEncoder
 from .mingtok.pixel_decoder import PixelDecoder
 from .mingtok.semantic_decoder import SemanticDecoder
-from .operations import Int8Leaf, Operations
+from .operations import Operations
 from .progress import Tick, unwatched
+from .quantisation import QuantisedLeaf
 from .text_tokenizer import TextTokenizer
 
 
@@ -51,8 +52,9 @@ class Components:
                 LanguageModel(config, operations).to(dtype),
             )
         for layer in built.language_model.modules():
-            if isinstance(layer, Int8Leaf):  # `to` has cast the scales as well
-                layer.scale = layer.scale.float()
+            if isinstance(layer, QuantisedLeaf):  # `to` has cast scales and 8-bit floats as well
+                with torch.device("meta"):
+                    layer.allocate(layer.shape)
         return built
 
     def named(self) -> dict[str, nn.Module]:
@@ -70,6 +72,7 @@ class MingModel:
     """A loaded model. It holds no conversation: that is what `LatentContext` is for.
 
     `device` is where it computes; a host that moves components sets it before every call.
+    `quantisation` names how its large matrices are kept, if not as floats.
     """
 
     identity: str
@@ -78,6 +81,7 @@ class MingModel:
     parts: Components
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    quantisation: str | None = None
 
     @property
     def components(self) -> dict[str, nn.Module]:

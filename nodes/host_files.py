@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ..ming_core import Int8ExpertLinear, Int8Linear, LatentContext
+from ..ming_core import LatentContext
 from .host import (
     FOLDER_TYPE,
     HostedModel,
@@ -60,11 +60,7 @@ def precision_of(model: HostedModel | None, context: LatentContext) -> str:
     if model is None:
         formats = [segment.keys.dtype for segment in context.segments]
         return _name_of(formats[0]) if formats else "unknown"
-    large = (Int8Linear, Int8ExpertLinear)
-    modules = (m for part in model.engine.components.values() for m in part.modules())
-    if any(isinstance(module, large) for module in modules):
-        return "int8"
-    return _name_of(model.engine.dtype)
+    return model.engine.quantisation or _name_of(model.engine.dtype)
 
 
 def save_images(

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from . import host
+from .host_precision import PRECISIONS
 from .schema import Model, node_schema, widget
 
 
@@ -28,11 +29,13 @@ class LoadModel(io.ComfyNode):
                 widget(
                     io.Combo,
                     "precision",
-                    options=list(host.PRECISIONS),
+                    options=list(PRECISIONS),
                     default=host.AUTO,
-                    tooltip="Number format of the weights. auto: bf16 where the device has it, "
-                    "else fp16; fp32 on a CPU. int8: the large matrices in 8 bits, half the memory "
-                    "of bf16; pictures differ a little.",
+                    tooltip="Number format of the weights. auto: the most exact one that fits the "
+                    "free memory: bf16 (or fp16), int8, int4-experts, int4; fp32 on a CPU. int8, "
+                    "fp8: the large matrices in 8 bits, half the memory of bf16; int4-experts: "
+                    "experts in 4 bits, a third; int4: the flow head as well. Pictures differ a "
+                    "little, with int4 more.",
                 ),
             ],
             outputs=[Model.Output("model", tooltip="The loaded model.")],

@@ -12,18 +12,18 @@ from ming_core import CheckpointError, MingModel, TorchOperations, load_model
 from ming_core.checkpoint_files import find_checkpoint, read_json
 from ming_core.config import MingConfig
 from ming_core.model import Components
-from ming_core.operations import Int8Operations
+from ming_core.fitting import amount, num_bytes
+from ming_core.quantisation import QUANTISATIONS, operations_for
 
-from ..inspect import gigabytes, num_bytes
 from ..machine import Machine
 from .random_model import SIZES, random_model
 
-# precision: dtype that is computed in, and whether the large matrices are kept in 8 bits
-PRECISIONS = {
-    "fp32": (torch.float32, False),
-    "bf16": (torch.bfloat16, False),
-    "fp16": (torch.float16, False),
-    "int8": (torch.bfloat16, True),
+# precision: dtype that is computed in, and how the large matrices are quantised
+PRECISIONS: dict[str, tuple[torch.dtype, str | None]] = {
+    "fp32": (torch.float32, None),
+    "bf16": (torch.bfloat16, None),
+    "fp16": (torch.float16, None),
+    **{name: (torch.bfloat16, name) for name in QUANTISATIONS},
 }
 EXACT = "fp32"
 
@@ -53,7 +53,7 @@ def random_source(name: str, config: MingConfig) -> Source:
 
     def make(precision: str, device: torch.device) -> MingModel:
         dtype, quantise = PRECISIONS[precision]
-        operations = Int8Operations(TorchOperations) if quantise else TorchOperations
+        operations = operations_for(TorchOperations, quantise)
         return random_model(config, dtype, device, operations)
 
     return Source(f"random weights, {name}", config, make)
@@ -78,7 +78,7 @@ def read_config(folder: Path) -> MingConfig:
 def weight_bytes(config: MingConfig, precision: str) -> int:
     """Return the bytes of the weights in a precision; nothing is allocated."""
     dtype, quantise = PRECISIONS[precision]
-    operations = Int8Operations(TorchOperations) if quantise else TorchOperations
+    operations = operations_for(TorchOperations, quantise)
     return num_bytes(Components.build(config, operations, dtype).named().values())
 
 
@@ -88,7 +88,7 @@ def shortage(config: MingConfig, precision: str, device: torch.device) -> str | 
     free = machine.free_vram if device.type == "cuda" else machine.free_ram
     if free is None or needed <= free:
         return None
-    return f"{precision} weights take {gigabytes(needed)}, {gigabytes(free)} are free on {device}"
+    return f"{precision} weights take {amount(needed)}, {amount(free)} are free on {device}"
 
 
 def refuse_too_large(source: Source, precision: str, device: torch.device) -> None:

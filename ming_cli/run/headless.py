@@ -148,7 +148,8 @@ def let_models_move(patchers: Any) -> None:  # noqa: ANN401
             patcher.model.to(patcher.offload_device)
             raise DoesNotFitError(
                 f"The model does not fit on {device}, and without ComfyUI it cannot be there in "
-                "part: choose int8 in Load MingUniVision, or run it inside ComfyUI (--comfyui)."
+                "part: choose int8 or int4 in Load MingUniVision, or run it inside ComfyUI "
+                "(--comfyui)."
             ) from error
         return patcher
 

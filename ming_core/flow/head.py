@@ -55,7 +55,7 @@ class ResBlock(nn.Module):
     def __init__(self, config: FlowConfig, operations: Operations) -> None:
         super().__init__()
         self.in_ln = operations.LayerNorm(config.width, eps=NORM_EPS)
-        self.mlp = SwiGLU(config.width, operations.LargeLinear, ratio=config.mlp_ratio)
+        self.mlp = SwiGLU(config.width, operations.HeadLinear, ratio=config.mlp_ratio)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """Map (..., W) to (..., W); modulation (..., 3 W) holds shift, 1 + scale, gate."""

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from ming_cli.__main__ import main
-from ming_cli.inspect import Verdict, how_it_runs, inspect, recommend
+from ming_cli.inspect import Verdict, inspect, room_of
 from ming_cli.machine import Machine
 from ming_cli.make_tiny import make_tiny
 from ming_core import load_model
+from ming_core.fitting import Need, choose
+from ming_core.quantisation import QUANTISATIONS
 
 GIB = 1 << 30
 DESKTOP = Machine(free_ram=16 * GIB, total_ram=32 * GIB)
@@ -33,9 +35,15 @@ def test_counts_equal_the_loaded_model(tiny: Path):
         assert counted[name] == sum(parameter.numel() for parameter in module.parameters())
     assert found.is_usable
     assert {size.dtypes for size in found.components} == {("BF16",)}
-    assert [verdict.precision for verdict in found.verdicts] == ["int8", "bf16", "fp16", "fp32"]
+    assert [verdict.precision for verdict in found.verdicts] == [
+        "fp32",
+        "bf16",
+        "fp16",
+        *QUANTISATIONS,
+    ]
     sizes = {verdict.precision: verdict.weight_bytes for verdict in found.verdicts}
-    assert sizes["int8"] < sizes["bf16"] == sizes["fp16"] < sizes["fp32"]
+    assert sizes["bf16"] == sizes["fp16"] < sizes["fp32"]
+    assert sizes["int4"] < sizes["int4-experts"] < sizes["int8"] == sizes["fp8"] < sizes["fp32"]
 
 
 def test_a_missing_shard_is_named(copy: Path):
@@ -53,10 +61,15 @@ def test_a_tokenizer_of_another_model_is_refused(copy: Path):
 
 def test_a_card_too_small_for_16_bit_is_advised_8_bit():
     machine = Machine(64 * GIB, 64 * GIB, "card", 24 * GIB, 24 * GIB, has_fast_bf16=True)
-    sizes = {"int8": 20 * 10**9, "bf16": 38 * 10**9}
-    verdicts = [Verdict(p, size, how_it_runs(size, p, machine)) for p, size in sizes.items()]
-    assert [verdict.how for verdict in verdicts] == ["gpu", "gpu, streamed from main memory"]
-    assert recommend(verdicts, machine) == "int8"
+    gb = 10**9
+    needs = [
+        Need("bf16", weights=38 * gb, drawing=37 * gb, experts=31 * gb, working=gb),
+        Need("int8", weights=21 * gb, drawing=20 * gb, experts=16 * gb, working=gb),
+    ]
+    room = room_of(machine)
+    hows = [Verdict.of(need, room).how for need in needs]
+    assert hows == ["gpu, experts streamed from main memory", "gpu"]
+    assert choose(needs, room).need.precision == "int8"
 
 
 def test_a_figure_against_the_tensors_is_named(copy: Path):
@@ -88,7 +101,7 @@ def test_advice_fits_the_machine(tiny: Path, machine: Machine, precision: str, h
 def test_a_machine_without_memory_is_told_so(tiny: Path):
     found = inspect(tiny, Machine(free_ram=1000, total_ram=2000))
     assert not found.is_usable
-    assert recommend(found.verdicts, found.machine) is None
+    assert found.recommended is None
     assert "main memory" in found.verdicts[0].how
 
 

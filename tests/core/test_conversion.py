@@ -1,7 +1,8 @@
 """Converting a checkpoint: same model, resumable at any byte, never half a file taken for whole."""
 
+import json
 import shutil
-from collections import namedtuple
+from collections import Counter, namedtuple
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 import ming_core
 from ming_core import conversion
 from ming_core.conversion import convert
+from ming_core.quantisation import QUANTISATIONS, QuantisedLeaf
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "c"
 FILES = {
@@ -24,13 +26,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["same", "int8"])
-def quantise(request) -> bool:
+@pytest.fixture(scope="module", params=[None, *QUANTISATIONS], ids=str)
+def quantise(request) -> str | None:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def whole(quantise: bool, tmp_path_factory) -> Path:
+def whole(quantise: str | None, tmp_path_factory) -> Path:
     return convert(GOLDEN, tmp_path_factory.mktemp("whole") / "ming", quantise=quantise)
 
 
@@ -48,8 +50,8 @@ def test_a_converted_checkpoint_is_the_same_model_bit_for_bit(whole, quantise, d
 
 
 def test_it_can_be_quantised_while_loading(tmp_path):
-    converted = ming_core.load_model(convert(GOLDEN, tmp_path / "ming"), quantise=True)
-    published = ming_core.load_model(GOLDEN, quantise=True)
+    converted = ming_core.load_model(convert(GOLDEN, tmp_path / "ming"), quantise="int4")
+    published = ming_core.load_model(GOLDEN, quantise="int4")
     replies = [ming_core.generate(m, "a cat", seeds=[1])[0] for m in (converted, published)]
     assert torch.equal(replies[0].latents.values, replies[1].latents.values)
 
@@ -77,7 +79,7 @@ def test_it_goes_on_from_any_length_and_ends_the_same(whole, quantise, tmp_path)
 
 def test_a_leftover_of_another_precision_is_not_continued(whole, quantise, tmp_path):
     name = "language_model.safetensors"
-    other = convert(GOLDEN, tmp_path / "other", quantise=not quantise)
+    other = convert(GOLDEN, tmp_path / "other", quantise=None if quantise else "int8")
     shutil.copytree(whole, tmp_path / "ming")
     shutil.copyfile(other / name, tmp_path / "ming" / f"{name}.part")
     (tmp_path / "ming" / name).unlink()
@@ -152,7 +154,7 @@ def test_a_target_that_meets_the_source_is_refused_and_nothing_is_written(checkp
 def test_another_conversion_is_neither_continued_nor_harmed(whole, quantise, tmp_path):
     shutil.copytree(whole, tmp_path / "ming")
     with pytest.raises(ming_core.CheckpointError, match=r"holds the conversion.*name an empty"):
-        convert(GOLDEN, tmp_path / "ming", quantise=not quantise)
+        convert(GOLDEN, tmp_path / "ming", quantise=None if quantise else "int8")
     with pytest.raises(ming_core.CheckpointError, match="holds the conversion"):
         convert(GOLDEN.parent / "a", tmp_path / "ming", quantise=quantise)
     assert contents(tmp_path / "ming") == contents(whole)
@@ -169,3 +171,25 @@ def test_converting_a_finished_folder_again_changes_nothing(whole, quantise, tmp
     shutil.copytree(whole, tmp_path / "ming")
     convert(GOLDEN, tmp_path / "ming", quantise=quantise)
     assert contents(tmp_path / "ming") == contents(whole)
+
+
+def test_every_weight_is_quantised_once_a_pass(monkeypatch, tmp_path):
+    stored = []
+    original = QuantisedLeaf.store
+
+    def counting(layer, weight, index):
+        stored.append((id(layer), str(index)))
+        original(layer, weight, index)
+
+    monkeypatch.setattr(QuantisedLeaf, "store", counting)
+    convert(GOLDEN, tmp_path / "ming", quantise="int8")
+    assert set(Counter(stored).values()) == {2}, "once to write, once to compare"
+
+
+def test_a_folder_of_an_unknown_precision_is_refused(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "ming")
+    path = tmp_path / "ming" / "ming_components.json"
+    note = json.loads(path.read_text())
+    path.write_text(json.dumps(note | {"precision": "int3"}))
+    with pytest.raises(ming_core.CheckpointError, match="'int3'.*Update the pack"):
+        ming_core.load_model(tmp_path / "ming")

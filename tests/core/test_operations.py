@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import (
-    ExpertLinear,
     ImageSampling,
     MingModel,
     TextSampling,
@@ -19,16 +18,17 @@ from ming_core import (
     generate,
     load_model,
 )
+from ming_core.operations import ExpertLinear
 
-NAMES = ("Linear", "LargeLinear", "Conv2d", "LayerNorm", "RMSNorm", "Embedding", "ExpertLinear")
-INT8 = ("Int8Linear", "Int8ExpertLinear")
+NAMES = ("Linear", "LargeLinear", "HeadLinear", "ExpertLinear")
+NAMES += ("Conv2d", "LayerNorm", "RMSNorm", "Embedding")
 BARE = {"cls_token", "pos_embed"}
 
 
 def namespace(wrap) -> type:
     """Return operations whose classes are made from torch's by `wrap`."""
-    every = {n: wrap(n, getattr(TorchOperations, n)) for n in (*NAMES, *INT8)}
-    return type("Wrapped", (), every)
+    every = {n: wrap(n, getattr(TorchOperations, n)) for n in NAMES}
+    return type("Wrapped", (TorchOperations,), every)
 
 
 def everything(model: MingModel, photo: Tensor) -> list[Tensor]:

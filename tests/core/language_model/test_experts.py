@@ -12,7 +12,7 @@ from ming_core import MingModel, TorchOperations
 from ming_core.config import LanguageModelConfig
 from ming_core.language_model import experts
 from ming_core.language_model.experts import MixtureOfExperts
-from ming_core.operations import Int8ExpertLinear, Int8Operations
+from ming_core.quantisation import Int8ExpertLinear, QuantisedOperations
 
 BASE = {
     "vocab_size": 8,
@@ -133,7 +133,8 @@ def test_8_bit_experts_are_the_same_without_a_look_at_the_routing(
 ):
     exact = mixture()
     moe = MixtureOfExperts(
-        LanguageModelConfig(**(BASE | {"multi_gate": False})), Int8Operations(TorchOperations)
+        LanguageModelConfig(**(BASE | {"multi_gate": False})),
+        QuantisedOperations(TorchOperations, "int8"),
     )
     for layer in moe.modules():
         if hasattr(layer, "store"):

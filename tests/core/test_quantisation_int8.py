@@ -6,14 +6,15 @@ import pytest
 import torch
 
 import ming_core
-from ming_core.operations import ExpertLinear, Int8ExpertLinear, Int8Leaf, Int8Linear
+from ming_core.operations import ExpertLinear
+from ming_core.quantisation import Int8ExpertLinear, Int8Leaf, Int8Linear
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"
 
 
 @pytest.fixture(scope="module")
 def quantised() -> ming_core.MingModel:
-    return ming_core.load_model(GOLDEN, quantise=True)
+    return ming_core.load_model(GOLDEN, quantise="int8")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_only_large_matrices_of_the_language_model_and_head_are_quantised(quanti
 
 
 def test_scales_stay_fp32_when_the_model_computes_in_bf16():
-    model = ming_core.load_model(GOLDEN, quantise=True, dtype=torch.bfloat16)
+    model = ming_core.load_model(GOLDEN, quantise="int8", dtype=torch.bfloat16)
     layers = [m for m in model.parts.language_model.modules() if isinstance(m, Int8Leaf)]
     assert layers
     assert {layer.scale.dtype for layer in layers} == {torch.float32}

@@ -1,0 +1,183 @@
+"""Which precision a machine has room for, told from config and headers before a weight is read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .checkpoint import OpenCheckpoint, open_checkpoint, read_tokenizer
+from .errors import CheckpointError
+from .generation import working_memory
+from .model import Components, MingModel
+from .operations import Experts, TorchOperations
+from .quantisation import QUANTISATIONS
+from .values import Features
+
+FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Most exact first. fp8 is as large as int8 and less exact, so nothing picks it by itself.
+ON_A_CPU = ("fp32", "bf16", "int8", "int4-experts", "int4")
+ON_A_DEVICE = ("int8", "int4-experts", "int4")
+# What cannot lie on the device is copied for every token, so there few bits come first.
+STREAMED = ("int4-experts", "int4", "int8")
+ANSWER_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that a checkpoint needs in one precision.
+
+    weights   everything, in main memory
+    drawing   of these, what a device needs to draw: language model and semantic decoder
+    experts   of these, the routed experts: a device may do with some of them
+    working   caches and activations of an edit of one picture
+    """
+
+    precision: str
+    weights: int
+    drawing: int
+    experts: int
+    working: int
+
+    @property
+    def whole(self) -> int:
+        """Bytes of the device when all of it lies there."""
+        return self.drawing + self.working
+
+    @property
+    def least(self) -> int:
+        """Bytes of the device when experts are copied as they are asked for."""
+        return self.whole - self.experts
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Free bytes of a machine; None where unknown.
+
+    device  free on the accelerator; None computes on the CPU
+    spare   of the device, to be left alone: what a host and its driver take for themselves
+    floats  the precision that the device computes in: bf16, fp16 or fp32
+    """
+
+    device: int | None
+    ram: int | None
+    spare: int = 0
+    floats: str = "fp32"
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The precisions to try, most exact first."""
+        return ON_A_CPU if self.device is None else (self.floats, *ON_A_DEVICE)
+
+    def runs(self, need: Need) -> str:
+        """Say how a need is met here: `whole`, `streamed` or `cpu`, or `no: ` and the reason."""
+        if self.ram is not None and self.ram < need.weights:
+            return f"no: {amount(need.weights)} of main memory needed, {amount(self.ram)} free"
+        if self.device is None:
+            return "no: too slow on a CPU" if need.precision == "fp16" else "cpu"
+        room = self.device - self.spare
+        if room >= need.whole:
+            return "whole"
+        if room >= need.least:
+            return "streamed"
+        least = need.least + self.spare
+        return f"no: {amount(least)} of the device needed, {amount(self.device)} free"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A precision picked for a machine, and the reason in words."""
+
+    need: Need
+    runs: str
+    reason: str
+
+
+def needs_of(checkpoint: OpenCheckpoint, floats: torch.dtype) -> list[Need]:
+    """Return what a checkpoint needs in every precision it can be loaded in.
+
+    floats  what quantised weights are computed with. Nothing is allocated.
+    """
+    stored = checkpoint.quantisation
+    names = (stored,) if stored is not None else (*FLOATS, *QUANTISATIONS)
+    return [_need(checkpoint, name, floats) for name in names]
+
+
+def choose(needs: Sequence[Need], room: Room) -> Choice:
+    """Pick the most exact precision that lies on the device as a whole, else one that streams.
+
+    Raises CheckpointError with the numbers when there is none.
+    """
+    by_name = {need.precision: need for need in needs}
+    order = [name for name in (*room.order, "fp8") if name in by_name]
+    streamed = [name for name in (*STREAMED, room.floats) if name in by_name] or order
+    runs = {name: room.runs(by_name[name]) for name in {*order, *streamed}}
+    for name in order:
+        if runs[name] in ("whole", "cpu"):
+            return Choice(by_name[name], runs[name], _reason(by_name[name], room, runs[name]))
+    for name in streamed:
+        if runs[name] == "streamed":
+            return Choice(by_name[name], "streamed", _reason(by_name[name], room, "streamed"))
+    lines = "\n".join(f"  {name:12} {runs[name].removeprefix('no: ')}" for name in order)
+    raise CheckpointError(
+        f"This checkpoint fits this machine in no precision:\n{lines}\n"
+        "Free some memory, or use a machine with more."
+    )
+
+
+def pick_precision(path: Path, room: Room) -> Choice:
+    """Pick the precision to load a checkpoint folder in; raises CheckpointError if none fits."""
+    with open_checkpoint(path) as checkpoint:
+        return choose(needs_of(checkpoint, FLOATS[room.floats]), room)
+
+
+def amount(count: int) -> str:
+    """Write a number of bytes for people."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6)):
+        if count >= one:
+            return f"{count / one:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"
+
+
+def num_bytes(modules: Iterable[nn.Module]) -> int:
+    """Add up parameters and buffers."""
+    return sum(tensor.nbytes for module in modules for tensor in module.state_dict().values())
+
+
+def _reason(need: Need, room: Room, runs: str) -> str:
+    if runs == "cpu":
+        free = "unknown" if room.ram is None else amount(room.ram)
+        return f"{amount(need.weights)} of main memory for the weights, {free} free"
+    free = amount(room.device or 0)
+    if runs == "whole":
+        return f"{amount(need.whole + room.spare)} of the device with room to work, {free} free"
+    return (
+        f"{amount(need.least + room.spare)} of the device without the experts, {free} free; "
+        f"{amount(need.experts)} of experts are copied as they are needed"
+    )
+
+
+def _need(checkpoint: OpenCheckpoint, precision: str, floats: torch.dtype) -> Need:
+    dtype = FLOATS.get(precision, floats)
+    quantise = precision if precision in QUANTISATIONS else None
+    parts = checkpoint.build(dtype, TorchOperations, quantise=quantise)
+    drawing = (parts.language_model, parts.semantic_decoder)
+    experts = (layer for layer in parts.language_model.modules() if isinstance(layer, Experts))
+    return Need(
+        precision,
+        num_bytes(parts.named().values()),
+        num_bytes(drawing),
+        num_bytes(experts),
+        _edit_memory(checkpoint, parts, dtype),
+    )
+
+
+def _edit_memory(checkpoint: OpenCheckpoint, parts: Components, dtype: torch.dtype) -> int:
+    """Return the bytes that editing one given picture takes beside the weights."""
+    config = checkpoint.config
+    tokenizer = read_tokenizer(checkpoint.folder, config)
+    model = MingModel("", config, tokenizer, parts, dtype)
+    tokens, width = config.language.num_image_tokens, config.mingtok.semantic.width
+    given = Features(torch.empty(1, tokens, width, device="meta"), config.language.image_grid)
+    return working_memory(model, None, given, 1, ANSWER_TOKENS)

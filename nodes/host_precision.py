@@ -1,0 +1,58 @@
+"""Picks the precision of a model for the device and the memory the host has, and says why."""
+
+import logging
+from pathlib import Path
+
+import comfy.model_management
+import torch
+
+from ..ming_core import QUANTISATIONS, Room, check_format, pick_precision
+from .folders import AUTO
+from .host_progress import HostProgress
+
+FLOATS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+PRECISIONS = (AUTO, *FLOATS, *QUANTISATIONS)
+
+
+def automatic_precision(path: Path, device: torch.device) -> str:
+    """Return the most exact precision that fits, and tell the user; raises when none does."""
+    choice = pick_precision(path, _room(device))
+    text = f"precision auto: {choice.need.precision} ({choice.reason})"
+    logging.getLogger("ming").info("%s: %s", path.name, text)
+    HostProgress().say(text)
+    return choice.need.precision
+
+
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """Return what a precision computes in; quantised weights take what the device is best at."""
+    return FLOATS.get(precision) or FLOATS[_best_floats(device)]
+
+
+def quantisation_of(precision: str, device: torch.device) -> str | None:
+    """Return the quantisation that a precision names, None for floats; raises if unusable."""
+    if precision not in QUANTISATIONS:
+        return None
+    check_format(precision, device)
+    return precision
+
+
+def _best_floats(device: torch.device) -> str:
+    """Return the format the device is best at; a CPU computes 16-bit numbers far too slowly."""
+    mm = comfy.model_management
+    if mm.is_device_cpu(device):
+        return "fp32"
+    if mm.should_use_bf16(device):
+        return "bf16"
+    return "fp16" if mm.should_use_fp16(device) else "fp32"
+
+
+def _room(device: torch.device) -> Room:
+    mm = comfy.model_management
+    ram = mm.get_free_memory(torch.device("cpu"))
+    if mm.is_device_cpu(device):
+        return Room(None, ram)
+    # What other models hold there makes way when this one is loaded.
+    others = (m for m in mm.current_loaded_models if m.device == device)
+    free = mm.get_free_memory(device) + sum(model.model_loaded_memory() for model in others)
+    spare = getattr(mm, "extra_reserved_memory", lambda: 0)()
+    return Room(free, ram, spare, _best_floats(device))

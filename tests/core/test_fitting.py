@@ -1,0 +1,100 @@
+"""What a precision needs, and which one a machine gets: by its numbers, said in numbers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ming_core import CheckpointError, load_model
+from ming_core.checkpoint import open_checkpoint
+from ming_core.conversion import convert
+from ming_core.fitting import Need, Room, choose, needs_of, pick_precision
+
+GB = 10**9
+GOLDEN = Path(__file__).parents[1] / "golden" / "a"
+# The published model, rounded; docs/performance.md has the sums.
+NEEDS = [
+    Need("fp32", 75 * GB, 73 * GB, 62 * GB, GB),
+    Need("bf16", 38 * GB, 37 * GB, 31 * GB, GB),
+    Need("fp16", 38 * GB, 37 * GB, 31 * GB, GB),
+    Need("int8", 21 * GB, 20 * GB, 16 * GB, GB),
+    Need("fp8", 21 * GB, 20 * GB, 16 * GB, GB),
+    Need("int4-experts", 14 * GB, 12 * GB, 8 * GB, GB),
+    Need("int4", 13 * GB, 11 * GB, 8 * GB, GB),
+]
+
+
+@pytest.mark.parametrize(
+    ("free", "floats", "precision", "runs"),
+    [
+        (80, "bf16", "bf16", "whole"),
+        (80, "fp16", "fp16", "whole"),
+        (80, "fp32", "fp32", "whole"),
+        (38, "fp16", "fp16", "whole"),
+        (37, "bf16", "int8", "whole"),
+        (24, "bf16", "int8", "whole"),
+        (16, "bf16", "int4-experts", "whole"),
+        (12, "bf16", "int4", "whole"),
+        (11, "bf16", "int4-experts", "streamed"),
+        (5, "bf16", "int4-experts", "streamed"),
+        (4, "bf16", "int4", "streamed"),
+    ],
+)
+def test_a_device_gets_the_most_exact_precision_it_has_room_for(free, floats, precision, runs):
+    choice = choose(NEEDS, Room(free * GB, 80 * GB, floats=floats))
+    assert (choice.need.precision, choice.runs) == (precision, runs)
+    assert f"{free}.0 GB free" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("ram", "precision"),
+    [(None, "fp32"), (80, "fp32"), (40, "bf16"), (22, "int8"), (14, "int4-experts"), (13, "int4")],
+)
+def test_a_cpu_gets_fp32_while_main_memory_lasts(ram, precision):
+    assert choose(NEEDS, Room(None, ram and ram * GB)).need.precision == precision
+
+
+def test_too_little_is_refused_with_the_numbers_of_every_precision():
+    with pytest.raises(CheckpointError) as refusal:
+        choose(NEEDS, Room(3 * GB, 64 * GB, spare=GB // 2, floats="bf16"))
+    text = str(refusal.value)
+    for line in ("bf16", "int8", "int4-experts", "int4 "):
+        assert line in text
+    assert "4.5 GB of the device needed, 3.0 GB free" in text
+    with pytest.raises(CheckpointError, match=r"13\.0 GB of main memory needed, 9\.0 GB free"):
+        choose(NEEDS, Room(80 * GB, 9 * GB, floats="bf16"))
+
+
+def test_what_the_host_keeps_for_itself_is_left_alone():
+    assert choose(NEEDS, Room(38 * GB, None, floats="bf16")).need.precision == "bf16"
+    assert choose(NEEDS, Room(38 * GB, None, 1, "bf16")).need.precision == "int8"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8", "fp8", "int4-experts", "int4"])
+def test_needs_are_the_bytes_of_the_loaded_model(precision: str):
+    with open_checkpoint(GOLDEN) as checkpoint:
+        needs = {need.precision: need for need in needs_of(checkpoint, torch.bfloat16)}
+    quantise = None if precision == "bf16" else precision
+    model = load_model(GOLDEN, dtype=torch.bfloat16, quantise=quantise)
+
+    def size(*modules: nn.Module) -> int:
+        return sum(t.nbytes for m in modules for t in (*m.parameters(), *m.buffers()))
+
+    parts = model.parts
+    assert needs[precision].weights == size(*model.components.values())
+    assert needs[precision].drawing == size(parts.language_model, parts.semantic_decoder)
+    experts = [
+        m
+        for layer in parts.language_model.transformer.layers
+        for m in (layer.mlp.gate_up, layer.mlp.down)
+    ]
+    assert needs[precision].experts == size(*experts)
+
+
+def test_a_converted_folder_has_the_one_precision_it_was_written_in(tmp_path: Path):
+    folder = convert(GOLDEN, tmp_path / "small", quantise="fp8")
+    with open_checkpoint(folder) as checkpoint:
+        assert [need.precision for need in needs_of(checkpoint, torch.float32)] == ["fp8"]
+    for room in (Room(None, None), Room(GB, None, floats="bf16")):
+        assert pick_precision(folder, room).need.precision == "fp8"
