@@ -25,11 +25,12 @@ from .generation import (
     working_memory,
 )
 from .model import MingModel
-from .operations import Experts, Leaf, Operations, TorchOperations
+from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Progress, SilentProgress, Sketch
 from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
 from .quantisation import QUANTISATIONS, check_format
+from .residency import give_slots, slots_within
 from .sampling import SOLVERS, ImageSampling, TextSampling
 from .turn import Reply
 from .values import Features, Latents
@@ -44,6 +45,7 @@ __all__ = [
     "ContextError",
     "Edit",
     "Exchange",
+    "ExpertLinear",
     "Experts",
     "Leaf",
     "Features",
@@ -73,6 +75,7 @@ __all__ = [
     "expand",
     "find_checkpoint",
     "generate",
+    "give_slots",
     "list_checkpoints",
     "load_context",
     "load_model",
@@ -80,6 +83,7 @@ __all__ = [
     "pick_precision",
     "region_prompt",
     "save_context",
+    "slots_within",
     "to_pil",
     "vision_memory",
     "working_memory",

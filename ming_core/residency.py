@@ -1,10 +1,13 @@
 """Which experts of a layer rest on the device, when there is room for some of them only.
 
-Knows nothing about layers: it is shown stacks of tensors and asked for one index of them.
+Knows nothing about layers: it is shown stacks of tensors and asked for one index of them. The
+host decides on the room (docs/decisions/0017).
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -85,3 +88,30 @@ class ExpertSlots:
         if self._until_halved == 0:
             self._uses = Counter({one: uses // 2 for one, uses in self._uses.items()})
             self._until_halved = MEMORY * max(1, len(self._slot_of))
+
+
+class Stacked(Protocol):
+    """A layer whose tensors hold an expert at every index."""
+
+    slots: ExpertSlots | None
+
+    def stacks(self) -> tuple[Tensor, ...]:
+        """Return the stacked tensors."""
+        ...
+
+
+def slots_within(layers: Sequence[Stacked], room: float) -> int:
+    """Return how many experts of every layer fit into so many bytes, beside one in passing."""
+    stacks = [stack for layer in layers for stack in layer.stacks()]
+    one_of_each = sum(stack[0].nbytes for stack in stacks)
+    passing = max(sum(stack[0].nbytes for stack in layer.stacks()) for layer in layers)
+    return min(len(stacks[0]), max(0, int(room - passing) // one_of_each))
+
+
+def give_slots(layers: Sequence[Stacked], num_slots: int, device: torch.device) -> int:
+    """Let every layer keep so many experts on a device; returns the bytes. 0 takes them back."""
+    for layer in layers:
+        layer.slots = None  # first, so that old and new room never add up
+    for layer in layers if num_slots else ():
+        layer.slots = ExpertSlots(layer.stacks(), num_slots, device)
+    return sum(layer.slots.nbytes for layer in layers if layer.slots is not None)

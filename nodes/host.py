@@ -42,6 +42,7 @@ from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
 from .host_layers import HostOperations, StreamedLeaf
 from .host_precision import automatic_precision, dtype_of, quantisation_of
 from .host_progress import HostProgress, previews_wanted
+from .host_residency import ExpertPatcher, refuse_streamed_head
 from .preview_budget import PaintingPace
 
 try:
@@ -151,7 +152,9 @@ def _patchers_of(component: torch.nn.Module, device: torch.device) -> list[Any]:
     has_own = any(isinstance(module, StreamedLeaf) for module in component.modules())
     patcher = plain if has_own else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
     offload_device = comfy.model_management.unet_offload_device()
-    return [patcher(part, device, offload_device) for part in _in_order(component)]
+    parts = _in_order(component)
+    kinds = [ExpertPatcher if isinstance(part, ExpertLayers) else patcher for part in parts]
+    return [kind(part, device, offload_device) for kind, part in zip(kinds, parts, strict=True)]
 
 
 def _in_order(component: torch.nn.Module) -> list[torch.nn.Module]:
@@ -180,6 +183,8 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
     comfy.model_management.load_models_gpu(first, memory_required=needed)
     if len(everything) > len(first):
         comfy.model_management.load_models_gpu(everything, memory_required=needed)
+    if "language_model" in components:
+        refuse_streamed_head(model.engine)
     return model.engine
 
 

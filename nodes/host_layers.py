@@ -9,7 +9,7 @@ import comfy.ops
 import torch
 from torch import Tensor
 
-from ..ming_core import Experts, Leaf, TorchOperations
+from ..ming_core import ExpertLinear, Experts, Leaf
 
 
 class StreamedLeaf(Leaf):
@@ -58,7 +58,7 @@ class HostOperations:
     LayerNorm = comfy.ops.disable_weight_init.LayerNorm
     RMSNorm = getattr(comfy.ops.disable_weight_init, "RMSNorm", torch.nn.RMSNorm)
     Embedding = comfy.ops.disable_weight_init.Embedding
-    ExpertLinear = streamed(TorchOperations.ExpertLinear)
+    ExpertLinear = streamed(ExpertLinear)
     leaf = staticmethod(streamed)
 
 

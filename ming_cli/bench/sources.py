@@ -11,8 +11,8 @@ import torch
 from ming_core import CheckpointError, MingModel, TorchOperations, load_model
 from ming_core.checkpoint_files import find_checkpoint, read_json
 from ming_core.config import MingConfig
-from ming_core.model import Components
 from ming_core.fitting import amount, num_bytes
+from ming_core.model import Components
 from ming_core.quantisation import QUANTISATIONS, operations_for
 
 from ..machine import Machine

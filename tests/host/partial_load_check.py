@@ -33,6 +33,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 SEED = 3
+PRECISIONS = ("fp32", "int8", "int4")
 
 
 def load_pack() -> ModuleType:
@@ -84,35 +85,78 @@ def streamed(model: Any) -> dict[str, int]:
     return counts
 
 
+def slots_of(model: Any) -> dict[str, Any]:
+    """Say how many experts of each layer have a slot, and what the slots copied and found."""
+    layers = [m for m in model.engine.parts.language_model.modules() if hasattr(m, "slots")]
+    slots = [layer.slots for layer in layers if layer.slots is not None]
+    return {
+        "layers": len(layers),
+        "with_slots": len(slots),
+        "resident": sum(len(one.resident) for one in slots),
+        "copied": sum(one.traffic.bytes_copied for one in slots),
+        "found": sum(one.traffic.found for one in slots),
+        "patcher_bytes": sum(p.loaded_size() for p in model.patchers["language_model"][1:]),
+        "slot_bytes": sum(one.nbytes for one in slots),
+        "ids": [id(one) for one in slots],
+    }
+
+
 def patchers_of(model: Any) -> list[Any]:
     """Return all patchers of a model."""
     return [patcher for group in model.patchers.values() for patcher in group]
 
 
-def streamed_on_a_small_device(host: ModuleType, model_of: Callable[[], Any]) -> dict[str, int]:
-    """Count the layers that stream when the host itself divides a device that is too small.
+class SmallDevice:
+    """The meta device in the place of one that is too small; the host itself divides it."""
 
-    The meta device stands for it, with room for all dense layers and most of the experts.
-    """
-    device = torch.device("meta")
-    mm.get_torch_device = lambda: device
-    model = model_of()
-    dense, experts = (patcher.model_size() for patcher in model.patchers["language_model"])
-    room = dense + model.patchers["semantic_decoder"][0].model_size() + experts * 9 // 10
-    mm.vram_state = mm.VRAMState.NORMAL_VRAM
-    mm.MIN_WEIGHT_MEMORY_RATIO = 0.0
-    mm.minimum_inference_memory = mm.extra_reserved_memory = lambda: 0
-    mm.soft_empty_cache = lambda *_: None
+    def __init__(self, host: ModuleType, model_of: Callable[[], Any]) -> None:
+        self.host, self.model_of = host, model_of
+        self.room = 0
+        mm.get_torch_device = lambda: torch.device("meta")
+        mm.vram_state = mm.VRAMState.NORMAL_VRAM
+        mm.MIN_WEIGHT_MEMORY_RATIO = 0.0
+        mm.minimum_inference_memory = mm.extra_reserved_memory = lambda: 0
+        mm.soft_empty_cache = lambda *_: None
+        mm.get_free_memory = self.free
+        host.working_memory = lambda *_: 0
+        self.start()
 
-    def free(_: torch.device, torch_free_too: bool = False) -> Any:
-        used = sum(patcher.loaded_size() for patcher in patchers_of(model))
-        return (room - used, 0) if torch_free_too else room - used
+    def start(self) -> None:
+        """Begin with a fresh model: what went to the meta device cannot come back."""
+        mm.current_loaded_models.clear()
+        self.model = None
+        self.model = self.model_of()
+        dense, self.experts = (p.model_size() for p in self.model.patchers["language_model"])
+        self.dense = dense + self.model.patchers["semantic_decoder"][0].model_size()
 
-    mm.get_free_memory = free
-    host.working_memory = lambda *_: 0
-    for _ in range(2):  # the second time nothing should move
-        host.prepare(model, host.TALKING, host.Work())
-    return streamed(model)
+    def free(self, _: torch.device, torch_free_too: bool = False) -> Any:
+        used = sum(patcher.loaded_size() for patcher in patchers_of(self.model))
+        return (self.room - used, 0) if torch_free_too else self.room - used
+
+    def prepare(self, room: int) -> dict[str, Any]:
+        """Make ready for drawing within a room; say what streams and what has slots."""
+        self.room = room
+        self.host.prepare(self.model, self.host.TALKING, self.host.Work())
+        return {"streamed": streamed(self.model), **slots_of(self.model)}
+
+
+def on_a_small_device(host: ModuleType, model_of: Callable[[], Any]) -> dict[str, Any]:
+    """Say how a model shares devices of several sizes."""
+    small = SmallDevice(host, model_of)
+    figures: dict[str, Any] = {}
+    figures["most"] = small.prepare(small.dense + small.experts * 9 // 10)
+    figures["most_again"] = small.prepare(small.room - small.experts // 100)
+    figures["some"] = small.prepare(small.dense + small.experts // 2)
+    small.model.patchers["language_model"][1].detach()
+    figures["unloaded"] = slots_of(small.model)
+    small.start()
+    figures["all"] = small.prepare(2 * (small.dense + small.experts))
+    small.start()
+    try:
+        small.prepare(small.dense // 10)
+    except host.MingError as error:
+        figures["refusal"] = str(error)
+    return figures
 
 
 def stranded(host: ModuleType, model: Any, share: float) -> list[str]:
@@ -138,7 +182,7 @@ def stranded(host: ModuleType, model: Any, share: float) -> list[str]:
 
 def copied_per_token(host: ModuleType) -> tuple[int, int]:
     """Return how many numbers a streaming expert layer copies for one expert, and its size."""
-    layer = host.HostExpertLinear(8, 4, 6, dtype=torch.bfloat16)
+    layer = host.HostOperations.ExpertLinear(8, 4, 6, dtype=torch.bfloat16)
     torch.nn.init.normal_(layer.weight)
     copied: list[int] = []
     original = mm.cast_to
@@ -186,6 +230,7 @@ def compare_loads(host: ModuleType, model: Any) -> dict[str, Any]:
     for share in (0.0, 0.3, 0.7):
         mm.load_models_gpu = load_within(share)
         shares[str(share)] = {"same": is_same(), "streamed": streamed(model)}
+        shares[str(share)]["slots"] = slots_of(model)
     mm.load_models_gpu = original
     for patcher in patchers_of(model):
         patcher.detach()
@@ -197,7 +242,7 @@ def main() -> None:
     folder_paths.add_model_folder_path("ming_univision", ROOT, is_default=True)
     host = load_pack()
 
-    def model_of(precision: str = "auto") -> Any:
+    def model_of(precision: str = "fp32") -> Any:
         return host.load("Ming-UniVision", precision)
 
     with torch.inference_mode():
@@ -206,13 +251,13 @@ def main() -> None:
                 **compare_loads(host, model_of(precision)),
                 "stranded": stranded(host, model_of(precision), 0.3),
             }
-            for precision in ("auto", "int8")
+            for precision in PRECISIONS
         }
         copied, size = copied_per_token(host)
         figures |= {"copied": copied, "size": size, "freed": is_freed_without_gc(host, model_of)}
     figures["small_device"] = {  # last, as it changes what the host believes of its device
-        precision: streamed_on_a_small_device(host, lambda p=precision: model_of(p))
-        for precision in ("auto", "int8")
+        precision: on_a_small_device(host, lambda p=precision: model_of(p))
+        for precision in PRECISIONS
     }
     print(json.dumps(figures))
 

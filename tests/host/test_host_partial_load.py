@@ -26,7 +26,7 @@ def figures(comfyui, tmp_path_factory):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.fixture(params=["auto", "int8"])
+@pytest.fixture(params=["fp32", "int8", "int4"])
 def loads(figures, request):
     """The figures of one precision."""
     return figures[request.param]
@@ -57,13 +57,39 @@ def test_a_streaming_expert_layer_copies_only_the_expert_it_needs(figures):
     assert figures["copied"] * 8 == figures["size"]
 
 
-@pytest.mark.parametrize(
-    ("precision", "experts"), [("auto", "HostExpertLinear"), ("int8", "HostInt8ExpertLinear")]
-)
-def test_experts_stream_before_anything_else_does(figures, precision, experts):
-    counts = figures["small_device"][precision]
-    assert set(counts) == {experts}
-    assert 0 < counts[experts] < 4
+NAMES = {"fp32": "HostExpertLinear", "int8": "HostInt8ExpertLinear", "int4": "HostInt4ExpertLinear"}
+
+
+@pytest.mark.parametrize("precision", NAMES)
+def test_experts_share_what_room_the_dense_layers_leave(figures, precision):
+    small = figures["small_device"][precision]
+    most, some = small["most"], small["some"]
+    assert most["streamed"] == {NAMES[precision]: 4}, "dense layers lie on the device"
+    assert most["with_slots"] == most["layers"] == 4
+    assert 0 < some["slot_bytes"] < most["slot_bytes"]
+    for part in (most, some):
+        assert part["slot_bytes"] == part["patcher_bytes"], "the host knows of the slots"
+
+
+@pytest.mark.parametrize("precision", NAMES)
+def test_slots_stay_when_the_room_hardly_changes_and_go_when_the_host_wants_it(figures, precision):
+    small = figures["small_device"][precision]
+    assert small["most_again"]["ids"] == small["most"]["ids"]
+    assert small["unloaded"]["with_slots"] == small["unloaded"]["patcher_bytes"] == 0
+    assert small["all"]["streamed"] == {}
+    assert small["all"]["with_slots"] == 0
+
+
+@pytest.mark.parametrize("precision", NAMES)
+def test_a_device_too_small_for_the_head_is_refused_in_numbers(figures, precision):
+    assert "Choose int4" in figures["small_device"][precision]["refusal"]
+
+
+def test_slots_save_copies(loads):
+    none, some, most = (loads["shares"][share]["slots"] for share in ("0.0", "0.3", "0.7"))
+    assert none["with_slots"] == 0
+    assert some["found"] > 0
+    assert most["copied"] < some["copied"]
 
 
 def test_a_dropped_model_is_freed_at_once(figures):
