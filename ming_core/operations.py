@@ -69,8 +69,9 @@ class ExpertLinear(Experts):
 class Operations(Protocol):
     """The layer classes a model is built from; constructors as in `torch.nn`.
 
-    LargeLinear, HeadLinear and ExpertLinear make the matrices that hold most of a model (of
-    attention and shared experts, of the flow head, of routed experts) and may be quantised.
+    LargeLinear, HeadLinear and ExpertLinear make the matrices that hold most of a model and may
+    be quantised: those read once a token, the flow head's, which are read at every flow step, and
+    the routed experts.
     """
 
     Linear: Any

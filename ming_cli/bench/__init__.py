@@ -18,6 +18,7 @@ from .case import is_plain
 from .checks import cpu_checks
 from .clock import clock_of, device_named, reset_peak_memory
 from .measure import Bench, Effort, Plan, exact_latents, plans
+from .precision import print_report
 from .random_model import SIZES
 from .reference import Reference
 from .routing import ROUTING
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, nargs="?", help="checkpoint to measure; default: random weights")
     add("--cpu", action="store_true", help="only the ratios and counts that any CPU can check")
     add("--solvers", action="store_true", help="only how accurate each solver is")
+    add("--precision-report", action="store_true", help="only what few bits cost, part by part")
     add("--size", choices=SIZES, help="of random weights (published on CUDA, else mid)")
     add("--config", type=Path, help="random weights of the config.json files in this folder")
     add("--device", help="where to compute (CUDA if there is one, else cpu)")
@@ -66,6 +68,8 @@ def main(args: argparse.Namespace) -> int:
         torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
     size = args.size or ("published" if on_cuda else "mid")
     source = source_of(args.folder, args.config, size)
+    if args.precision_report:
+        return print_report(source, device, args.tokens or 8)
     precisions = args.precision or ["bf16" if on_cuda else EXACT]
     if args.solvers:
         return compare_solvers(args, source, precisions[0], device)

@@ -81,7 +81,7 @@ class VelocityNetwork(nn.Module):
         self.input_proj = operations.Linear(latent_size, width)
         self.time_embed = TimeEmbedding(width, operations)
         self.cond_embed = operations.Linear(width, width)
-        self.modulation = operations.Linear(width, sum(self.block_sizes))
+        self.modulation = operations.LargeLinear(width, sum(self.block_sizes))
         self.res_blocks = nn.ModuleList(ResBlock(config, operations) for _ in range(config.depth))
         self.final_norm = nn.LayerNorm(width, eps=NORM_EPS, elementwise_affine=False)
         self.final_linear = operations.Linear(width, latent_size)

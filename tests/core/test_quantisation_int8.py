@@ -76,6 +76,7 @@ def test_only_large_matrices_of_the_language_model_and_head_are_quantised(quanti
         "language_model.transformer.layers.mlp.shared_experts.gate_proj",
         "language_model.transformer.layers.mlp.shared_experts.up_proj",
         "language_model.transformer.layers.mlp.shared_experts.down_proj",
+        "language_model.velocity.modulation",
         "language_model.velocity.res_blocks.mlp.w12",
         "language_model.velocity.res_blocks.mlp.w3",
     }

@@ -15,7 +15,14 @@ from ming_core.flow.head import ResBlock
 from ming_core.kernels import choice, plain
 from ming_core.kernels.packed import Packed
 from ming_core.language_model.experts import MixtureOfExperts
-from ming_core.operations import Int8ExpertLinear, Int8Linear, TorchOperations
+from ming_core.operations import TorchOperations
+from ming_core.quantisation import (
+    Int4ExpertLinear,
+    Int4Linear,
+    Int8ExpertLinear,
+    Int8Linear,
+    QuantisedLeaf,
+)
 
 
 class Kernels(SimpleNamespace):
@@ -82,15 +89,25 @@ def test_the_twin_of_a_block_is_the_layer(block: ResBlock, rows: tuple[int, ...]
     assert kernels.calls == ["block"] * 4
 
 
-@pytest.mark.parametrize("layer", [Int8Linear(64, 20), Int8ExpertLinear(3, 64, 20)])
-def test_8_bit_layers_are_read_as_they_are_stored(layer: nn.Module):
+@pytest.mark.parametrize(
+    ("layer", "form", "off"),
+    [
+        (Int8Linear(64, 20), (torch.int8, 0), 0.03),
+        (Int8ExpertLinear(3, 64, 20), (torch.int8, 0), 0.03),
+        (Int4Linear(64, 20), (torch.uint8, 64), 0.6),
+        (Int4ExpertLinear(3, 96, 20), (torch.uint8, 32), 0.6),
+    ],
+)
+def test_quantised_layers_are_read_as_they_are_stored(layer: QuantisedLeaf, form, off: float):
     torch.manual_seed(0)
-    weight = torch.randn(layer.weight.shape)
+    weight = torch.randn(layer.shape)
     layer.store(weight, ())
     packed = Packed.of(layer)
-    assert packed.format == (torch.int8, 0)
-    assert packed.num_inputs == 64
-    assert (packed.numbers() - weight).abs().max() < 0.03
+    assert packed.format == form
+    assert packed.num_inputs == layer.shape[-1]
+    numbers = packed.numbers()
+    assert torch.equal(numbers, layer.dequantised(layer.weight, layer.scale, torch.float32))
+    assert (numbers - weight).abs().max() < off
 
 
 def test_4_bit_weights_hold_even_inputs_in_the_low_half():
