@@ -1,7 +1,7 @@
 """Large matrices in few bits: how they are stored, made from floats, and multiplied.
 
 Weights alone are quantised; activations keep the compute dtype. Which matrices are, and why the
-others are not: docs/performance.md.
+others are not: docs/quantisation.md.
 """
 
 from collections.abc import Mapping

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,7 @@ def rounding(model: MingModel, formats: Mapping[str, str]) -> Iterator[None]:
 def watched_routers(model: MingModel, chosen: list[Tensor]) -> Iterator[None]:
     """Note which experts every layer's text router gives the highest scores."""
     top_k = model.config.language.top_k
-    layers = model.parts.language_model.transformer.layers
+    layers: Any = model.parts.language_model.transformer.layers
     hooks = [
         layer.mlp.text_router.register_forward_hook(
             lambda _module, _inputs, logits: chosen.append(logits.topk(top_k, dim=-1).indices)
