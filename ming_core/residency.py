@@ -1,7 +1,7 @@
 """Which experts of a layer rest on the device, when there is room for some of them only.
 
 Knows nothing about layers: it is shown stacks of tensors and asked for one index of them. The
-host decides on the room (docs/decisions/0017).
+host decides on the room (docs/decisions/0019).
 """
 
 from collections import Counter
