@@ -14,8 +14,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from ming_core import MingModel
+from ming_core import MingModel, TorchOperations
 from ming_core.language_model.transformer import Layer
+from ming_core.model import Components
 
 from .clock import Clock, timed
 
@@ -71,11 +72,13 @@ def tensors_of(module: nn.Module) -> Iterable[Tensor]:
 def component_sizes(model: MingModel) -> dict[str, dict[str, object]]:
     """Return parameters and bytes of every component, the latter by number format."""
     sizes: dict[str, dict[str, object]] = {}
+    # Counted as published: 4-bit weights share bytes, and scales are no parameters of the model.
+    plain = Components.build(model.config, TorchOperations, model.dtype).named()
     for name, module in model.components.items():
         held: Counter[str] = Counter()
         for tensor in tensors_of(module):
             held[str(tensor.dtype).removeprefix("torch.")] += tensor.nbytes
-        parameters = sum(parameter.numel() for parameter in module.parameters())
+        parameters = sum(parameter.numel() for parameter in plain[name].parameters())
         sizes[name] = {"parameters": parameters, "bytes": dict(held)}
     return sizes
 

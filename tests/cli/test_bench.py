@@ -21,7 +21,7 @@ from ming_cli.bench.counters import count_token, watched_experts
 from ming_cli.bench.measure import Bench, Effort, Plan, plans
 from ming_cli.bench.random_model import SIZES, random_model
 from ming_cli.bench.routing import routed
-from ming_cli.bench.traffic import Bandwidth, Load, bytes_per_token
+from ming_cli.bench.traffic import Bandwidth, Load, bytes_per_token, component_sizes
 from ming_cli.make_tiny import make_tiny
 from ming_core import ExpertLinear, ImageSampling, MingModel, TorchOperations
 from ming_core.kernels.probe import Case as KernelCase
@@ -393,11 +393,15 @@ def test_a_case_adds_up(model: MingModel):
     assert plan.sampling(model) == ImageSampling(steps=4, solver="ab2")
 
 
-def test_quantised_weights_have_no_baseline():
-    model = sources.source_of(None, None, "quick").make("int8", CPU)
-    bench = Bench(model, Bandwidth(1e9, 1e9), Effort(tokens=1, repeats=1))
+@pytest.mark.parametrize("precision", [p for p in sources.PRECISIONS if "int" in p])
+def test_quantised_weights_have_no_baseline(precision: str, model: MingModel):
+    small = sources.source_of(None, None, "quick").make(precision, CPU)
+    bench = Bench(small, Bandwidth(1e9, 1e9), Effort(tokens=1, repeats=1))
     found = bench.measure(Plan(context=CONTEXT))
     assert found["baseline"] is None
+    ours, exact = (component_sizes(m)["language_model"] for m in (small, model))
+    assert ours["parameters"] == exact["parameters"]
+    assert sum(ours["bytes"].values()) < sum(exact["bytes"].values()) / 2
 
 
 def test_fused_kernels_are_those_for_this_model(model: MingModel, monkeypatch: pytest.MonkeyPatch):
