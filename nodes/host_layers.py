@@ -47,6 +47,11 @@ class HostLinear(comfy.ops.disable_weight_init.Linear):
     def _load_from_state_dict(self, *args: Any) -> None:  # noqa: ANN401  as torch declares it
         torch.nn.Linear._load_from_state_dict(self, *args)
 
+    def is_on(self, device: torch.device) -> bool:
+        """Whether the weight may be read there as it is: the host may change it on its way."""
+        changes = (getattr(self, f"{name}_function", ()) for name in ("weight", "bias"))
+        return self.weight.device == device and not any(changes)
+
 
 class HostOperations:
     """The engine's layers, as the host can stream and cast them."""

@@ -1,0 +1,21 @@
+"""The host's layers, as far as fused kernels ask them."""
+
+import importlib
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.runtime
+CPU = torch.device("cpu")
+
+
+def test_a_weight_that_the_host_changes_on_its_way_is_not_read_as_it_is(pack):
+    layers = importlib.import_module(f"{pack.module.__name__}.nodes.host_layers")
+    kernels = importlib.import_module(f"{pack.core.__name__}.kernels.choice")
+    layer = layers.HostLinear(8, 4)
+    x = torch.empty(1, 8)
+    assert layer.is_on(CPU)
+    assert not layer.is_on(torch.device("meta"))
+    assert kernels._read(x, layer) is not None
+    layer.weight_function = [lambda weight: 2 * weight]
+    assert kernels._read(x, layer) is None
