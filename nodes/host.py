@@ -138,19 +138,24 @@ def load(name: str, precision: str) -> HostedModel:
             progress=HostProgress(),
         )
         engine.device = device  # where it will compute; the patchers bring the weights there
-        patchers = {name: _patchers_of(part, device) for name, part in engine.components.items()}
+        patchers = {
+            name: _patchers_of(part, device, pages=name not in TALKING)
+            for name, part in engine.components.items()
+        }
         shared = _loaded[(*files, precision)] = HostedModel(engine, patchers)
     _loaded[asked] = shared
     return shared
 
 
-def _patchers_of(component: torch.nn.Module, device: torch.device) -> list[Any]:
-    """Hand a component to the host, to move as it sees fit."""
+def _patchers_of(component: torch.nn.Module, device: torch.device, *, pages: bool) -> list[Any]:
+    """Hand a component to the host, to move as it sees fit, or to page in and out where it can."""
     plain = comfy.model_patcher.ModelPatcher
     # Newer hosts put the patcher with dynamic VRAM under this name, and only after start. It
-    # keeps what our own layers read in main memory for good, so those stay with the plain one.
+    # keeps what our own layers read in main memory for good, and gives weights no address that
+    # the graph of a token could hold: such components stay with the plain one.
     has_own = any(isinstance(module, StreamedLeaf) for module in component.modules())
-    patcher = plain if has_own else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
+    may_page = pages and not has_own
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", plain) if may_page else plain
     offload_device = comfy.model_management.unet_offload_device()
     parts = _in_order(component)
     kinds = [ExpertPatcher if isinstance(part, ExpertLayers) else patcher for part in parts]

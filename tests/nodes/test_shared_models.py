@@ -62,3 +62,16 @@ def test_a_shared_model_serves_two_graphs(pack, copy):
     del first
     again = pack.run("Generate", model=second, **inputs)[1][0].values
     assert (alone == again).all()
+
+
+def test_what_draws_tokens_is_never_paged_in_and_out(pack, copy, monkeypatch):
+    """Newer hosts offer a patcher under this name whose weights have no lasting address."""
+    import comfy.model_patcher
+
+    class Paging(comfy.model_patcher.ModelPatcher):
+        pass
+
+    monkeypatch.setattr(comfy.model_patcher, "CoreModelPatcher", Paging, raising=False)
+    patchers = load(pack, copy).patchers
+    paged = {name for name, group in patchers.items() if isinstance(group[0], Paging)}
+    assert paged == {"low_level_encoder", "pixel_decoder"}
