@@ -93,6 +93,23 @@ MEDIUM_PHASES = (
         0.2,
     ),
 )
+# Words into pictures before all else, mostly of one thing: for runs too short for everything.
+DRAWING_PHASES = (
+    Phase(
+        1.0,
+        {
+            "draw_one": 0.5,
+            "draw_two": 0.2,
+            "ask": 0.12,
+            "describe": 0.08,
+            "copy": 0.05,
+            "edit": 0.05,
+        },
+        2,
+        EASY,
+        0.08,
+    ),
+)
 # Half an hour of one core: one thing read, copied, drawn, and edited once.
 SHORT_PHASES = (
     Phase(0.45, {"ask": 0.2, "describe": 0.1, "copy": 0.7}, 1, EASY, 0.2),
@@ -113,6 +130,7 @@ BINDING_PHASES = (
 CURRICULA = {
     "full": FULL_PHASES,
     "medium": MEDIUM_PHASES,
+    "drawing": DRAWING_PHASES,
     "short": SHORT_PHASES,
     "binding": BINDING_PHASES,
 }
