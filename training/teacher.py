@@ -139,8 +139,8 @@ def conditions(components: Components, hidden: Tensor, batch: Batch, tokens: int
 class FlowDraws:
     """How many times of the flow each patch is trained at: plain ones, and those with a thing."""
 
-    plain: int = 2
-    busy: int = 6
+    plain: int = 1
+    busy: int = 3
 
 
 def flow_loss(
