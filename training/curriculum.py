@@ -93,21 +93,14 @@ MEDIUM_PHASES = (
         0.2,
     ),
 )
-# Words into pictures before all else, mostly of one thing: for runs too short for everything.
+# Words into pictures of one thing before all else: for runs too short for everything.
 DRAWING_PHASES = (
     Phase(
         1.0,
-        {
-            "draw_one": 0.5,
-            "draw_two": 0.2,
-            "ask": 0.12,
-            "describe": 0.08,
-            "copy": 0.05,
-            "edit": 0.05,
-        },
-        2,
+        {"draw_one": 0.76, "draw_two": 0.04, "ask": 0.08, "describe": 0.06, "copy": 0.06},
+        1,
         EASY,
-        0.08,
+        0.05,
     ),
 )
 # Half an hour of one core: one thing read, copied, drawn, and edited once.
