@@ -14,6 +14,7 @@ from .flow.sampler import LatentSampler
 from .graph import Repeated, recorder_for
 from .guidance import Branch
 from .kv_cache import WorkingCache, token_cache
+from .language_model.experts import DECODED_TOKENS
 from .language_model.transformer import Step
 from .model import Components, MingModel
 from .pixels import to_image
@@ -184,7 +185,10 @@ def draw(
     """
     canvas = Canvas(model, rows, noise, sampling, meter, replay)
     device = canvas.hidden.device  # with its number, which the model's may lack
-    step = Repeated(canvas.step, weights_of(model.parts), device, recorder_for(device))
+    # With more rows the experts look at the routing, which no recording can repeat.
+    is_few = rows.cache.rows <= DECODED_TOKENS
+    recorder = recorder_for(device) if is_few else None
+    step = Repeated(canvas.step, weights_of(model.parts), device, recorder)
     for _ in range(len(noise)):
         step(meter)
         canvas.num_drawn += 1

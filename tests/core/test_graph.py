@@ -22,7 +22,7 @@ from ming_core.drawing import BranchRows, Canvas, weights_of
 from ming_core.graph import AHEAD, WARM_UPS, GraphRecorder, Repeated, recorder_for
 from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.experts import MixtureOfExperts
+from ming_core.language_model.experts import DECODED_TOKENS, MixtureOfExperts
 from ming_core.model import Components
 from ming_core.operations import TorchOperations
 from ming_core.progress import Meter
@@ -104,6 +104,16 @@ def test_a_token_is_drawn_without_the_host(model, shown, static, monkeypatch, re
     sampling = ImageSampling(steps=3, solver="ab2", renorm=renorm, time_shift=2.0)
     generate(model, "a star", seeds=[1, 2], sampling=sampling, features=shown)
     assert drawn == list(range(TOKENS))
+
+
+def test_what_looks_at_the_routing_is_not_recorded(model, recorder, quick, caplog):
+    pictures = DECODED_TOKENS // 2 + 1  # in two rows each
+    with caplog.at_level(logging.WARNING, logger="ming"):
+        generate(model, "a star", seeds=list(range(pictures)), sampling=quick)
+    assert recorder.warm_ups == recorder.records == 0
+    assert not caplog.records
+    generate(model, "a star", seeds=[0], sampling=quick)
+    assert recorder.records == 1
 
 
 class OneDevice(TorchDispatchMode):
