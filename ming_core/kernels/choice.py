@@ -78,7 +78,7 @@ def _is_where_kernels_run(x: Tensor) -> bool:
     """Whether Triton is there and launches where x is."""
     if not x.is_cuda or _kernels() is None:
         return False
-    return x.device.index == torch.accelerator.current_device_index()
+    return x.device.index == torch.cuda.current_device()
 
 
 def _read(x: Tensor, *layers: nn.Module) -> list[Packed] | None:

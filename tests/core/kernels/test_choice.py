@@ -195,6 +195,14 @@ def test_a_cpu_runs_no_kernels(block: ResBlock, monkeypatch: pytest.MonkeyPatch)
     block(*block_inputs(3, 1))
 
 
+def test_kernels_run_on_the_present_device_also_before_torch_knew_accelerators(monkeypatch):
+    monkeypatch.delattr(torch, "accelerator", raising=False)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(choice, "_kernels", Kernels)
+    places = [SimpleNamespace(is_cuda=True, device=torch.device("cuda", i)) for i in range(2)]
+    assert [choice._is_where_kernels_run(x) for x in places] == [False, True]
+
+
 @pytest.mark.parametrize(("value", "found"), [("off", True), ("OFF", True), ("", False)])
 def test_kernels_are_off_when_switched_off_or_without_triton(value: str, found: bool, monkeypatch):
     monkeypatch.setenv(choice.SWITCH, value)
