@@ -11,7 +11,7 @@ import torch
 
 from ..ming_core import Experts, MingError, MingModel, give_slots, slots_within
 
-MARGIN = 0.05  # of the room stays free, so that small changes of it move nothing
+MARGIN = 0.05  # of the room stays free at first; slots are kept while they fit at all
 GROWTH = 1.1  # room for fewer slots more is not worth starting from empty ones
 
 
@@ -61,11 +61,15 @@ class ExpertPatcher(comfy.model_patcher.ModelPatcher):
 
     def _give(self, room: float) -> None:
         layers = [module for module in self.model.modules() if isinstance(module, Experts)]
-        wanted = slots_within(layers, room * (1 - MARGIN))
-        if self._num_slots <= wanted < self._num_slots * GROWTH:
+        wanted, present = slots_within(layers, room * (1 - MARGIN)), self._num_slots
+        if present <= wanted < present * GROWTH or wanted < present <= slots_within(layers, room):
             return
         self._slot_bytes, self._num_slots = 0, 0
-        self._slot_bytes = give_slots(layers, wanted, self.load_device)
+        try:
+            self._slot_bytes = give_slots(layers, wanted, self.load_device)
+        except BaseException:  # or some layers would keep slots that the host knows nothing of
+            give_slots(layers, 0, self.load_device)
+            raise
         self._num_slots = wanted
 
 
