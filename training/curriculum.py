@@ -36,6 +36,7 @@ class Phase:
     most_things: int = 3
     taste: Taste = Taste()
     chinese: float = 0.3
+    is_plain: bool = False
 
 
 EASY = Taste(outlined=0.05, graded=0.05)
@@ -95,13 +96,7 @@ MEDIUM_PHASES = (
 )
 # Words into pictures of one thing before all else: for runs too short for everything.
 DRAWING_PHASES = (
-    Phase(
-        1.0,
-        {"draw_one": 0.76, "draw_two": 0.04, "ask": 0.08, "describe": 0.06, "copy": 0.06},
-        1,
-        EASY,
-        0.05,
-    ),
+    Phase(1.0, {"draw_one": 0.86, "ask": 0.06, "copy": 0.08}, 1, Taste(0.0, 0.0), 0.0, True),
 )
 # Half an hour of one core: one thing read, copied, drawn, and edited once.
 SHORT_PHASES = (
@@ -168,7 +163,13 @@ class BatchMaker:
         return collate(sequences, maker.tokenizer.eos, maker.given_tokens)
 
     def _conversation(self, task: str, phase: Phase, rng: random.Random) -> Conversation:
-        dice = Dice(rng, phase.taste, chinese=phase.chinese, most_things=phase.most_things)
+        dice = Dice(
+            rng,
+            phase.taste,
+            chinese=phase.chinese,
+            most_things=phase.most_things,
+            is_plain=phase.is_plain,
+        )
         return TASKS[task](dice)
 
     def _branch(self, conversation: Conversation, rng: random.Random) -> Branch | None:

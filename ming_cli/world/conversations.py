@@ -58,11 +58,12 @@ class Dice:
     is_held_out: bool = False
     chinese: float = 0.3
     most_things: int = 3
+    is_plain: bool = False  # everything said, always in the same words
 
     def __post_init__(self) -> None:
         language = "zh" if self.rng.random() < self.chinese else "en"
         self.maker = SceneMaker(self.rng, self.taste)
-        self.voice = Voice(self.rng, language, self.is_held_out)
+        self.voice = Voice(self.rng, language, self.is_held_out, self.is_plain)
         self.edits = EditMaker(self.maker, self.voice)
 
     def scene(self, fewest: int = 1) -> Scene:
@@ -221,13 +222,13 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
 
 
 def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:
-    wish = wish_for(scene, dice.rng, openness=openness)
+    wish = wish_for(scene, dice.rng, openness=0.0 if dice.is_plain else openness)
     return _wished(wish.kind, dice, scene, wish)
 
 
 def _wished(kind: str, dice: Dice, scene: Scene, wish: Wish) -> Conversation:
     # The published frame mostly, so that the workflows' prompts work; plain wishes as well.
-    words = say_wish(dice.voice, wish, has_frame=dice.rng.random() < 0.7)
+    words = say_wish(dice.voice, wish, has_frame=dice.is_plain or dice.rng.random() < 0.7)
     return Conversation(kind, (Say(words, Shown(draw_order(scene)), None, kind, wish=wish),))
 
 
