@@ -96,7 +96,9 @@ MEDIUM_PHASES = (
 )
 # Words into pictures of one thing before all else: for runs too short for everything.
 DRAWING_PHASES = (
-    Phase(1.0, {"draw_one": 0.86, "ask": 0.06, "copy": 0.08}, 1, Taste(0.0, 0.0), 0.0, True),
+    Phase(
+        1.0, {"draw_one": 0.86, "ask": 0.06, "copy": 0.08}, 1, Taste(0.0, 0.0), 0.0, is_plain=True
+    ),
 )
 # Half an hour of one core: one thing read, copied, drawn, and edited once.
 SHORT_PHASES = (
