@@ -221,8 +221,9 @@ class ComfyServer:
             raise
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while time.monotonic() < began + START_SECONDS:
+            self.seconds_to_start = time.monotonic() - began
             if self.process.poll() is not None:
                 break
             try:

@@ -37,10 +37,10 @@ def test_all_nodes_are_there_with_their_displays(server):
     assert generate["input"]["required"]["seed"][1]["control_after_generate"] is True
 
 
-def test_the_import_takes_less_than_half_a_second(server):
+def test_the_import_is_a_small_part_of_the_start(server):
     lines = [line for line in server.log.splitlines() if line.endswith(PACK_FOLDER)]
     (seconds,) = re.findall(r"^ *([\d.]+) seconds:", "\n".join(lines), flags=re.MULTILINE)
-    assert float(seconds) < 0.5
+    assert float(seconds) < 0.1 * server.seconds_to_start
 
 
 def test_the_import_warns_of_nothing(server):
