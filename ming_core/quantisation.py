@@ -16,7 +16,7 @@ from .operations import Experts, Leaf, Operations
 
 Index = tuple[int | slice, ...]
 
-FP16_SHRINK = 128.0  # a power of two, so that it costs no precision
+FP16_SHRINK = 512.0  # a power of two, by which levels of either kind stay exact in fp16
 GROUP, SMALLEST_GROUP = 64, 16
 
 
@@ -81,8 +81,11 @@ class ChannelLeaf(QuantisedLeaf):
 
     def product(self, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         """Multiply by the levels, and scale each channel in fp32."""
+        levels = self.fetch(weight, x)
         shrinks = x.dtype == torch.float16  # whose range the sums of levels would leave
-        out = ((x / FP16_SHRINK if shrinks else x) @ self.fetch(weight, x).mT).float()
+        if shrinks:  # the levels, for small activations would lose digits
+            levels = levels.div_(FP16_SHRINK)  # in place: fetching made a copy, to widen them
+        out = (x @ levels.mT).float()
         scale = self.bring(scale, x.device)
         out = out * (scale[..., None, :] if scale.dim() > 1 else scale)
         return (out * FP16_SHRINK if shrinks else out).to(x.dtype)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import ming_core
 from ming_core import TorchOperations
 from ming_core.quantisation import (
+    FP16_SHRINK,
     QUANTISATIONS,
     Fp8ExpertLinear,
     Fp8Linear,
@@ -106,6 +107,26 @@ def test_the_product_is_that_of_the_stored_weight_and_the_bias_is_added(kind, dt
     error = (layer(x).float() - expected).norm() / expected.norm()
     assert layer(x).dtype == dtype
     assert error < {torch.float32: 1e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3}[dtype]
+
+
+@pytest.mark.parametrize("kind", [Int8Linear, Fp8Linear])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e3])
+def test_activations_of_any_size_keep_their_digits_in_fp16(kind, size: float):
+    layer = kind(512, 24, bias=False)
+    layer.store(0.05 * gaussian(24, 512), ())
+    x = (size * gaussian(5, 512, seed=2)).half()
+    expected = x.float() @ floats_of(layer).T
+    assert (layer(x).float() - expected).norm() < 2e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("kind", [Int8Linear, Fp8Linear])
+def test_levels_shrunk_for_fp16_are_exact(kind):
+    top = int(kind.top)
+    integers = torch.arange(-top, top + 1, dtype=torch.float32)
+    every_byte = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn)
+    levels = every_byte[every_byte.float().isfinite()] if kind is Fp8Linear else integers
+    shrunk = levels.half() / FP16_SHRINK
+    assert torch.equal(shrunk.float() * FP16_SHRINK, levels.float())
 
 
 @pytest.mark.parametrize("kind", [Int8ExpertLinear, Int4ExpertLinear, Fp8ExpertLinear])
