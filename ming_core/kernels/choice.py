@@ -78,7 +78,8 @@ def _is_where_kernels_run(x: Tensor) -> bool:
     """Whether Triton is there and launches where x is."""
     if not x.is_cuda or _kernels() is None:
         return False
-    return x.device.index == torch.cuda.current_device()
+    # torch.accelerator, which needs no name, came after torch 2.4.
+    return x.device.index == getattr(torch, x.device.type).current_device()
 
 
 def _read(x: Tensor, *layers: nn.Module) -> list[Packed] | None:
