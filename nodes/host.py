@@ -188,8 +188,6 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
     comfy.model_management.load_models_gpu(first, memory_required=needed)
     if len(everything) > len(first):
         comfy.model_management.load_models_gpu(everything, memory_required=needed)
-    if "language_model" in components:
-        refuse_streamed_head(model.engine)
     return model.engine
 
 
@@ -204,10 +202,10 @@ def _memory_for(engine: MingModel, work: Work, *, talks: bool) -> int:
 
 def prepare_drawing(model: HostedModel, work: Work) -> MingModel:
     """Bring to the device what a drawing needs: the painter only if previews are wanted."""
-    if not previews_wanted():
-        return prepare(model, TALKING, work)
-    engine = prepare(model, (*TALKING, PAINTING), work)
-    if not model.pace.fixed:
+    shows = previews_wanted()
+    engine = prepare(model, (*TALKING, PAINTING) if shows else TALKING, work)
+    refuse_streamed_head(engine)
+    if shows and not model.pace.fixed:
         speck = Features(torch.zeros(1, 1, engine.config.mingtok.semantic.width), (1, 1))
         with suppress(torch.cuda.OutOfMemoryError):
             for _ in range(2):  # the first time the device also prepares itself

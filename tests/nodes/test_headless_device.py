@@ -52,3 +52,15 @@ def test_a_model_that_does_not_fit_is_said_to(pack, checkpoint, elsewhere, monke
     with pytest.raises(DoesNotFitError, match="int8"):
         pack.host.prepare(model, ["pixel_decoder"], pack.host.Work())
     assert {p.device.type for p in painter.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("shows", [False, True])
+def test_a_head_left_off_the_device_stops_drawing_but_not_words(
+    pack, checkpoint, elsewhere, monkeypatch, shows
+):
+    model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp16")[0]
+    monkeypatch.setattr(elsewhere, "load_models_gpu", lambda *_args, **_more: None)
+    monkeypatch.setattr(pack.host, "previews_wanted", lambda: shows)
+    assert pack.host.prepare(model, pack.host.TALKING, pack.host.Work()) is model.engine
+    with pytest.raises(pack.core.MingError, match="device is too small"):
+        pack.host.prepare_drawing(model, pack.host.Work())
