@@ -70,8 +70,7 @@ class OpenCheckpoint:
     def match(self, components: Components) -> tuple[dict[str, Place], list[str]]:
         """Say where every tensor goes, and name every one that does not fit."""
         if self.converted is not None:
-            is_quantised = self.converted.quantisation is not None
-            places = component_tensors(components, is_quantised=is_quantised)
+            places = component_tensors(components, self.stored)
             return places, compare(self.stored, places)
         places = expected_tensors(self.config, components)
         return places, [*_odd_figures(self.config, self.stored), *compare(self.stored, places)]

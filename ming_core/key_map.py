@@ -1,7 +1,7 @@
 """Checkpoint tensor names -> places in the built model: the one table of names (SPEC 2 and 3)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -80,20 +80,21 @@ def expected_tensors(config: MingConfig, components: Components) -> dict[str, Pl
     return places
 
 
-def component_tensors(components: Components, *, is_quantised: bool) -> dict[str, Place]:
+def component_tensors(components: Components, stored: Container[str]) -> dict[str, Place]:
     """Return every tensor of a converted checkpoint, which is named as our own parameters.
 
-    is_quantised  the file holds levels and their scales; otherwise both come from quantising
+    stored  the names in the files: where a weight's scale is among them, its levels are too;
+            elsewhere both come from quantising (earlier versions left some matrices as floats)
     """
     places: dict[str, Place] = {}
     for component, module in components.named().items():
         for path, tensor in module.state_dict(keep_vars=True).items():
             layer, own = layer_of(components, Place(component, path, (), ()))
-            is_stored = isinstance(layer, QuantisedLeaf) and own in ("weight", "scale")
-            if is_stored and is_quantised:
+            is_quantised = isinstance(layer, QuantisedLeaf) and own in ("weight", "scale")
+            if is_quantised and f"{component}.{path.removesuffix(own)}scale" in stored:
                 dtypes = (STORED_NAMES[tensor.dtype],)
                 place = Place(component, path, (), tuple(tensor.shape), dtypes)
-            elif is_stored and own == "scale":
+            elif is_quantised and own == "scale":
                 continue
             else:
                 place = Place(component, path, (), unquantised_shape(layer, own, tensor))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import ming_core
 from ming_core import conversion
@@ -54,6 +55,30 @@ def test_it_can_be_quantised_while_loading(tmp_path):
     published = ming_core.load_model(GOLDEN, quantise="int4")
     replies = [ming_core.generate(m, "a cat", seeds=[1])[0] for m in (converted, published)]
     assert torch.equal(replies[0].latents.values, replies[1].latents.values)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_what_an_earlier_version_left_as_floats_is_quantised_while_loading(precision, tmp_path):
+    expected = ming_core.load_model(GOLDEN, quantise=precision).parts.language_model.velocity
+    exact = ming_core.load_model(GOLDEN).parts.language_model.velocity
+    path = convert(GOLDEN, tmp_path / "ming", quantise=precision) / "language_model.safetensors"
+    name = "language_model.velocity.modulation."
+    tensors = load_file(path)
+    del tensors[name + "scale"]
+    tensors[name + "weight"] = exact.modulation.weight.data
+    save_file(tensors, path)
+    loaded = ming_core.load_model(tmp_path / "ming").parts.language_model.velocity
+    for key, tensor in expected.modulation.state_dict().items():
+        assert torch.equal(loaded.modulation.state_dict()[key], tensor), key
+
+
+def test_levels_without_their_scales_are_refused(tmp_path):
+    path = convert(GOLDEN, tmp_path / "ming", quantise="int8") / "language_model.safetensors"
+    tensors = load_file(path)
+    del tensors["language_model.velocity.modulation.scale"]
+    save_file(tensors, path)
+    with pytest.raises(ming_core.CheckpointError, match=r"modulation\.weight is I8; supported"):
+        ming_core.load_model(tmp_path / "ming")
 
 
 def test_it_is_found_and_stands_alone(whole):
