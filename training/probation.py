@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ming_cli.evaluation.measures import mean
+from ming_cli.evaluation.verdict import judge_wish
 from ming_cli.world.conversations import (
     Conversation,
     Dice,
@@ -18,7 +20,7 @@ from ming_cli.world.conversations import (
     draw_one,
     edit,
 )
-from ming_cli.world.render import pack, render
+from ming_cli.world.render import pack, render, to_bytes
 from ming_cli.world.scene import Taste
 from ming_core import (
     Features,
@@ -36,6 +38,7 @@ from .sheets import save_pictures
 from .stage import Measures
 
 PICTURES, QUESTIONS = 8, 24
+JUDGED = ("background", "count", "shapes", "colours", "places")
 SAMPLING = ImageSampling(steps=8, text_guidance=3.0)
 
 
@@ -50,7 +53,7 @@ def probation(model: MingModel, folder: Path) -> Measures:
             turn = task(dice()).turns[0]
             right += answer(model, turn.words, turn.given) == turn.answer
         result[name] = right / QUESTIONS
-    for name, task in (("copy", copy), ("draw", draw_one), ("edit", edit)):
+    for name, task in (("copy", copy), ("edit", edit)):
         cases = [task(dice()) for _ in range(PICTURES)]
         truth = torch.cat([pixels_of(case.turns[0].answer) for case in cases])
         drawn = torch.cat([picture(model, case, seed) for seed, case in enumerate(cases)])
@@ -60,7 +63,24 @@ def probation(model: MingModel, folder: Path) -> Measures:
         if cases[0].turns[0].given is not None:
             rows.insert(0, torch.cat([pixels_of(case.turns[0].given) for case in cases]))
         save_pictures(folder / f"{name}.png", rows)
-    return result
+    return result | plain_drawing(model, folder)
+
+
+def plain_drawing(model: MingModel, folder: Path) -> Measures:
+    """Return which shares of pictures of one thing, asked for in plain speech, are right."""
+    rng = random.Random(77)
+    dice = lambda: Dice(rng, Taste(0.0, 0.0), chinese=0.0, most_things=1, is_plain=True)  # noqa: E731
+    cases = [draw_one(dice()) for _ in range(QUESTIONS)]
+    drawn = torch.cat([picture(model, case, seed) for seed, case in enumerate(cases)])
+    verdicts = [
+        judge_wish(to_bytes(one[None])[0].numpy(), wish)
+        for one, case in zip(drawn, cases, strict=True)
+        if (wish := case.turns[0].wish) is not None
+    ]
+    truth = torch.cat([pixels_of(case.turns[0].answer) for case in cases[:PICTURES]])
+    save_pictures(folder / "draw.png", [truth, drawn[:PICTURES]])
+    shares = {f"draw_{name}": mean([getattr(v, name) for v in verdicts]) for name in JUDGED}
+    return {"draw_right": mean([v.everything for v in verdicts])} | shares
 
 
 def pixels_of(shown: Shown) -> Tensor:
