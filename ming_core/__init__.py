@@ -1,7 +1,12 @@
 """The engine of Ming-UniVision in plain PyTorch; everything not named here is private."""
 
 from .checkpoint import load_model
-from .checkpoint_files import find_checkpoint, list_checkpoints, looks_whole
+from .checkpoint_files import (
+    find_checkpoint,
+    list_checkpoints,
+    looks_whole,
+    stored_quantisation,
+)
 from .context import LatentContext, Picture, Text, Turn
 from .context_file import load_context, save_context
 from .errors import (
@@ -84,6 +89,7 @@ __all__ = [
     "region_prompt",
     "save_context",
     "slots_within",
+    "stored_quantisation",
     "to_pil",
     "vision_memory",
     "working_memory",

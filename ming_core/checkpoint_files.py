@@ -150,6 +150,12 @@ def _refuse_broken_configs(folders: list[Path]) -> None:
             read_json(folder / "config.json")
 
 
+def stored_quantisation(path: Path) -> str | None:
+    """Return what `ming convert` quantised a checkpoint folder to; None where it did not."""
+    converted = Converted.find(find_checkpoint(path).univision)
+    return None if converted is None else converted.quantisation
+
+
 def looks_whole(folder: Path) -> bool:
     """Whether every weight file of a folder is there in the length its header states; cheap."""
     try:

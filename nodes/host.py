@@ -40,7 +40,7 @@ from ..ming_core import (
 )
 from .folders import AUTO, CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
 from .host_layers import HostOperations, StreamedLeaf
-from .host_precision import automatic_precision, dtype_of, quantisation_of
+from .host_precision import automatic_precision, dtype_of, held_precision, quantisation_of
 from .host_progress import HostProgress, previews_wanted
 from .host_residency import ExpertPatcher, refuse_streamed_head
 from .preview_budget import PaintingPace
@@ -123,6 +123,7 @@ def load(name: str, precision: str) -> HostedModel:
     """
     path, device = checkpoints().resolve(name), comfy.model_management.get_torch_device()
     files = (path.resolve(), checkpoints().fingerprint(name), device)
+    precision = held_precision(path, precision, device)
     asked = (*files, precision)
     if asked in _loaded:  # what auto picked stands while it is held: it takes up room by itself
         return _loaded[asked]

@@ -6,7 +6,14 @@ from pathlib import Path
 import comfy.model_management
 import torch
 
-from ..ming_core import QUANTISATIONS, Room, check_format, pick_precision
+from ..ming_core import (
+    QUANTISATIONS,
+    CheckpointError,
+    Room,
+    check_format,
+    pick_precision,
+    stored_quantisation,
+)
 from .folders import AUTO
 from .host_progress import HostProgress
 
@@ -14,12 +21,32 @@ FLOATS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 PRECISIONS = (AUTO, *FLOATS, *QUANTISATIONS)
 
 
+def held_precision(path: Path, asked: str, device: torch.device) -> str:
+    """Return the precision asked for, or the one a folder was quantised to, and tell the user.
+
+    Raises CheckpointError when the device cannot read what the folder holds.
+    """
+    stored = stored_quantisation(path)
+    if stored is None:
+        return asked
+    try:
+        check_format(stored, device)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path.name} holds its weights in {stored}, which {device} cannot read "
+            f"({error.__cause__}). Convert again from the published folder with --precision int8."
+        ) from error
+    if asked in (AUTO, stored):  # auto still looks whether it fits
+        return asked
+    text = f"this folder holds its weights in {stored}; precision is for folders as published"
+    _tell(path, text)
+    return stored
+
+
 def automatic_precision(path: Path, device: torch.device) -> str:
     """Return the most exact precision that fits, and tell the user; raises when none does."""
     choice = pick_precision(path, _room(device))
-    text = f"precision auto: {choice.need.precision} ({choice.reason})"
-    logging.getLogger("ming").info("%s: %s", path.name, text)
-    HostProgress().say(text)
+    _tell(path, f"precision auto: {choice.need.precision} ({choice.reason})")
     return choice.need.precision
 
 
@@ -34,6 +61,11 @@ def quantisation_of(precision: str, device: torch.device) -> str | None:
         return None
     check_format(precision, device)
     return precision
+
+
+def _tell(path: Path, text: str) -> None:
+    logging.getLogger("ming").info("%s: %s", path.name, text)
+    HostProgress().say(text)
 
 
 def _best_floats(device: torch.device) -> str:

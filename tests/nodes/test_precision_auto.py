@@ -2,6 +2,8 @@
 
 import importlib
 import logging
+import shutil
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -97,3 +99,43 @@ def test_every_quantisation_draws(pack, checkpoint, precision):
     assert model.engine.quantisation == precision
     latents = pack.run("Generate", model=model, prompt="a cat", steps=2)[1][0].values
     assert torch.isfinite(latents).all()
+
+
+@pytest.fixture
+def converted(pack, folders, checkpoint) -> Iterator[Callable[[str], str]]:
+    """Quantise the tiny checkpoint to a folder of its own; return the name it is chosen by."""
+    conversion = importlib.import_module(f"{pack.core.__name__}.conversion")
+    target = folders / "models" / "ming_univision" / "converted"
+
+    def convert(precision: str) -> str:
+        conversion.convert(pack.host.checkpoints().resolve(checkpoint), target, quantise=precision)
+        return target.name
+
+    yield convert
+    shutil.rmtree(target)
+
+
+def test_a_quantised_folder_is_one_model_in_its_own_precision(pack, converted, said):
+    name = converted("int8")
+    first = pack.run("LoadModel", checkpoint=name, precision="int8")[0]
+    assert said == []
+    for precision in ("bf16", "int4"):
+        assert pack.run("LoadModel", checkpoint=name, precision=precision)[0] is first
+    text = "this folder holds its weights in int8; precision is for folders as published"
+    assert said == [text, text]
+    assert pack.run("LoadModel", checkpoint=name, precision="auto")[0] is first
+
+
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_a_folder_the_device_cannot_read_is_to_be_converted_again(
+    pack, converted, picking, precision, monkeypatch
+):
+    name = converted("fp8")
+
+    def check(quantisation: str, _device: torch.device) -> None:
+        if quantisation == "fp8":
+            raise pack.core.CheckpointError("no fp8 here. Choose int8") from TypeError("no fp8")
+
+    monkeypatch.setattr(picking, "check_format", check)
+    with pytest.raises(pack.core.CheckpointError, match=r"\(no fp8\)\. Convert again from the pub"):
+        pack.run("LoadModel", checkpoint=name, precision=precision)
