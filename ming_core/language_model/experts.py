@@ -12,6 +12,7 @@ from ..operations import Operations
 
 FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
 DECODED_TOKENS = 32  # the most tokens of one decode step: guidance rows times pictures
+INT4_COPIES = 3  # of the floats that unpacking 4 bits holds at once
 COPY_COST = 3  # a gathered expert is read, written and read again
 BATCH_BYTES = 2**29  # of expert weights gathered or widened at once
 
@@ -38,6 +39,7 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         hidden, experts = config.hidden_size, config.num_experts
         self.num_experts = experts
+        self.expert_size = config.expert_size
         self.top_k = config.top_k
         self.norm_topk_prob = config.norm_topk_prob
         self.text_router = operations.Linear(hidden, experts, bias=False)
@@ -85,7 +87,7 @@ class MixtureOfExperts(nn.Module):
         Either each choice's own expert is gathered, or, where that copies more than there is,
         every expert runs on every token.
         """
-        batch = max(1, BATCH_BYTES // (self.gate_up.weight[0].numel() * tokens.element_size()))
+        batch = max(1, BATCH_BYTES // self._widened_bytes(tokens))
         if chosen.numel() * COPY_COST <= self.num_experts:
             asked = tokens[:, None].expand(-1, self.top_k, -1).reshape(chosen.numel(), 1, -1)
             parts = zip(asked.split(batch), chosen.flatten().split(batch), strict=True)
@@ -99,6 +101,11 @@ class MixtureOfExperts(nn.Module):
             out = self._expert(asked, slice(start, start + len(share))).float()
             # An expert that a token was not meant for may overflow in fp16.
             total.add_(torch.where(share != 0, out * share, 0).sum(dim=0))
+
+    def _widened_bytes(self, tokens: Tensor) -> int:
+        """Return what gate and up projections of one expert take as floats like the tokens."""
+        copies = INT4_COPIES if self.gate_up.weight.dtype == torch.uint8 else 1
+        return 2 * self.expert_size * tokens.shape[-1] * tokens.element_size() * copies
 
     def _add_few(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` every chosen expert on every token, by 0 where it is not routed.

@@ -12,7 +12,7 @@ from ming_core import MingModel, TorchOperations
 from ming_core.config import LanguageModelConfig
 from ming_core.language_model import experts
 from ming_core.language_model.experts import MixtureOfExperts
-from ming_core.quantisation import Int8ExpertLinear, QuantisedOperations
+from ming_core.quantisation import Int8ExpertLinear, QuantisedOperations, operations_for
 
 BASE = {
     "vocab_size": 8,
@@ -146,6 +146,24 @@ def test_8_bit_experts_are_the_same_without_a_look_at_the_routing(
         expected = moe(x, None)
         as_on_an_accelerator(monkeypatch, copy_cost)
         assert torch.allclose(moe(x, None), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
+@pytest.mark.parametrize(("quantise", "batch"), [(None, 6), ("int8", 6), ("int4", 2)])
+def test_no_more_experts_are_widened_at_once_than_the_bound_allows(
+    copy_cost: int, quantise: str | None, batch: int, monkeypatch: pytest.MonkeyPatch
+):
+    figures = BASE | {"hidden_size": 32, "expert_size": 16, "num_experts": 10}
+    operations = operations_for(TorchOperations, quantise)
+    moe = MixtureOfExperts(LanguageModelConfig(**figures), operations).to("meta")
+    as_on_an_accelerator(monkeypatch, copy_cost)
+    monkeypatch.setattr(experts, "BATCH_BYTES", 6 * 2 * 16 * 32 * 4)
+    sizes = []
+    monkeypatch.setattr(
+        moe, "_expert", lambda asked, expert: sizes.append(len(asked)) or torch.empty_like(asked)
+    )
+    moe(torch.empty(1, 4, 32, device="meta"), None)
+    assert max(sizes) == batch
 
 
 @pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
