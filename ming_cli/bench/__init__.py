@@ -22,7 +22,7 @@ from .precision import print_report
 from .random_model import SIZES
 from .reference import Reference
 from .routing import ROUTING
-from .sources import EXACT, PRECISIONS, Source, refuse_too_large, shortage, source_of
+from .sources import EXACT, PRECISIONS, Source, refuse_unusable, shortage, source_of
 from .traffic import Bandwidth
 
 PROMPT = "A red circle on a white background."
@@ -107,7 +107,7 @@ def measure_all(
     reset_peak_memory(device)  # and give its buffers back
     place = report.setting(device)
     for precision in precisions:
-        refuse_too_large(source, precision, device)
+        refuse_unusable(source, precision, device)
     exact = exact_of(source, wanted, device) if set(precisions) - {EXACT} else {}
     for precision in precisions:
         model = source.make(precision, device)
@@ -143,8 +143,8 @@ def wanted_plans(args: argparse.Namespace, source: Source, *, on_cuda: bool) -> 
 
 
 def exact_of(source: Source, wanted: list[Plan], device: torch.device) -> dict[Plan, Tensor]:
-    """Draw every plan in fp32; nothing where such weights do not fit the device."""
-    if shortage(source.config, EXACT, device) is not None:
+    """Draw every plan in fp32; nothing where such weights are not there or do not fit."""
+    if source.stored is not None or shortage(source.config, EXACT, device) is not None:
         return {}
     model = source.make(EXACT, device)
     return {plan: exact_latents(model, plan) for plan in wanted}
@@ -154,7 +154,7 @@ def compare_solvers(
     args: argparse.Namespace, source: Source, precision: str, device: torch.device
 ) -> int:
     """Print how far each solver's latents lie from the flow's true end."""
-    refuse_too_large(source, precision, device)
+    refuse_unusable(source, precision, device)
     model = source.make(precision, device)
     seeds = range(1 if args.quick else 4)
     errors = solvers.solver_errors(solvers.Conditions.collect(model, args.prompt, seeds))

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ming_core import QUANTISATIONS, MingModel
+from ming_core import QUANTISATIONS, CheckpointError, MingModel
 from ming_core.quantisation import LINEAR, group_size
 
 from .case import Case
-from .sources import EXACT, Source, refuse_too_large
+from .sources import EXACT, Source, refuse_unusable
 
 FORMATS = tuple(LINEAR)
 CONTEXT, ROWS = 64, 3
@@ -179,7 +179,12 @@ def _cells(cost: Cost) -> str:
 
 def print_report(source: Source, device: torch.device, tokens: int) -> int:
     """Measure and print; the weights must fit in fp32."""
-    refuse_too_large(source, EXACT, device)
+    if source.stored is not None:
+        raise CheckpointError(
+            f"{source.name} holds {source.stored}, and the report rounds exact weights; give the "
+            "published folder."
+        )
+    refuse_unusable(source, EXACT, device)
     model = source.make(EXACT, device)
     lines = len(PARTS) * len(FORMATS) + len(QUANTISATIONS)
     found: list[Cost] = []

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import torch
 
-from ming_core import CheckpointError, MingModel, TorchOperations, load_model
+from ming_core import (
+    CheckpointError,
+    MingModel,
+    TorchOperations,
+    load_model,
+    stored_quantisation,
+)
 from ming_core.checkpoint_files import find_checkpoint, read_json
 from ming_core.config import MingConfig
 from ming_core.fitting import amount, num_bytes
@@ -36,6 +42,7 @@ class Source:
     config: MingConfig
     make: Callable[[str, torch.device], MingModel]
     is_trained: bool = False
+    stored: str | None = None  # what its folder was quantised to: nothing else can be made of it
 
 
 def checkpoint_source(folder: Path) -> Source:
@@ -45,7 +52,8 @@ def checkpoint_source(folder: Path) -> Source:
         dtype, quantise = PRECISIONS[precision]
         return load_model(folder, dtype=dtype, quantise=quantise).to(device)
 
-    return Source(str(folder), read_config(folder), make, is_trained=True)
+    stored = stored_quantisation(folder)
+    return Source(str(folder), read_config(folder), make, is_trained=True, stored=stored)
 
 
 def random_source(name: str, config: MingConfig) -> Source:
@@ -91,8 +99,13 @@ def shortage(config: MingConfig, precision: str, device: torch.device) -> str | 
     return f"{precision} weights take {amount(needed)}, {amount(free)} are free on {device}"
 
 
-def refuse_too_large(source: Source, precision: str, device: torch.device) -> None:
-    """Raise CheckpointError where the weights cannot fit."""
+def refuse_unusable(source: Source, precision: str, device: torch.device) -> None:
+    """Raise CheckpointError where the folder holds another precision, or the weights cannot fit."""
+    if source.stored not in (None, precision):
+        raise CheckpointError(
+            f"{source.name} holds {source.stored}, not {precision}; give the published folder, or "
+            f"--precision {source.stored}."
+        )
     lacking = shortage(source.config, precision, device)
     if lacking is not None:
         raise CheckpointError(

@@ -24,6 +24,7 @@ from ming_cli.bench.routing import routed
 from ming_cli.bench.traffic import Bandwidth, Load, bytes_per_token, component_sizes
 from ming_cli.make_tiny import make_tiny
 from ming_core import ExpertLinear, ImageSampling, MingModel, TorchOperations
+from ming_core.conversion import convert
 from ming_core.kernels.probe import Case as KernelCase
 from ming_core.model import Components
 
@@ -371,8 +372,8 @@ def test_weights_that_do_not_fit_the_card_are_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sources.Machine, "here", lambda: machine)
     source = sources.source_of(None, None, "published")
     with pytest.raises(sources.CheckpointError, match=r"bf16 weights take 38.* 24.0 GB are free"):
-        sources.refuse_too_large(source, "bf16", torch.device("cuda"))
-    sources.refuse_too_large(source, "int8", torch.device("cuda"))
+        sources.refuse_unusable(source, "bf16", torch.device("cuda"))
+    sources.refuse_unusable(source, "int8", torch.device("cuda"))
 
 
 # Whole cases.
@@ -405,11 +406,12 @@ def test_quantised_weights_have_no_baseline(precision: str, model: MingModel):
 
 
 def test_fused_kernels_are_those_for_this_model(model: MingModel, monkeypatch: pytest.MonkeyPatch):
-    def tried(kernel: str, dtype: torch.dtype, stored: torch.dtype) -> KernelCase:
-        return KernelCase(kernel, CPU, dtype, ((stored, 0), (stored, 0)))
+    def tried(kernel: str, dtype: torch.dtype, stored: torch.dtype, tile: int = 16) -> KernelCase:
+        return KernelCase(kernel, CPU, dtype, ((stored, 0), (stored, 0)), tile)
 
     verdicts = {
         tried("block", torch.float32, torch.float32): True,
+        tried("block", torch.float32, torch.float32, 32): True,
         tried("add_experts", torch.float32, torch.float32): False,
         tried("add_experts", torch.float32, torch.int8): True,
         tried("add_experts", torch.bfloat16, torch.bfloat16): True,
@@ -530,3 +532,21 @@ def test_operations_at_the_published_depths_stay_few():
 
 def test_revision_names_a_commit():
     assert report.revision() != "unknown"
+
+
+@pytest.mark.parametrize("stored", ["int8", "int4"])
+def test_a_quantised_folder_is_measured_as_what_it_holds(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], stored: str
+):
+    folder = convert(tiny, tmp_path / "ming", quantise=stored)
+    words = ["bench", str(folder), "--device", "cpu", "--tokens", "1"]
+    quick = [*words, "--quick", "--repeats", "1", "--no-baseline", "--json"]
+    for refused in ([*quick, "--precision", "fp32"], [*words, "--precision-report"]):
+        assert main(refused) == 1
+        out, err = capsys.readouterr()
+        assert f"{folder} holds {stored}" in err
+        assert not out
+    assert main([*quick, "--precision", stored]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line["precision"] == stored
+    assert line["errors"]["fp32"] is None, "the exact weights are not there to compare with"
