@@ -38,8 +38,8 @@ CHAIN_NOTE = (
 )
 PICTURE_NOTE = (
     "The picture **{0}** ships with the pack in `workflows/input`: copy it into ComfyUI's input "
-    "folder, or choose a picture of your own in *Load Image*. It shows plain shapes, because "
-    "that is what the small bundled model knows; the published model takes any picture.\n"
+    "folder, or choose a picture of your own in *Load Image*. It shows plain shapes, so that a "
+    "look tells whether an edit did what was asked.\n"
 )
 
 
