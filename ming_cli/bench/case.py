@@ -131,13 +131,14 @@ def fused_kernels(model: MingModel) -> list[str]:
         "add_experts": mixtures(model)[0].gate_up,
         "block": velocity.res_blocks.get_submodule("0.mlp.w12"),
     }
-    return sorted(
+    used = {
         tried.kernel
         for tried, is_used in kernels.verdicts().items()
         if is_used
         and tried.dtype == model.dtype
         and tried.formats[0][0] == first[tried.kernel].weight.dtype
-    )
+    }
+    return sorted(used)
 
 
 def published_sampling(model: MingModel, rows: int) -> ImageSampling:

@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from .packed import MAX_ROWS, Norm, Packed
+from .packed import MAX_ROWS, Norm, Packed, tile_rows
 from .probe import TOLERANCE, Case, error_of
 
 SWITCH = "MING_KERNELS"  # set to "off", everything runs on the layers' own code
@@ -39,7 +39,9 @@ def add_experts(
     if packed is None:
         return False
     inputs = total, tokens.contiguous(), weights.contiguous(), chosen.contiguous()
-    out = _run("add_experts", tokens, packed, lambda k: k.add_experts(*inputs, *packed))
+    out = _run(
+        "add_experts", tokens, len(tokens), packed, lambda k: k.add_experts(*inputs, *packed)
+    )
     return out is not None
 
 
@@ -60,7 +62,7 @@ def block(
     packed = read[1:]
     flat = x.reshape(-1, width), modulation.reshape(rows, 3 * width)
     affine = Norm(norm.weight, norm.bias, norm.eps)
-    out = _run("block", x, packed, lambda kernels: kernels.block(*flat, affine, *packed))
+    out = _run("block", x, rows, packed, lambda kernels: kernels.block(*flat, affine, *packed))
     return None if out is None else out.view(*modulation.shape[:-1], width)
 
 
@@ -107,10 +109,10 @@ def _kernels() -> ModuleType | None:
 
 
 def _run(
-    name: str, x: Tensor, packed: list[Packed], call: Callable[[ModuleType], Tensor]
+    name: str, x: Tensor, rows: int, packed: list[Packed], call: Callable[[ModuleType], Tensor]
 ) -> Tensor | None:
     """Call a kernel that fits; None when it does not, now or before."""
-    case = Case(name, x.device, x.dtype, (packed[0].format, packed[1].format))
+    case = Case(name, x.device, x.dtype, (packed[0].format, packed[1].format), tile_rows(rows))
     kernels = _kernels()
     if kernels is None or not _verdicts.get(case, True):
         return None

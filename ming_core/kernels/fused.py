@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .packed import MAX_ROWS, Norm, Packed
+from .packed import Norm, Packed, tile_rows
 
 WARPS, STAGES = 4, 3
 CHANNELS = 32  # output channels of a program
@@ -327,11 +327,6 @@ def block_down_kernel(
     gate = tl.load(gates, mask=inside, other=0.0).to(tl.float32)
     result = start.to(tl.float32) + gate * total
     tl.store(out + row[:, None] * SIZE + n[None, :], result.to(out.dtype.element_ty), mask=inside)
-
-
-def tile_rows(rows: int) -> int:
-    """Return the rows of the smallest matrix instruction, or of two, that take so many."""
-    return MAX_ROWS // 2 if rows <= MAX_ROWS // 2 else MAX_ROWS
 
 
 def storage(packed: Packed, x: Tensor, rows: int) -> dict[str, object]:

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-MAX_ROWS = 32  # of one call; half of them fill a matrix instruction
+MAX_ROWS = 32  # of one call
+SMALL_TILE = MAX_ROWS // 2  # the rows of a matrix instruction
 Format = tuple[torch.dtype, int]  # of stored weights; and how many inputs share a scale, or 0
+
+
+def tile_rows(rows: int) -> int:
+    """Return the rows of the smallest matrix instruction, or of two, that take so many."""
+    return SMALL_TILE if rows <= SMALL_TILE else MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)

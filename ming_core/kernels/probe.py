@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from . import plain
-from .packed import Format, Norm, Packed
+from .packed import SMALL_TILE, Format, Norm, Packed
 
 # Relative, as norms: kernels round less often than layers do, and sum in another order.
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
@@ -16,12 +16,21 @@ ROWS, EXPERTS, TOP_K = 3, 4, 2
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A kernel on a device, its inputs' dtype, and how its two matrices are stored."""
+    """A kernel on a device, its inputs' dtype, how its two matrices are stored, and its rows.
+
+    It is compiled for a tile of rows; other tiles are other cases.
+    """
 
     kernel: str
     device: torch.device
     dtype: torch.dtype
     formats: tuple[Format, Format]
+    tile: int = SMALL_TILE
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows to try: some, which no smaller tile takes."""
+        return ROWS if self.tile == SMALL_TILE else SMALL_TILE + ROWS
 
 
 def error_of(kernels: ModuleType, case: Case) -> float:
@@ -40,6 +49,7 @@ def _result(module: ModuleType, case: Case) -> Tensor:
     def here(tensor: Tensor) -> Tensor:
         return tensor.to(case.device, case.dtype)
 
+    rows = case.rows
     size = max(64, *(group for _, group in case.formats))
     width = 2 * size
     many = (EXPERTS,) if case.kernel == "add_experts" else ()
@@ -47,11 +57,11 @@ def _result(module: ModuleType, case: Case) -> Tensor:
     drawn = zip(shapes, case.formats, strict=True)
     packed = [pack(draw(*shape), stored, case) for shape, stored in drawn]
     if case.kernel == "add_experts":
-        weights, chosen = draw(ROWS, EXPERTS).softmax(-1).to(case.device).topk(TOP_K)
-        total = draw(ROWS, width).to(case.device)
-        return module.add_experts(total, here(draw(ROWS, width)), weights, chosen, *packed)
+        weights, chosen = draw(rows, EXPERTS).softmax(-1).to(case.device).topk(TOP_K)
+        total = draw(rows, width).to(case.device)
+        return module.add_experts(total, here(draw(rows, width)), weights, chosen, *packed)
     norm = Norm(here(draw(width)), here(draw(width)), 1e-6)
-    return module.block(here(draw(1, width)), here(draw(ROWS, 3 * width)), norm, *packed)
+    return module.block(here(draw(1, width)), here(draw(rows, 3 * width)), norm, *packed)
 
 
 def pack(weight: Tensor, stored: Format, case: Case) -> Packed:

@@ -11,6 +11,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from ming_core.kernels import fused
+from ming_core.kernels.packed import tile_rows
 
 STORED = {"dense": (None, fused.DENSE), "int8": ("*i8", fused.INT8), "int4": ("*u8", fused.INT4)}
 SCALES = {"dense": None, "int8": "*fp32", "int4": "*fp16"}
@@ -69,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     target = GPUTarget("cuda", arguments.capability, 32)
     options = {"num_warps": fused.WARPS, "num_stages": fused.STAGES}
-    made_for = f"*{arguments.number}", arguments.stored, fused.tile_rows(arguments.rows)
+    made_for = f"*{arguments.number}", arguments.stored, tile_rows(arguments.rows)
     for name, (types, constants) in kernels(*made_for).items():
         kernel = getattr(fused, name)
         signature = {n: types.get(n) or "constexpr" for n in kernel.arg_names}

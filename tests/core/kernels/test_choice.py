@@ -13,7 +13,7 @@ from torch import nn
 from ming_core import MingModel
 from ming_core.flow.head import ResBlock
 from ming_core.kernels import choice, plain
-from ming_core.kernels.packed import Packed
+from ming_core.kernels.packed import Norm, Packed
 from ming_core.language_model.experts import MixtureOfExperts
 from ming_core.operations import TorchOperations
 from ming_core.quantisation import (
@@ -58,6 +58,11 @@ def moe(model: MingModel) -> MixtureOfExperts:
 @pytest.fixture(scope="module")
 def block(model: MingModel) -> ResBlock:
     return model.parts.language_model.velocity.res_blocks[0]
+
+
+def read(block: ResBlock) -> tuple[Norm, Packed, Packed]:
+    norm = Norm(block.in_ln.weight, block.in_ln.bias, block.in_ln.eps)
+    return norm, Packed.of(block.mlp.w12), Packed.of(block.mlp.w3)
 
 
 def block_inputs(*rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,6 +132,20 @@ def test_a_kernel_that_is_off_is_left_out_and_named_once(block: ResBlock, offer,
     assert kernels.calls == ["block"]
     (record,) = caplog.records
     assert "block is off by 1" in record.getMessage()
+
+
+@torch.inference_mode()
+def test_each_tile_of_rows_is_compared_with_its_twin(block: ResBlock, offer):
+    def wrong_when_large(*inputs):
+        return plain.block(*inputs) * (1.001 if len(inputs[1]) > 16 else 1)
+
+    kernels = offer(Kernels(block=wrong_when_large))
+    for rows, calls in ((3, 2), (16, 3), (24, 4), (17, 4), (2, 5)):
+        x, modulation = block_inputs(rows, 1)
+        expected = plain.block(x, modulation.flatten(0, 1), *read(block)).view(rows, 1, -1)
+        assert torch.allclose(block(x, modulation), expected, rtol=1e-5, atol=1e-5)
+        assert len(kernels.calls) == calls
+    assert {case.tile: fits for case, fits in choice.verdicts().items()} == {16: True, 32: False}
 
 
 @torch.inference_mode()

@@ -170,8 +170,9 @@ def test_a_block_without_biases(fused, device):
 
 @pytest.mark.parametrize("kernel", ["add_experts", "block"])
 @pytest.mark.parametrize("stored", FORMATS)
-def test_the_first_use_finds_nothing_wrong(fused, device, kernel: str, stored: str):
-    case = Case(kernel, device, torch.float32, (FORMATS[stored], FORMATS[stored]))
+@pytest.mark.parametrize("tile", [16, 32])
+def test_the_first_use_finds_nothing_wrong(fused, device, kernel: str, stored: str, tile: int):
+    case = Case(kernel, device, torch.float32, (FORMATS[stored], FORMATS[stored]), tile)
     assert error_of(fused, case) < 1e-6
 
 
