@@ -72,10 +72,12 @@ def working_memory(
     features: Features | None,
     images: int,
     max_tokens: int = 0,
+    steps: int | None = None,
 ) -> int:
     """Estimate bytes a turn needs beyond the weights: caches, activations, a preview.
 
-    images  drawn side by side; max_tokens  of text. Counts three branches for every picture.
+    images  drawn side by side; max_tokens  of text; steps  of the flow (the model's own). Counts
+    three branches for every picture.
     """
     config = model.config
     given = 0 if features is None else len(features) * features.values.shape[1]
@@ -89,18 +91,25 @@ def working_memory(
     return (
         cache
         + activations
-        + token_memory(model, rows)
+        + token_memory(model, rows, steps or config.flow.steps)
+        + semantic_memory(model, images)
         + vision_memory(model, min(images, 1), drawn)
     )
 
 
-def token_memory(model: MingModel, rows: int) -> int:
+def token_memory(model: MingModel, rows: int, steps: int) -> int:
     """Estimate bytes that drawing a token in so many rows needs: all modulations, some experts."""
     language, flow = model.config.language, model.config.flow
-    modulations = rows * flow.steps * (3 * flow.depth + 2) * flow.width
+    modulations = rows * steps * (3 * flow.depth + 2) * flow.width
     chosen = min(rows * language.top_k, language.num_experts)
     gathered = chosen * 3 * language.hidden_size * language.expert_size
     return modulations * model.dtype.itemsize + min(gathered * model.dtype.itemsize, BATCH_BYTES)
+
+
+def semantic_memory(model: MingModel, images: int) -> int:
+    """Return bytes that the semantic decoder's cache takes while so many pictures are drawn."""
+    stage, tokens = model.config.mingtok.semantic, model.config.language.num_image_tokens
+    return images * 2 * stage.depth * stage.width * tokens * model.dtype.itemsize
 
 
 def vision_memory(model: MingModel, images: int, tokens: int) -> int:

@@ -77,7 +77,7 @@ class EditStep(io.ComfyNode):
         features: Features | None = None,
     ) -> io.NodeOutput:
         result = edit(
-            host.prepare_drawing(model, host.Work(context, features, images=1)),
+            host.prepare_drawing(model, host.Work(context, features, images=1, steps=steps)),
             instruction,
             seed=seed,
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),

@@ -118,7 +118,7 @@ class Generate(io.ComfyNode):
         features: Features | None = None,
     ) -> io.NodeOutput:
         replies = generate(
-            host.prepare_drawing(model, host.Work(context, features, images, max_tokens)),
+            host.prepare_drawing(model, host.Work(context, features, images, max_tokens, steps)),
             prompt,
             seeds=[(seed + i) & MAX_SEED for i in range(images)],
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),

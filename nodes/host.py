@@ -101,6 +101,7 @@ class Work:
     features: Features | None = None
     images: int = 0
     max_tokens: int = 0
+    steps: int | None = None  # of the flow; None: the model's own
 
 
 def checkpoints() -> CheckpointFolders:
@@ -195,7 +196,8 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
 def _memory_for(engine: MingModel, work: Work, *, talks: bool) -> int:
     """Return the bytes a piece of work needs beyond the weights."""
     if talks:
-        return working_memory(engine, work.context, work.features, work.images, work.max_tokens)
+        needs = (work.context, work.features, work.images, work.max_tokens, work.steps)
+        return working_memory(engine, *needs)
     largest = (engine.understand_size // engine.config.mingtok.semantic.patch_size) ** 2
     tokens = largest if work.features is None else work.features.values.shape[1]
     return vision_memory(engine, work.images, tokens)

@@ -18,9 +18,11 @@ from ming_core import (
     encode_image,
     expand,
     generate,
+    generation,
     region_prompt,
     working_memory,
 )
+from ming_core.generation import semantic_memory
 
 WORDS = TextSampling(max_tokens=6)
 
@@ -158,6 +160,8 @@ def test_working_memory_grows_with_everything_that_takes_memory(model: MingModel
     assert least > 0
     assert working_memory(model, drawn.context, None, 1) > least
     assert working_memory(model, None, None, 2) > least
+    more_steps = working_memory(model, None, None, 1, 0, 100)
+    assert more_steps > working_memory(model, None, None, 1, 0, 16)
     large = Features(shown.values.repeat(1, 64, 1), (48, 48))
     assert working_memory(model, None, large, 1) > least
 
@@ -166,6 +170,16 @@ def test_working_memory_covers_the_cache_of_three_branches(model: MingModel, dra
     tokens = drawn.context.num_tokens + 36
     needed = model.kv_shape.bytes_per_token * tokens * 3 * 5
     assert working_memory(model, drawn.context, None, 5) >= needed
+
+
+def test_working_memory_covers_the_semantic_decoders_cache(model: MingModel, monkeypatch):
+    tokens = model.config.language.num_image_tokens
+    like = torch.empty(0, dtype=model.dtype)
+    cache = model.parts.semantic_decoder.new_cache(3, tokens, like)
+    assert semantic_memory(model, 3) == cache.shape.bytes_per_token * 3 * tokens
+    whole = working_memory(model, None, None, 3)
+    monkeypatch.setattr(generation, "semantic_memory", lambda *_: 0)
+    assert whole - working_memory(model, None, None, 3) == semantic_memory(model, 3)
 
 
 def test_what_was_given_is_left_as_it_was(model: MingModel, photo, shown, quick):

@@ -64,3 +64,13 @@ def test_a_head_left_off_the_device_stops_drawing_but_not_words(
     assert pack.host.prepare(model, pack.host.TALKING, pack.host.Work()) is model.engine
     with pytest.raises(pack.core.MingError, match="device is too small"):
         pack.host.prepare_drawing(model, pack.host.Work())
+
+
+@pytest.mark.parametrize(
+    ("node", "words"), [("Generate", {"prompt": "a cat"}), ("EditStep", {"instruction": "blue"})]
+)
+def test_drawing_asks_for_memory_by_its_steps(pack, model, features, monkeypatch, node, words):
+    asked = []
+    monkeypatch.setattr(pack.host, "working_memory", lambda *needs: asked.append(needs[-1]) or 0)
+    pack.run(node, model=model, features=features, steps=3, **words)
+    assert asked == [3]
