@@ -32,10 +32,10 @@ class LoadModel(io.ComfyNode):
                     options=list(PRECISIONS),
                     default=host.AUTO,
                     tooltip="Number format of the weights. auto: the most exact one that fits the "
-                    "free memory: bf16 (or fp16), int8, int4-experts, int4; fp32 on a CPU. int8, "
-                    "fp8: the large matrices in 8 bits, half the memory of bf16; int4-experts: "
-                    "experts in 4 bits, a third; int4: the flow head as well. Pictures differ a "
-                    "little, with int4 more.",
+                    "free memory: bf16 (or fp16; a CPU tries fp32 first), int8, int4-experts, "
+                    "int4. int8, fp8: the large matrices in 8 bits, half the memory of bf16; "
+                    "int4-experts: experts in 4 bits, a third; int4: the flow head as well. "
+                    "Pictures differ a little, with int4 more.",
                 ),
             ],
             outputs=[Model.Output("model", tooltip="The loaded model.")],
