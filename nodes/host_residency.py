@@ -89,6 +89,6 @@ def refuse_streamed_head(engine: MingModel) -> None:
     raise MingError(
         f"The device is too small: without the experts the language model and the flow head take "
         f"{needed / 1e9:.1f} GB there, and {mm.get_free_memory(engine.device) / 1e9:.1f} GB are "
-        "left. Choose int4 in Load MingUniVision if it is not int4 yet (a converted folder: convert "
-        "it again with --precision int4), or free some memory of the device."
+        "left. Choose int4 in Load MingUniVision if it is not int4 yet (a converted folder: "
+        "convert it again with --precision int4), or free some memory of the device."
     )
