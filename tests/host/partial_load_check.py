@@ -136,7 +136,8 @@ class SmallDevice:
     def prepare(self, room: int) -> dict[str, Any]:
         """Make ready for drawing within a room; say what streams and what has slots."""
         self.room = room
-        self.host.prepare(self.model, self.host.TALKING, self.host.Work())
+        engine = self.host.prepare(self.model, self.host.TALKING, self.host.Work())
+        self.host.refuse_streamed_head(engine)  # as prepare_drawing, which would paint a speck too
         return {"streamed": streamed(self.model), **slots_of(self.model)}
 
 
