@@ -57,8 +57,11 @@ def _initialise_others(layer: nn.Module, generator: torch.Generator) -> None:
 
 
 def compile_blocks(components: Components) -> None:
-    """Compile the blocks of the tokenizer in place; parameters and their names stay."""
+    """Compile the blocks in place; parameters and their names stay."""
     torch._dynamo.config.recompile_limit = 64  # grids, gradients and precisions differ
+    language = components.language_model
+    for module in (*language.transformer.layers, language.velocity):
+        module.compile(dynamic=True)
     for name in ("low_level_encoder", "semantic_decoder", "pixel_decoder"):
         for block in getattr(components, name).blocks:
             block.compile()

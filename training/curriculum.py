@@ -14,6 +14,7 @@ from ming_cli.world.scene import Taste
 from ming_core.guidance import Branch
 
 from .sequences import Batch, SequenceMaker, collate
+from .stage import Settings
 
 GUIDED = 0.1  # share of drawing sequences that train a guidance branch
 LARGE = 0.15  # share of reading batches whose pictures are given at twice the size
@@ -36,7 +37,7 @@ class Phase:
     most_things: int = 3
     taste: Taste = Taste()
     chinese: float = 0.3
-    is_plain: bool = False
+    plain: float = 0.0  # share of conversations in plain speech
 
 
 EASY = Taste(outlined=0.05, graded=0.05)
@@ -63,8 +64,8 @@ EVERYTHING = {
     "draw_then_edit": 0.03,
 }
 FULL_PHASES = (
-    Phase(0.06, BEGINNING, 1, BARE, 0.0, is_plain=True),
-    Phase(0.18, ONE_THING, 1, BARE, 0.0, is_plain=True),
+    Phase(0.06, BEGINNING, 1, BARE, 0.0, plain=1.0),
+    Phase(0.18, ONE_THING, 1, BARE, 0.0, plain=1.0),
     Phase(0.24, ONE_THING, 2, EASY, 0.15),
     Phase(
         0.4,
@@ -75,8 +76,8 @@ FULL_PHASES = (
 )
 # An hour or two of one core: what people ask for first.
 SHORT_PHASES = (
-    Phase(0.12, BEGINNING, 1, BARE, 0.0, is_plain=True),
-    Phase(0.5, ONE_THING, 1, BARE, 0.0, is_plain=True),
+    Phase(0.12, BEGINNING, 1, BARE, 0.0, plain=1.0),
+    Phase(0.5, ONE_THING, 1, BARE, 0.0, plain=1.0),
     Phase(0.7, ONE_THING, 2, EASY, 0.1),
     Phase(
         1.0,
@@ -104,13 +105,13 @@ class BatchMaker:
     phases: tuple[Phase, ...]
     steps: int
     size: int
-    seed: int
+    settings: Settings
     small: SequenceMaker
     large: SequenceMaker
 
     def batch(self, step: int) -> Batch:
-        """Return the sequences of a step, all of one group of tasks."""
-        rng = random.Random(self.seed * 7_368_787 + step)
+        """Return this process's sequences of a step, all of one group of tasks."""
+        rng = random.Random(self.settings.seed * 7_368_787 + step)
         phase = next(p for p in self.phases if step < p.until * self.steps or p.until >= 1)
         names = list(phase.shares)
         weights: dict[str, float] = {}
@@ -122,6 +123,8 @@ class BatchMaker:
         tasks = [task for task in GROUPS[group] if task in names]
         is_large = group == "read" and rng.random() < LARGE
         maker = self.large if is_large else self.small
+        # All processes have the same kind of work; what it is about is each one's own.
+        rng = random.Random(f"{self.settings.seed} {self.settings.draw_of(step)}")
         count = round(self.size * RELATIVE_SIZE[group] * (0.4 if is_large else 1))
         shares = [phase.shares[task] for task in tasks]
         sequences = []
@@ -141,7 +144,7 @@ class BatchMaker:
             phase.taste,
             chinese=phase.chinese,
             most_things=phase.most_things,
-            is_plain=phase.is_plain,
+            is_plain=rng.random() < phase.plain,
         )
         return TASKS[task](dice)
 

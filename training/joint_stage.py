@@ -64,7 +64,7 @@ class JointStage:
         self.num_tokens = config.language.num_image_tokens
         small = SequenceMaker(tokenizer, self.num_tokens)
         large = SequenceMaker(tokenizer, self.num_tokens, 4 * self.num_tokens)
-        self.maker = BatchMaker(phases, size[0], size[1], settings.seed, small, large)
+        self.maker = BatchMaker(phases, size[0], size[1], settings, small, large)
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
         named = components.language_model.named_parameters()
@@ -79,7 +79,9 @@ class JointStage:
         """Return the loss of a step and its parts."""
         batch = self._batch(step)
         device = self.settings.device
-        generator = torch.Generator().manual_seed(self.settings.seed * 999_983 + step)
+        generator = torch.Generator().manual_seed(
+            self.settings.seed * 999_983 + self.settings.draw_of(step)
+        )
         language = self.components.language_model
         with autocast(device):
             result = read(self.components, batch, self._feedback(len(batch.drawn), generator))

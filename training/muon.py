@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 ADAM_ONLY = ("word_embeddings", "lm_head", "_router", "pos_embed", "cls_token", "patch_embed")
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that drives singular values towards 1
 ITERATIONS = 5
+MEMORY = 0.998  # of the running mean of the weights, per step
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,11 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Optimiser:
-    """Muon and AdamW side by side, driven by one speed between 0 and 1."""
+    """Muon and AdamW side by side, driven by one speed between 0 and 1.
+
+    It keeps a running mean of the weights, which is better than any of them while the rate is
+    high: what is measured and published is the mean.
+    """
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], rates: Rates) -> None:
         matrices: list[nn.Parameter] = []
@@ -86,6 +92,8 @@ class Optimiser:
         self.parameters = [*matrices, *others]
         self.muon = Muon(matrices, rates.muon, rates.decay)
         self.adam = torch.optim.AdamW(others, rates.adam, (0.9, 0.95), weight_decay=0.0)
+        self.mean = [parameter.detach().clone() for parameter in self.parameters]
+        self.taken = 0
 
     def step(self, speed: float) -> float:
         """Clip the gradients to 1, step at a speed, and return the gradients' length."""
@@ -95,16 +103,41 @@ class Optimiser:
         for optimiser in (self.muon, self.adam):
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        self.taken += 1
+        # From the first steps the mean keeps little: they were far from where it goes.
+        share = 1 - min(MEMORY, self.taken / (self.taken + 10))
+        torch._foreach_lerp_(self.mean, [p.detach() for p in self.parameters], share)
         return float(length)
 
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the weights be their running mean for a while."""
+        current = [parameter.detach().clone() for parameter in self.parameters]
+        self.settle()
+        yield
+        self._assign(current)
+
+    def settle(self) -> None:
+        """Set the weights to their running mean, when the training is over."""
+        self._assign(self.mean)
+
+    @torch.no_grad()
+    def _assign(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters, values, strict=True):
+            parameter.copy_(value)
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of both."""
-        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+        """Return the state of both, and the mean."""
+        both = {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+        return both | {"mean": self.mean, "taken": self.taken}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state."""
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
+        self.taken = state["taken"]
+        for kept, saved in zip(self.mean, state["mean"], strict=True):
+            kept.copy_(saved)
 
 
 def speed_at(step: int, steps: int, hold: float, floor: float = 0.01) -> float:

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .muon import Optimiser, speed_at
 from .sheets import save_curves
+from .together import average_gradients
 
 Measures = dict[str, float]
 
@@ -30,6 +31,12 @@ class Settings:
     workers: int = 0  # processes that make batches ahead
     save_every: float = 120.0  # seconds
     measure_every: int = 500  # steps
+    rank: int = 0  # which of the processes that train together this one is
+    processes: int = 1
+
+    def draw_of(self, step: int) -> int:
+        """Return a number that is this process's alone at a step, to draw random numbers from."""
+        return step * self.processes + self.rank
 
 
 class Stage(Protocol):
@@ -109,6 +116,7 @@ def train_step(stage: Stage, step: int) -> Measures:
     """Take one step and return its losses."""
     losses = stage.losses(step)
     losses["loss"].backward()
+    average_gradients(stage.optimiser.parameters)
     length = stage.optimiser.step(speed_at(step, stage.steps, stage.hold))
     return {name: float(value.detach()) for name, value in losses.items()} | {"gradient": length}
 

@@ -66,7 +66,9 @@ class TokenizerStage:
             start_linear(self.components, self.pools[1], torch.Generator().manual_seed(0))
         is_small = step % LARGE_EVERY != LARGE_EVERY - 1
         pool, count = self.pools[is_small], self.batch if is_small else self.batch // 4
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(
+            self.settings.seed * 1_000_003 + self.settings.draw_of(step)
+        )
         chosen = torch.randint(len(pool), (count,), generator=generator)
         strength = torch.rand(count, 1, 1, generator=generator) * self._noise_at(step)
         strength *= torch.rand(count, 1, 1, generator=generator) > CLEAN

@@ -14,8 +14,8 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
     """A function that makes a run of a few steps in a folder."""
     import shutil
 
-    from training import __main__ as command
     from training import probation, rich_pictures, tokenizer_stage
+    from training import run as command
     from training.sizes import Sizes
 
     monkeypatch.setattr(tokenizer_stage, "POOL", 32)
@@ -38,6 +38,8 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "workers": 0,
         "measure_every": 1000,
         "compile": False,
+        "rank": 0,
+        "processes": 1,
     }
 
     def make(name: str, **changes) -> command.Run:
@@ -66,7 +68,7 @@ def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch
     class StopError(Exception):
         pass
 
-    from training import __main__ as command
+    from training import run as command
 
     real = command.train_step
 
@@ -135,3 +137,17 @@ def test_muon_makes_updates_orthogonal():
     values = torch.linalg.svdvals(orthogonal(matrices).float())
     assert values.min() > 0.4
     assert values.max() < 1.4
+
+
+def test_blocks_of_any_length_are_traced_once(model):
+    """`--compile` leaves lengths open: nothing in a block may need to know how many rows."""
+    blocks = model.parts.language_model.velocity.res_blocks
+    for block in (blocks[0], model.parts.semantic_decoder.blocks[0].mlp):
+        width = 3 if block is blocks[0] else 0
+        size = (block.mlp if width else block).w12.in_features
+        traced = torch.compile(block, backend="eager", dynamic=True, fullgraph=True)
+        for rows in (9, 20, 33):
+            arguments = [torch.randn(rows, size)]
+            arguments += [torch.randn(rows, width * size)] if width else []
+            with torch.no_grad():
+                assert torch.equal(traced(*arguments), block(*arguments))
