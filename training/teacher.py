@@ -140,7 +140,7 @@ class FlowDraws:
     """How many times of the flow each patch is trained at: plain ones, and those with a thing."""
 
     plain: int = 1
-    busy: int = 3
+    busy: int = 6
 
 
 def flow_loss(
