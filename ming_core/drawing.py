@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .flow.sampler import LatentSampler
 from .graph import Repeated, recorder_for
@@ -36,6 +37,29 @@ class Drawing:
     hidden: Tensor
     cache: WorkingCache
 
+    def part(self, start: int, pictures: int, prompt_end: int) -> "Drawing":
+        """Return so many pictures from `start` on, which followed on `prompt_end` tokens."""
+        some = slice(start, start + pictures)
+        cache = self.cache.some_rows(start, pictures)
+        drawn = 1 + self.latents.shape[1]  # the opened image, then its patches
+        return Drawing(
+            self.latents[some],
+            self.features[some],
+            self.hidden[:, some],
+            cache.without_gap(prompt_end, cache.length - drawn),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a picture follows on: a cache of one row, and what each branch sees of it.
+
+    seen  per branch (length,) booleans
+    """
+
+    cache: WorkingCache
+    seen: Mapping[Branch, Tensor]
+
 
 def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
     """Draw the noise of whole pictures up front: (num_tokens, pictures, channels) on the CPU.
@@ -60,28 +84,37 @@ class BranchRows:
 
     def __init__(
         self,
-        cache: WorkingCache,
+        starts: Sequence[Start],
         weights: Mapping[Branch, float],
-        seen: Mapping[Branch, Tensor],
         shape: tuple[int, int],
     ) -> None:
-        """Give every picture a row per weighted branch, all starting as the one row of `cache`.
+        """Give every picture a row per weighted branch.
 
-        weights  of the branches' velocities; seen  what each sees of the cache: (length,) booleans
+        starts   what the pictures follow on: one for all, or one for each
+        weights  of the branches' velocities
         shape    pictures, and tokens there must be room for
         """
         pictures, room = shape
         self.weights = list(weights.values())
         self.shape = (len(weights), pictures)
-        rows = torch.stack([seen[branch] for branch in weights]).repeat_interleave(pictures, dim=0)
-        rows = rows.to(cache.shape.device)
-        self.cache = token_cache(cache.shape, len(rows), cache.length + room)
-        self.cache.start_as(cache)
+        kv_shape = starts[0].cache.shape
+        length = max(start.cache.length for start in starts)
+        own = [
+            F.pad(start.seen[branch], (0, length - start.cache.length))
+            for branch in weights
+            for start in starts
+        ]
+        each = pictures // len(starts)
+        rows = torch.stack(own).repeat_interleave(each, dim=0)
+        rows = rows.to(kv_shape.device)
+        self.cache = token_cache(kv_shape, len(rows), length + room)
+        caches = [start.cache for start in starts for _ in range(each)] * len(weights)
+        self.cache.start_as(caches if len(starts) > 1 else caches[:1])
         # A row's position is the number of tokens it sees before it, so a branch with hidden
         # stretches counts on from a smaller number than the full branch.
         self._next = rows.sum(dim=1, keepdim=True)
         size = (len(rows), self.cache.capacity)
-        self._mask = torch.full(size, -torch.inf, dtype=cache.shape.dtype, device=rows.device)
+        self._mask = torch.full(size, -torch.inf, dtype=kv_shape.dtype, device=rows.device)
         self._mask[:, : rows.shape[1]].masked_fill_(rows, 0)
 
     def step(self) -> Step:
@@ -198,7 +231,7 @@ def draw(
         latents=canvas.latents,
         features=canvas.features,
         hidden=canvas.hidden,
-        cache=rows.cache.first_rows(rows.shape[1]),
+        cache=rows.cache.some_rows(0, rows.shape[1]),
     )
 
 

@@ -73,18 +73,19 @@ def working_memory(
     images: int,
     max_tokens: int = 0,
     steps: int | None = None,
+    prompts: int = 1,
 ) -> int:
     """Estimate bytes a turn needs beyond the weights: caches, activations, a preview.
 
-    images  drawn side by side; max_tokens  of text; steps  of the flow (the model's own). Counts
-    three branches for every picture.
+    images  drawn side by side, of all prompts; max_tokens  of text; steps  of the flow (the
+    model's own). Counts three branches for every picture.
     """
     config = model.config
     given = 0 if features is None else len(features) * features.values.shape[1]
     read = PROMPT_TOKENS + given + (0 if context is None else context.num_tokens)
     drawn = config.language.num_image_tokens
     rows = 3 * images
-    tokens = read * (1 + rows) + (drawn + BUCKET) * rows
+    tokens = read * (prompts + rows) + (drawn + BUCKET) * rows
     # A cache that grows while text is written holds its old and its new room for a moment.
     cache = model.kv_shape.bytes_per_token * (tokens + 2 * max_tokens)
     activations = BYTES_PER_ACTIVATION * 4 * config.language.hidden_size * read
@@ -123,7 +124,7 @@ def vision_memory(model: MingModel, images: int, tokens: int) -> int:
 @torch.inference_mode()
 def generate(
     model: MingModel,
-    prompt: str,
+    prompts: str | Sequence[str],
     *,
     seeds: Sequence[int],
     sampling: ImageSampling | None = None,
@@ -133,22 +134,36 @@ def generate(
     text: TextSampling | None = None,
     progress: Progress | None = None,
 ) -> list[Reply]:
-    """Answer a prompt with one picture per seed, or, given `text`, as the model itself decides.
+    """Answer prompts with one picture per seed, or, given `text`, as the model itself decides.
 
-    Each seed gets a reply of its own, and all replies share the context they start from.
+    Several prompts share the seeds, in order, and as many each: their pictures are drawn side by
+    side. Each seed gets a reply of its own, and all replies share the context they start from.
     """
-    if not seeds:
-        raise PromptError("No seed was given; one picture is drawn per seed.")
+    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not seeds or not asked or len(seeds) % len(asked):
+        raise PromptError(
+            f"There are {len(asked)} prompts and {len(seeds)} seeds; a picture is drawn per seed, "
+            "and every prompt gets as many."
+        )
     sampling = sampling or ImageSampling()
-    layout = build_prompt(model.tokenizer, parts_of(model, features, prompt), history)
     steps = model.config.language.num_image_tokens if text is None else text.max_tokens
     meter = Meter(progress, steps * (1 if text is None else len(seeds)))
-    turn = OpenTurn(model, context or LatentContext(model.identity), layout, meter)
+    start = context or LatentContext(model.identity)
+    turns = [
+        OpenTurn(
+            model,
+            start,
+            build_prompt(model.tokenizer, parts_of(model, features, prompt), history),
+            meter,
+        )
+        for prompt in asked
+    ]
     if text is None:
-        return reply_with_pictures(turn, seeds, sampling)
+        return reply_with_pictures(turns, seeds, sampling)
+    own = len(seeds) // len(asked)
     return [
-        reply_freely(turn.fork(), Settings(seed, replace(text, seed=seed), sampling))
-        for seed in seeds
+        reply_freely(turns[i // own].fork(), Settings(seed, replace(text, seed=seed), sampling))
+        for i, seed in enumerate(seeds)
     ]
 
 
@@ -183,7 +198,7 @@ def edit(
     def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
         layout = build_prompt(model.tokenizer, parts_of(model, shown, words))
         turn = OpenTurn(model, start, layout, meter)
-        return reply_with_pictures(turn, [seed], sampling)[0].context
+        return reply_with_pictures([turn], [seed], sampling)[0].context
 
     start, region = context or LatentContext(model.identity), None
     if show_region_first:

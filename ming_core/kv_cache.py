@@ -78,22 +78,41 @@ class WorkingCache:
     def widened(self, rows: int, extra_tokens: int) -> "WorkingCache":
         """Return a copy with more room and `rows` rows, which start as this cache's row or rows."""
         wide = WorkingCache(self.shape, rows, self.length + extra_tokens)
-        wide.start_as(self)
+        wide.start_as([self])
         return wide
 
-    def start_as(self, other: "WorkingCache") -> None:
-        """Start every row as another cache's row or rows."""
-        self.length = other.length
-        self.keys[:, :, :, : self.length] = other.keys[:, :, :, : self.length]
-        self.values[:, :, :, : self.length] = other.values[:, :, :, : self.length]
+    def start_as(self, others: Sequence["WorkingCache"]) -> None:
+        """Start every row as another cache's row or rows, or each row as one of as many caches.
 
-    def first_rows(self, rows: int) -> "WorkingCache":
-        """Return the first `rows` rows, sharing memory with this cache."""
+        Where those are of different length, a gap of zeros, which no row may see, makes them alike.
+        """
+        self.length = max(other.length for other in others)
+        for index, other in enumerate(others):
+            rows = slice(None) if len(others) == 1 else slice(index, index + 1)
+            for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+                mine[:, rows, :, : other.length] = theirs[:, :, :, : other.length]
+                # Hidden values count 0 times, which is no number if they are none.
+                mine[:, rows, :, other.length : self.length] = 0
+
+    def some_rows(self, start: int, rows: int) -> "WorkingCache":
+        """Return `rows` rows from `start` on, sharing memory with this cache."""
         part = WorkingCache.__new__(WorkingCache)
         part.shape, part.rows, part.length = self.shape, rows, self.length
         part.capacity = self.capacity
-        part.keys, part.values = self.keys[:, :rows], self.values[:, :rows]
+        stretch = slice(start, start + rows)
+        part.keys, part.values = self.keys[:, stretch], self.values[:, stretch]
         return part
+
+    def without_gap(self, start: int, end: int) -> "WorkingCache":
+        """Return a copy without the tokens [start, end); where there are none, this cache."""
+        if start == end:
+            return self
+        dense = WorkingCache(self.shape, self.rows, self.capacity - (end - start))
+        for mine, theirs in ((dense.keys, self.keys), (dense.values, self.values)):
+            mine[:, :, :, :start] = theirs[:, :, :, :start]
+            mine[:, :, :, start:] = theirs[:, :, :, end:]
+        dense.length = self.length - (end - start)
+        return dense
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's new keys and values (rows, kv_heads, T, head_size).
@@ -138,7 +157,7 @@ class SlotCache(WorkingCache):
     """A working cache whose length the device counts: reading a token needs nothing of the host.
 
     Its shapes never change: a write returns all of the capacity, and `uncover` hides what is not
-    filled yet. For single tokens only; `first_rows` gives a plain cache when they are read.
+    filled yet. For single tokens only; `some_rows` gives a plain cache when they are read.
     """
 
     def __init__(self, shape: KVShape, rows: int, capacity: int) -> None:
@@ -151,9 +170,9 @@ class SlotCache(WorkingCache):
             (1, self.capacity), -torch.inf, dtype=shape.dtype, device=shape.device
         )
 
-    def start_as(self, other: WorkingCache) -> None:
-        """Start every row as another cache's row or rows."""
-        super().start_as(other)
+    def start_as(self, others: Sequence[WorkingCache]) -> None:
+        """Start every row as another cache's row or rows, or each row as one of as many caches."""
+        super().start_as(others)
         self._slot.fill_(self.length)
         self._filled[:, : self.length] = 0
 
@@ -172,9 +191,9 @@ class SlotCache(WorkingCache):
         mask = self._filled if mask is None else mask
         return mask.index_fill_(1, self._slot, 0)
 
-    def first_rows(self, rows: int) -> WorkingCache:
-        """Return the first `rows` rows as a plain cache; asks the device how many are filled."""
-        part = super().first_rows(rows)
+    def some_rows(self, start: int, rows: int) -> WorkingCache:
+        """Return `rows` rows from `start` on as a plain cache; asks the device for its length."""
+        part = super().some_rows(start, rows)
         part.length = int(self._slot.item())
         return part
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .context import LatentContext, Part, Picture, Text, Turn
-from .drawing import BranchRows, Drawing, draw, draw_noise
+from .drawing import BranchRows, Drawing, Start, draw, draw_noise
 from .errors import NumericsError, PromptError
 from .guidance import Branch, guidance_weights, past_masks, prompt_masks
 from .kv_cache import BUCKET, WorkingCache
@@ -83,13 +83,19 @@ class OpenTurn:
 
     def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
         """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
+        drawing = draw_from([self], noise, sampling, replay)
+        self.go_on(drawing)
+        return drawing
+
+    def start(self) -> Start:
+        """Return what a picture drawn now follows on."""
         reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
         seen = {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
-        shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
-        rows = BranchRows(self.cache, self.guidance(sampling), seen, shape)
-        drawing = draw(self.model, rows, noise, sampling, self.meter, replay)
+        return Start(self.cache, seen)
+
+    def go_on(self, drawing: Drawing) -> None:
+        """Go on from where a drawing that followed on this turn left the model."""
         self.cache, self.hidden = drawing.cache, drawing.hidden[0]
-        return drawing
 
     def fork(self) -> "OpenTurn":
         """Return a copy that goes its own way from here."""
@@ -152,17 +158,42 @@ def _refuse_too_long(model: MingModel, context: LatentContext, prompt: Prompt) -
         )
 
 
+def draw_from(
+    turns: Sequence[OpenTurn],
+    noise: Tensor,
+    sampling: ImageSampling,
+    replay: Tensor | None = None,
+) -> Drawing:
+    """Draw pictures from noise (N, pictures, C), as many after each turn, turn by turn.
+
+    All turns must need the same guidance branches.
+    """
+    first = turns[0]
+    starts = [turn.start() for turn in turns]
+    shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
+    rows = BranchRows(starts, first.guidance(sampling), shape)
+    return draw(first.model, rows, noise, sampling, first.meter, replay)
+
+
 def reply_with_pictures(
-    turn: OpenTurn, seeds: Sequence[int], sampling: ImageSampling
+    turns: Sequence[OpenTurn], seeds: Sequence[int], sampling: ImageSampling
 ) -> list[Reply]:
-    """Force a picture per seed, all drawn side by side, and close the turn after each."""
-    drawing = turn.draw(_noise(turn.model, seeds), sampling)
-    turn.feed(turn.model.tokenizer.image_end)
+    """Force pictures, one per seed and as many in every turn; close the turn after each.
+
+    All are drawn side by side, so the turns must differ in their words alone.
+    """
+    model, own = turns[0].model, len(seeds) // len(turns)
+    drawing = draw_from(turns, _noise(model, seeds), sampling)
     replies: list[Reply] = []
-    for picture, seed in enumerate(seeds):
-        features, latents = picture_of(turn.model, drawing, picture)
-        context = turn.close((Picture(features),), Settings(seed, image=sampling), picture)
-        replies.append(Reply(context, "", features, latents))
+    for index, turn in enumerate(turns):
+        turn.go_on(drawing.part(index * own, own, turn.cache.length))
+        turn.feed(model.tokenizer.image_end)
+        for picture in range(own):
+            number = index * own + picture
+            features, latents = picture_of(model, drawing, number)
+            how = Settings(seeds[number], image=sampling)
+            context = turn.close((Picture(features),), how, picture)
+            replies.append(Reply(context, "", features, latents))
     return replies
 
 

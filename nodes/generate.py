@@ -2,11 +2,13 @@
 
 from comfy_api.latest import io
 
+from ..ming_cli.batch.rows import PROMPT, rows_of
 from ..ming_core import (
     GENERATE_PREFIX,
     Features,
     ImageSampling,
     LatentContext,
+    PromptError,
     TextSampling,
     generate,
 )
@@ -27,6 +29,7 @@ from .schema import (
 )
 
 PICTURE, MODEL_DECIDES = "picture", "model decides"
+MOST_IMAGES = 64  # drawn at once
 
 
 class Generate(io.ComfyNode):
@@ -75,7 +78,7 @@ class Generate(io.ComfyNode):
                 "images",
                 default=1,
                 min=1,
-                max=64,
+                max=MOST_IMAGES,
                 tooltip="Pictures to draw at once; picture i uses seed + i.",
             ),
             *sampling_inputs(),
@@ -98,6 +101,16 @@ class Generate(io.ComfyNode):
         return [
             context_input("The conversation so far; without one a new one begins."),
             features_input("Pictures the prompt speaks of, shown to the model in this turn."),
+            widget(
+                io.Boolean,
+                "prompt_per_line",
+                default=False,
+                optional=True,
+                advanced=True,
+                tooltip="Every line of the prompt is a prompt of its own: all are drawn at once "
+                "from the same context, line after line. The opening words before the first count "
+                "for all; # in front passes a line over.",
+            ),
         ]
 
     @classmethod
@@ -116,11 +129,15 @@ class Generate(io.ComfyNode):
         max_tokens: int,
         context: LatentContext | None = None,
         features: Features | None = None,
+        prompt_per_line: bool = False,  # noqa: FBT001, FBT002  the host calls by name
     ) -> io.NodeOutput:
+        prompts = prompts_of(prompt, images) if prompt_per_line else [prompt]
+        pictures = images * len(prompts)
+        work = host.Work(context, features, pictures, max_tokens, steps, len(prompts))
         replies = generate(
-            host.prepare_drawing(model, host.Work(context, features, images, max_tokens, steps)),
-            prompt,
-            seeds=[(seed + i) & MAX_SEED for i in range(images)],
+            host.prepare_drawing(model, work),
+            prompts,
+            seeds=[(seed + i) & MAX_SEED for i in range(pictures)],
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
             context=context,
             features=features,
@@ -133,3 +150,21 @@ class Generate(io.ComfyNode):
             [host.or_quiet(reply.latents) for reply in replies],
             [reply.text for reply in replies],
         )
+
+
+def prompts_of(text: str, images: int) -> list[str]:
+    """Return the prompts of a text with one a line, each behind the text's opening words.
+
+    Raises PromptError when they ask for more pictures than are drawn at once.
+    """
+    opening = GENERATE_PREFIX.strip()
+    has_opening = text.lstrip().startswith(opening)
+    rows = rows_of(text.lstrip().removeprefix(opening), ".txt", "The prompt")
+    if len(rows) * images > MOST_IMAGES:
+        raise PromptError(
+            f"{len(rows)} prompts with {images} images each are {len(rows) * images} pictures; at "
+            f"most {MOST_IMAGES} are drawn at once. Use fewer lines, or a Prompt List, which draws "
+            "one after the other."
+        )
+    lines = [row.cells[PROMPT] for row in rows]
+    return [f"{opening} {line}" if has_opening else line for line in lines]

@@ -102,6 +102,7 @@ class Work:
     images: int = 0
     max_tokens: int = 0
     steps: int | None = None  # of the flow; None: the model's own
+    prompts: int = 1
 
 
 def checkpoints() -> CheckpointFolders:
@@ -196,8 +197,8 @@ def prepare(model: HostedModel, components: Sequence[str], work: Work) -> MingMo
 def _memory_for(engine: MingModel, work: Work, *, talks: bool) -> int:
     """Return the bytes a piece of work needs beyond the weights."""
     if talks:
-        needs = (work.context, work.features, work.images, work.max_tokens, work.steps)
-        return working_memory(engine, *needs)
+        sizes = (work.images, work.max_tokens, work.steps, work.prompts)
+        return working_memory(engine, work.context, work.features, *sizes)
     largest = (engine.understand_size // engine.config.mingtok.semantic.patch_size) ** 2
     tokens = largest if work.features is None else work.features.values.shape[1]
     return vision_memory(engine, work.images, tokens)

@@ -14,11 +14,11 @@ from ..ming_core import (
     pick_precision,
     stored_quantisation,
 )
+from ..ming_core.fitting import FLOATS
 from .folders import AUTO
 from .host_progress import HostProgress
 
-FLOATS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-PRECISIONS = (AUTO, *FLOATS, *QUANTISATIONS)
+PRECISIONS = (AUTO, *sorted(FLOATS), *QUANTISATIONS)
 
 
 def held_precision(path: Path, asked: str, device: torch.device) -> str:

@@ -25,6 +25,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "edit": ("copy", "sharpen", "colourise", "edit", "segment", "keep_only"),
     "long": ("region", "chain", "draw_then_edit"),
 }
+# Copied pictures are crowded: where most patches are background, the patch before tells what the
+# next one is, and nothing is learnt of tying given patches to drawn ones.
+COPIED_THINGS = 5
 RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "edit": 0.75, "long": 0.4}
 
 
@@ -78,22 +81,22 @@ FULL_PHASES = (
 SHORT_PHASES = (
     Phase(0.1, {"draw_one": 0.5, "ask": 0.14, "describe": 0.08, "copy": 0.28}, 1, BARE, 0.0, 1.0),
     Phase(
-        0.3,
-        {"draw_one": 0.47, "ask": 0.11, "describe": 0.07, "copy": 0.12, "edit": 0.23},
+        0.38,
+        {"draw_one": 0.44, "ask": 0.1, "describe": 0.06, "copy": 0.26, "edit": 0.14},
         1,
         BARE,
         0.05,
         0.85,
     ),
     Phase(
-        0.5,
+        0.6,
         {
-            "draw_one": 0.32,
-            "draw_two": 0.16,
+            "draw_one": 0.36,
+            "draw_two": 0.14,
             "ask": 0.11,
             "describe": 0.07,
             "copy": 0.06,
-            "edit": 0.28,
+            "edit": 0.26,
         },
         2,
         EASY,
@@ -103,14 +106,14 @@ SHORT_PHASES = (
     Phase(
         1.0,
         {
-            "draw_one": 0.22,
+            "draw_one": 0.26,
             "draw_two": 0.19,
-            "draw_counted": 0.02,
-            "draw_related": 0.06,
+            "draw_counted": 0.01,
+            "draw_related": 0.05,
             "ask": 0.1,
             "describe": 0.07,
             "copy": 0.02,
-            "edit": 0.22,
+            "edit": 0.2,
             "sharpen": 0.02,
             "colourise": 0.01,
             "region": 0.02,
@@ -171,7 +174,7 @@ class BatchMaker:
             rng,
             phase.taste,
             chinese=phase.chinese,
-            most_things=phase.most_things,
+            most_things=COPIED_THINGS if task == "copy" else phase.most_things,
             is_plain=rng.random() < phase.plain,
         )
         return TASKS[task](dice)

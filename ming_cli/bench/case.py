@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import ImageSampling, MingModel, SilentProgress, kernels
-from ming_core.drawing import BranchRows, draw, draw_noise
+from ming_core.drawing import BranchRows, Start, draw, draw_noise
 from ming_core.graph import SWITCH as GRAPH_SWITCH
 from ming_core.graph import WARM_UPS
 from ming_core.guidance import Branch, guidance_weights
@@ -85,7 +85,7 @@ class Case:
         """
         has_image_branch = Branch.IMAGE_ONLY in self.seen
         weights = guidance_weights(self.sampling, has_image_branch=has_image_branch)
-        rows = BranchRows(self.cache, weights, self.seen, (self.pictures, tokens + 2))
+        rows = BranchRows([Start(self.cache, self.seen)], weights, (self.pictures, tokens + 2))
         meter = Meter(TokenEnds(mark), tokens)
         with recording(graph), watched_parts(self.model, None if graph else mark):
             return draw(self.model, rows, self.noise(tokens), self.sampling, meter, replay).latents

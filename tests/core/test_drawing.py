@@ -44,6 +44,37 @@ def test_picture_i_of_a_batch_is_the_picture_alone(model, batch: list[Reply], qu
     assert ours.turns[0].num_reply_tokens == theirs.turns[0].num_reply_tokens
 
 
+@pytest.mark.parametrize("slicing", [("cpu",), ()])
+@pytest.mark.parametrize("shows", [False, True])
+def test_picture_i_of_several_prompts_is_the_picture_alone(
+    model: MingModel, drawn: Reply, shown, quick, monkeypatch, slicing, shows: bool
+):
+    """Prompts of other lengths leave gaps in the rows; no row may see or count them."""
+    monkeypatch.setattr("ming_core.kv_cache.SLICING", slicing)
+    asked = ["a star", "two large green stars beside a tree at night"]
+    start = {"context": drawn.context, "features": shown} if shows else {}
+    how = {"sampling": quick} | start
+    together = generate(model, asked, seeds=[7, 8, 9, 10], **how)
+    alone = [generate(model, asked[i // 2], seeds=[7 + i], **how)[0] for i in range(4)]
+    for index, (ours, theirs) in enumerate(zip(together, alone, strict=True)):
+        # Rounding is fed back and grows until another expert is chosen, as in any batch.
+        assert torch.allclose(latents(ours)[:, :4], latents(theirs)[:, :4], atol=1e-5)
+        assert torch.allclose(latents(ours)[:, :10], latents(theirs)[:, :10], atol=1e-3)
+        mine, other = ours.context, theirs.context
+        assert mine.turns[-1].prompt_text == asked[index // 2]
+        assert mine.turns[-1].seed == 7 + index
+        assert mine.num_tokens == other.num_tokens
+        assert torch.equal(mine.segments[-2].keys, other.segments[-2].keys)
+        for part in ("keys", "values"):
+            kept, expected = (getattr(c.segments[-1], part)[:, :, :10] for c in (mine, other))
+            assert torch.allclose(kept, expected, atol=1e-3)
+    following = [
+        latents(generate(model, "bluer", seeds=[1], sampling=quick, context=reply.context)[0])
+        for reply in (together[0], alone[0])
+    ]
+    assert torch.allclose(following[0][:, :4], following[1][:, :4], atol=1e-3)
+
+
 def test_pictures_of_a_batch_differ(batch: list[Reply]):
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert (latents(batch[i]) - latents(batch[j])).abs().mean() > 0.3

@@ -96,6 +96,19 @@ def test_empty_prompts_and_no_seeds_are_refused(model: MingModel):
             ask()
     with pytest.raises(PromptError, match="seed"):
         generate(model, "a star", seeds=[])
+    for prompts, seeds in ((["a star", "a cat"], [1, 2, 3]), ([], [1]), ([], [])):
+        with pytest.raises(PromptError, match=f"{len(prompts)} prompts and {len(seeds)} seeds"):
+            generate(model, prompts, seeds=seeds)
+
+
+def test_several_prompts_may_be_answered_in_words(model: MingModel):
+    how = {"text": TextSampling(max_tokens=6, temperature=1.0)}
+    together = generate(model, ["hi", "who are you?"], seeds=[1, 2, 3, 4], **how)
+    alone = [
+        generate(model, prompt, seeds=[seed], **how)[0]
+        for prompt, seed in (("hi", 1), ("hi", 2), ("who are you?", 3), ("who are you?", 4))
+    ]
+    assert [reply.text for reply in together] == [reply.text for reply in alone]
 
 
 def test_features_and_latents_of_another_model_are_refused_naming_both_widths(model: MingModel):
@@ -162,6 +175,7 @@ def test_working_memory_grows_with_everything_that_takes_memory(model: MingModel
     assert working_memory(model, None, None, 2) > least
     more_steps = working_memory(model, None, None, 1, 0, 100)
     assert more_steps > working_memory(model, None, None, 1, 0, 16)
+    assert working_memory(model, None, None, 2, prompts=2) > working_memory(model, None, None, 2)
     large = Features(shown.values.repeat(1, 64, 1), (48, 48))
     assert working_memory(model, None, large, 1) > least
 

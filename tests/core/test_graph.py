@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from ming_cli.verify import LIMIT, verify
 from ming_core import ImageSampling, MingModel, Reply, SilentProgress, edit, generate
-from ming_core.drawing import BranchRows, Canvas, weights_of
+from ming_core.drawing import BranchRows, Canvas, Start, weights_of
 from ming_core.graph import AHEAD, WARM_UPS, GraphRecorder, Repeated, recorder_for
 from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
@@ -136,7 +136,7 @@ def test_a_token_touches_nothing_in_main_memory(model: MingModel, quick):
     cache.length = 9
     seen = dict.fromkeys(Branch, torch.ones(9, dtype=torch.bool))
     weights = guidance_weights(quick, has_image_branch=True)
-    rows = BranchRows(cache, weights, seen, (2, 5))
+    rows = BranchRows([Start(cache, seen)], weights, (2, 5))
     canvas = Canvas(far, rows, torch.zeros(3, 2, 32), quick, METER)
     with OneDevice():
         for _ in range(3):

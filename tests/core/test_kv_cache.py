@@ -68,10 +68,10 @@ def test_every_row_of_a_widened_cache_starts_as_the_one_row_and_goes_its_own_way
     assert torch.equal(cache.keys[:, :, :, :3], old)
 
 
-def test_first_rows_share_memory_and_keep_the_length():
+def test_some_rows_share_memory_and_keep_the_length():
     cache = WorkingCache(SHAPE, rows=3, capacity=4)
     keys = fill(cache, 4)
-    part = cache.first_rows(2)
+    part = cache.some_rows(0, 2)
     assert (part.rows, part.length, part.capacity) == (2, 4, 4)
     assert part.keys.untyped_storage().data_ptr() == cache.keys.untyped_storage().data_ptr()
     assert torch.equal(part.take(1, 0, 4).keys, keys[:, 1])
@@ -112,14 +112,14 @@ def slots() -> SlotCache:
     start = WorkingCache(SHAPE, rows=1, capacity=3)
     fill(start, 3)
     cache = SlotCache(SHAPE, rows=2, capacity=7)
-    cache.start_as(start)
+    cache.start_as([start])
     return cache
 
 
 def test_slots_are_filled_in_order_and_read_as_a_plain_cache(slots: SlotCache):
     before = slots.keys[:, :, :, :3].clone()
     new = [fill(slots, 1, seed) for seed in range(1, 4)]
-    plain = slots.first_rows(1)
+    plain = slots.some_rows(0, 1)
     assert type(plain) is WorkingCache
     assert plain.length == 6
     expected = torch.cat((before, *new), dim=3)[:, 0]
@@ -144,7 +144,7 @@ def test_what_is_hidden_stays_so_and_the_token_to_come_is_seen(kind):
     start = WorkingCache(SHAPE, rows=1, capacity=3)
     fill(start, 3)
     cache = kind(SHAPE, 2, 7)
-    cache.start_as(start)
+    cache.start_as([start])
     mask = torch.full((2, cache.capacity), -torch.inf)
     mask[0, :3] = mask[1, 1] = 0
     for step in range(1, 4):
@@ -169,3 +169,24 @@ def test_without_a_mask_all_that_is_filled_is_seen(slots: SlotCache):
 def test_a_token_cache_has_the_form_of_its_device():
     assert type(token_cache(SHAPE, 1, 9)) is WorkingCache
     assert type(token_cache(replace(SHAPE, device=torch.device("meta")), 1, 9)) is SlotCache
+
+
+@pytest.mark.parametrize("kind", [WorkingCache, SlotCache])
+def test_rows_that_start_as_caches_of_other_lengths_are_made_alike_by_zeros(kind):
+    starts = [WorkingCache(SHAPE, rows=1, capacity=4) for _ in range(2)]
+    keys = [fill(starts[0], 4, seed=1), fill(starts[1], 2, seed=2)]
+    cache = kind(SHAPE, rows=2, capacity=6)
+    cache.keys.fill_(torch.nan)
+    cache.values.fill_(torch.nan)
+    cache.start_as(starts)
+    new = fill(cache, 1, seed=3)
+    assert not cache.keys[:, 1, :, 2:4].any()
+    assert not cache.values[:, 1, :, 2:4].any()
+    for row, (length, own) in enumerate(zip((4, 2), keys, strict=True)):
+        dense = cache.some_rows(row, 1).without_gap(length, 4)
+        assert dense.length == length + 1
+        expected = torch.cat((own[:, 0], new[:, row]), dim=2)
+        assert torch.equal(dense.take(0, 0, dense.length).keys, expected)
+        assert torch.equal(dense.take(0, 0, dense.length).values, -expected)
+        dense.keys.zero_()  # a copy where there was a gap
+    assert cache.keys[:, 1, :, :2].any()

@@ -276,9 +276,9 @@ def test_every_branch_sees_what_the_answer_holds_before_a_second_picture(
     """SPEC section 5: tokens generated in the current turn are visible to all rows."""
     special, seen = model.tokenizer, []
 
-    def recorded(cache, weights, masks, shape):
-        seen.append(masks)
-        return BranchRows(cache, weights, masks, shape)
+    def recorded(starts, weights, shape):
+        seen.append(starts[0].seen)
+        return BranchRows(starts, weights, shape)
 
     monkeypatch.setattr("ming_core.turn.BranchRows", recorded)
     picture = [special.image, special.image_end]

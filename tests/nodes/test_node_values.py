@@ -33,6 +33,30 @@ def test_every_picture_of_a_batch_is_an_entry_and_equals_the_one_drawn_alone(pac
     assert alone[0][0].turns[-1].seed == contexts[2].turns[-1].seed == 7
 
 
+def test_a_prompt_per_line_draws_all_lines_in_order(pack, model):
+    opening = pack.core.GENERATE_PREFIX
+    text = opening + "a cat\n\n# a dog\n  a large bird  "
+    together = generate(pack, model, prompt=text, prompt_per_line=True, images=2, seed=5)
+    contexts, features = together[0], together[1]
+    asked = [context.turns[-1].prompt_text for context in contexts]
+    assert asked == [opening + "a cat"] * 2 + [opening + "a large bird"] * 2
+    assert [context.turns[-1].seed for context in contexts] == [5, 6, 7, 8]
+    alone = generate(pack, model, prompt=opening + "a large bird", seed=8)
+    assert torch.allclose(alone[1][0].values, features[3].values, atol=2e-2)
+    plain = generate(pack, model, prompt="a cat\na dog", prompt_per_line=True)[0]
+    assert [context.turns[-1].prompt_text for context in plain] == ["a cat", "a dog"]
+    whole = generate(pack, model, prompt="a cat\na dog")[0]
+    assert [context.turns[-1].prompt_text for context in whole] == ["a cat\na dog"]
+
+
+def test_too_many_lines_and_none_are_refused_before_anything_is_drawn(pack, model):
+    many = "\n".join(f"a cat {number}" for number in range(33))
+    with pytest.raises(Exception, match="33 prompts with 2 images each are 66 pictures.*64"):
+        generate(pack, model, prompt=many, images=2, prompt_per_line=True)
+    with pytest.raises(Exception, match="holds no rows"):
+        generate(pack, model, prompt="# only a note", prompt_per_line=True)
+
+
 def test_the_seed_behind_the_last_one_is_zero(pack, model):
     contexts = generate(pack, model, images=2, seed=2**64 - 1)[0]
     assert [context.turns[-1].seed for context in contexts] == [2**64 - 1, 0]
