@@ -18,7 +18,14 @@ from .pixels import ImageUse, to_image, to_pixels
 from .progress import Meter, Progress
 from .prompt import Exchange, build_prompt, region_prompt
 from .sampling import ImageSampling, TextSampling
-from .turn import OpenTurn, Reply, Settings, reply_freely, reply_with_pictures
+from .turn import (
+    OpenTurn,
+    Reply,
+    Settings,
+    refuse_too_long,
+    reply_freely,
+    reply_with_pictures,
+)
 from .values import Features, Latents
 
 PROMPT_TOKENS = 512  # of a long prompt; what it really has is known only once it is read
@@ -149,15 +156,13 @@ def generate(
     steps = model.config.language.num_image_tokens if text is None else text.max_tokens
     meter = Meter(progress, steps * (1 if text is None else len(seeds)))
     start = context or LatentContext(model.identity)
-    turns = [
-        OpenTurn(
-            model,
-            start,
-            build_prompt(model.tokenizer, parts_of(model, features, prompt), history),
-            meter,
-        )
+    layouts = [
+        build_prompt(model.tokenizer, parts_of(model, features, prompt), history)
         for prompt in asked
     ]
+    for number, layout in enumerate(layouts, 1):
+        refuse_too_long(model, start, layout, f"Prompt {number}" if asked[1:] else "The prompt")
+    turns = [OpenTurn(model, start, layout, meter) for layout in layouts]
     if text is None:
         return reply_with_pictures(turns, seeds, sampling)
     own = len(seeds) // len(asked)

@@ -56,7 +56,7 @@ class OpenTurn:
         self, model: MingModel, context: LatentContext, prompt: Prompt, meter: Meter
     ) -> None:
         context.refuse_other_model(model.identity)
-        _refuse_too_long(model, context, prompt)
+        refuse_too_long(model, context, prompt)
         self.model, self.context, self.prompt, self.meter = model, context, prompt, meter
         past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)
         self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}
@@ -148,12 +148,14 @@ class OpenTurn:
         return transformer(embeddings, self.cache, step, self.meter)[:, -1]
 
 
-def _refuse_too_long(model: MingModel, context: LatentContext, prompt: Prompt) -> None:
+def refuse_too_long(
+    model: MingModel, context: LatentContext, prompt: Prompt, name: str = "The prompt"
+) -> None:
     """Refuse a conversation the model has no positions for, before anything is computed."""
     limit, past, own = model.config.language.max_tokens, context.num_tokens, len(prompt.ids)
     if limit is not None and past + own > limit:
         raise PromptError(
-            f"The prompt has {own:,} tokens and the context before it {past:,}; together the model "
+            f"{name} has {own:,} tokens and the context before it {past:,}; together the model "
             f"reads at most {limit:,}. Shorten the prompt, or begin a new conversation."
         )
 
@@ -172,6 +174,9 @@ def draw_from(
     starts = [turn.start() for turn in turns]
     shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
     rows = BranchRows(starts, first.guidance(sampling), shape)
+    for turn in turns:
+        turn.cache = rows.cache  # what it has read lies there now; its own copy may go
+    del starts
     return draw(first.model, rows, noise, sampling, first.meter, replay)
 
 
@@ -183,10 +188,11 @@ def reply_with_pictures(
     All are drawn side by side, so the turns must differ in their words alone.
     """
     model, own = turns[0].model, len(seeds) // len(turns)
+    prompt_ends = [turn.cache.length for turn in turns]
     drawing = draw_from(turns, _noise(model, seeds), sampling)
     replies: list[Reply] = []
     for index, turn in enumerate(turns):
-        turn.go_on(drawing.part(index * own, own, turn.cache.length))
+        turn.go_on(drawing.part(index * own, own, prompt_ends[index]))
         turn.feed(model.tokenizer.image_end)
         for picture in range(own):
             number = index * own + picture
@@ -194,6 +200,7 @@ def reply_with_pictures(
             how = Settings(seeds[number], image=sampling)
             context = turn.close((Picture(features),), how, picture)
             replies.append(Reply(context, "", features, latents))
+        turn.cache = drawing.cache  # its rows without their gap were a copy
     return replies
 
 

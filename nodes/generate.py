@@ -2,7 +2,6 @@
 
 from comfy_api.latest import io
 
-from ..ming_cli.batch.rows import PROMPT, rows_of
 from ..ming_core import (
     GENERATE_PREFIX,
     Features,
@@ -108,8 +107,8 @@ class Generate(io.ComfyNode):
                 optional=True,
                 advanced=True,
                 tooltip="Every line of the prompt is a prompt of its own: all are drawn at once "
-                "from the same context, line after line. The opening words before the first count "
-                "for all; # in front passes a line over.",
+                "from the same context, and seeds count on from line to line. Opening words in one "
+                "line count for all; # in front passes a line over.",
             ),
         ]
 
@@ -153,18 +152,23 @@ class Generate(io.ComfyNode):
 
 
 def prompts_of(text: str, images: int) -> list[str]:
-    """Return the prompts of a text with one a line, each behind the text's opening words.
+    """Return the prompts of a text with one a line; opening words anywhere in it count for all.
 
-    Raises PromptError when they ask for more pictures than are drawn at once.
+    Raises PromptError when there is none, or for more pictures than are drawn at once.
     """
     opening = GENERATE_PREFIX.strip()
-    has_opening = text.lstrip().startswith(opening)
-    rows = rows_of(text.lstrip().removeprefix(opening), ".txt", "The prompt")
-    if len(rows) * images > MOST_IMAGES:
+    said = (line.strip() for line in text.splitlines())
+    lines = [line.removeprefix(opening).strip() for line in said if not line.startswith("#")]
+    lines = [line for line in lines if line]
+    if not lines:
         raise PromptError(
-            f"{len(rows)} prompts with {images} images each are {len(rows) * images} pictures; at "
-            f"most {MOST_IMAGES} are drawn at once. Use fewer lines, or a Prompt List, which draws "
-            "one after the other."
+            "prompt_per_line is on, and the prompt has no line to draw. Write one prompt a line "
+            "(lines with # in front are passed over), or switch it off."
         )
-    lines = [row.cells[PROMPT] for row in rows]
-    return [f"{opening} {line}" if has_opening else line for line in lines]
+    if len(lines) * images > MOST_IMAGES:
+        raise PromptError(
+            f"{len(lines)} prompts with {images} images each are {len(lines) * images} pictures; "
+            f"at most {MOST_IMAGES} are drawn at once. Use fewer lines, or a Prompt List, which "
+            "draws one after the other."
+        )
+    return [f"{opening} {line}" if opening in text else line for line in lines]

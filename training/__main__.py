@@ -46,6 +46,9 @@ def main() -> None:
     )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     args = parser.parse_args()
+    least = min(args.batch, args.tokenizer_batch)
+    if not 1 <= args.processes <= least:
+        parser.error(f"--processes must be 1 to {least}, the smaller batch; it is {args.processes}")
     # Made once: a run keeps its words even if the world's language grows meanwhile.
     if not (args.folder / "tokenizer").is_dir():
         write_tokenizer(args.folder / "tokenizer")

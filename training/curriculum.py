@@ -81,7 +81,7 @@ FULL_PHASES = (
 SHORT_PHASES = (
     Phase(0.1, {"draw_one": 0.5, "ask": 0.14, "describe": 0.08, "copy": 0.28}, 1, BARE, 0.0, 1.0),
     Phase(
-        0.38,
+        0.5,
         {"draw_one": 0.44, "ask": 0.1, "describe": 0.06, "copy": 0.26, "edit": 0.14},
         1,
         BARE,
@@ -89,7 +89,7 @@ SHORT_PHASES = (
         0.85,
     ),
     Phase(
-        0.6,
+        0.72,
         {
             "draw_one": 0.36,
             "draw_two": 0.14,

@@ -135,8 +135,9 @@ class Optimiser:
         """Take up a state."""
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
-        self.taken = state["taken"]
-        for kept, saved in zip(self.mean, state["mean"], strict=True):
+        # A state of before there was a mean: it begins with the weights as they are.
+        self.taken = state.get("taken", 0)
+        for kept, saved in zip(self.mean, state.get("mean", self.parameters), strict=True):
             kept.copy_(saved)
 
 

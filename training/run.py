@@ -40,7 +40,6 @@ class Run:
             args.workers,
             measure_every=args.measure_every,
             rank=args.rank,
-            processes=args.processes,
         )
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
@@ -104,8 +103,6 @@ class Run:
             if (step + 1) % self.settings.measure_every == 0 or is_last:
                 self._measure(stage, step + 1)
             is_late = self._is_late()
-            if step + 1 == int(stage.hold * stage.steps):
-                self._save(stage, step + 1, "before_the_fall.pt")
             if time.monotonic() - saved > self.settings.save_every or is_last or is_late:
                 self._save(stage, step + 1)
                 saved = time.monotonic()
@@ -140,12 +137,12 @@ class Run:
             if measures[name] < floor:
                 log.info("%s is still below its gate of %g.", name, floor)
 
-    def _save(self, stage: Stage, step: int, name: str = "state.pt") -> None:
+    def _save(self, stage: Stage, step: int) -> None:
         if self.settings.rank:
             return
         semantic = self.components.semantic_decoder
         extra = {"mean": semantic.mean, "scale": semantic.scale}
-        save_state(self.folder / name, stage, step, self.journal, extra)
+        save_state(self.folder / "state.pt", stage, step, self.journal, extra)
         self.journal.save(self.folder)
 
 
@@ -159,7 +156,9 @@ def train(args: argparse.Namespace) -> None:
     run = Run(args)
     if args.publish:
         run.adopt()[0].optimiser.settle()
-    elif not run.go() or args.rank:
+    elif not run.go():
+        return
+    if args.rank:
         return
     size = publish(run.components, run.sizes, run.folder / "tokenizer", run.folder / "checkpoint")
     log.info("Wrote %s (%.1f MB).", run.folder / "checkpoint", size / 1e6)

@@ -32,11 +32,14 @@ class Settings:
     save_every: float = 120.0  # seconds
     measure_every: int = 500  # steps
     rank: int = 0  # which of the processes that train together this one is
-    processes: int = 1
 
     def draw_of(self, step: int) -> int:
-        """Return a number that is this process's alone at a step, to draw random numbers from."""
-        return step * self.processes + self.rank
+        """Return a number that is this process's alone at a step, to draw random numbers from.
+
+        It does not depend on how many processes there are: with more or fewer of them a run goes
+        on without meeting again what it has seen.
+        """
+        return self.rank * 10**8 + step
 
 
 class Stage(Protocol):

@@ -167,7 +167,9 @@ def word_losses(components: Components, hidden: Tensor, batch: Batch) -> tuple[T
     """Cross entropy of answers, and of what follows as a matter of course (`</image>`, end)."""
     chosen = batch.labels != IGNORED
     if not chosen.any():
-        return hidden.sum() * 0, hidden.sum() * 0
+        # Through the head: all processes of a run must have gradients of the same weights.
+        nothing = components.language_model.transformer.logits(hidden[:1, :1]).sum() * 0
+        return nothing, nothing
     logits = components.language_model.transformer.logits(hidden[chosen])
     each = F.cross_entropy(logits, batch.labels[chosen], reduction="none")
     answers = batch.is_answer[chosen]

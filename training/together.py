@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -29,7 +30,9 @@ def _join(
     rank: int, main: Callable[[argparse.Namespace], None], args: argparse.Namespace, meeting: str
 ) -> None:
     args.rank = rank
-    distributed.init_process_group("gloo", meeting, world_size=args.processes, rank=rank)
+    distributed.init_process_group(
+        "gloo", meeting, timedelta(days=1), world_size=args.processes, rank=rank
+    )
     try:
         main(args)
     finally:

@@ -65,7 +65,7 @@ class TokenizerStage:
         if step == 0:
             start_linear(self.components, self.pools[1], torch.Generator().manual_seed(0))
         is_small = step % LARGE_EVERY != LARGE_EVERY - 1
-        pool, count = self.pools[is_small], self.batch if is_small else self.batch // 4
+        pool, count = self.pools[is_small], self.batch if is_small else max(1, self.batch // 4)
         generator = torch.Generator().manual_seed(
             self.settings.seed * 1_000_003 + self.settings.draw_of(step)
         )

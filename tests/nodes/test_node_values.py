@@ -1,6 +1,7 @@
 """What travels between the nodes: batches, branches, missing outputs, memory, progress."""
 
 import gc
+import importlib
 import weakref
 
 import pytest
@@ -43,6 +44,11 @@ def test_a_prompt_per_line_draws_all_lines_in_order(pack, model):
     assert [context.turns[-1].seed for context in contexts] == [5, 6, 7, 8]
     alone = generate(pack, model, prompt=opening + "a large bird", seed=8)
     assert torch.allclose(alone[1][0].values, features[3].values, atol=2e-2)
+    for typed in (f"# {opening}a cow\n{opening}a cat\na dog", f"{opening}a cat\n{opening}a dog"):
+        asked = importlib.import_module(f"{pack.module.__name__}.nodes.generate").prompts_of(
+            typed, 1
+        )
+        assert asked == [opening + "a cat", opening + "a dog"]
     plain = generate(pack, model, prompt="a cat\na dog", prompt_per_line=True)[0]
     assert [context.turns[-1].prompt_text for context in plain] == ["a cat", "a dog"]
     whole = generate(pack, model, prompt="a cat\na dog")[0]
@@ -53,7 +59,7 @@ def test_too_many_lines_and_none_are_refused_before_anything_is_drawn(pack, mode
     many = "\n".join(f"a cat {number}" for number in range(33))
     with pytest.raises(Exception, match="33 prompts with 2 images each are 66 pictures.*64"):
         generate(pack, model, prompt=many, images=2, prompt_per_line=True)
-    with pytest.raises(Exception, match="holds no rows"):
+    with pytest.raises(Exception, match="no line to draw"):
         generate(pack, model, prompt="# only a note", prompt_per_line=True)
 
 

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from ming_core import load_model
 from ming_core.key_map import expected_tensors
@@ -145,9 +146,11 @@ def test_blocks_of_any_length_are_traced_once(model):
     for block in (blocks[0], model.parts.semantic_decoder.blocks[0].mlp):
         width = 3 if block is blocks[0] else 0
         size = (block.mlp if width else block).w12.in_features
-        traced = torch.compile(block, backend="eager", dynamic=True, fullgraph=True)
+        counter = CompileCounter()
+        traced = torch.compile(block, backend=counter, dynamic=True, fullgraph=True)
         for rows in (9, 20, 33):
             arguments = [torch.randn(rows, size)]
             arguments += [torch.randn(rows, width * size)] if width else []
             with torch.no_grad():
                 assert torch.equal(traced(*arguments), block(*arguments))
+        assert counter.frame_count == 1
