@@ -28,6 +28,11 @@ NOISE = (
     "random one stood in. It shows that every workflow runs from end to end, not what "
     "Ming-UniVision can do. For that, give the folder of the published checkpoint."
 )
+SMALL = (
+    "The small bundled model knows one thing at a time, drawn flat and asked for plainly; most "
+    "edits and everything with two things go wrong (bundled/MODEL_CARD.md has the figures). The "
+    "published checkpoint runs the same workflows: give its folder."
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def chosen_model(checkpoint: Path | None) -> Iterator[ChosenModel]:
     if checkpoint is not None:
         yield ChosenModel(checkpoint, checkpoint.resolve().name)
     elif BUNDLED.is_dir():
-        yield ChosenModel(BUNDLED, "the bundled tiny model")
+        yield ChosenModel(BUNDLED, "the small bundled model of drawn shapes", SMALL)
     else:
         with tempfile.TemporaryDirectory() as folder:
             made = make_tiny(Path(folder) / "tiny-random")

@@ -56,7 +56,7 @@ def text_to_image(canvas: Canvas) -> None:
         "other workflows.\n"
     )
     model = _model(canvas)
-    prompt = f"{GENERATE}A large red circle and a small yellow star on a blue background."
+    prompt = f"{GENERATE}A large red circle in the centre on a blue background."
     drawn = canvas.add("Generate", (1, 0), model=model, prompt=prompt, seed=7)
     image = canvas.add("PixelDecode", (2, 0), model=model, features=drawn["features"])
     canvas.add("SaveImage", (3, 0), **_save(image, "01_text_to_image"))
@@ -135,7 +135,7 @@ def two_edits(canvas: Canvas) -> None:
         "Change one instruction and run again: the other branch keeps its result.\n"
     )
     model = _model(canvas)
-    prompt = f"{GENERATE}A large green square on a white background."
+    prompt = f"{GENERATE}A large green square in the centre on a white background."
     drawn = canvas.add("Generate", (1, 0), model=model, prompt=prompt, seed=11)
     parts = _show(canvas, model, drawn["features"], 1, "04_start")
     canvas.group("One picture", drawn, *parts)
