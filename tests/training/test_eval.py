@@ -96,7 +96,6 @@ def test_failures_are_framed_in_another_colour():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not BUNDLED.is_dir(), reason="no checkpoint is bundled yet")
 def test_the_bundled_model_draws_what_it_is_told():
     """One thing, everything said plainly: a broken engine draws none of these rightly."""
     player = Player(load_model(BUNDLED), ImageSampling(steps=8))
