@@ -83,7 +83,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_cpu(args: argparse.Namespace) -> int:
-    """Print the checks of a CPU, one line each."""
+    """Print the checks of a CPU, one line each; they know their sizes themselves."""
+    others = ("folder", "size", "config", "solvers", "precision_report", "precision", "reference")
+    asked = [name for name in others if getattr(args, name)]
+    if asked:
+        raise PromptError(
+            f"--cpu checks fixed sizes on random weights, so it cannot go with {', '.join(asked)}. "
+            "Leave --cpu out to measure that; --device cpu chooses the CPU."
+        )
     torch.set_num_threads(1)
     repeats = args.repeats or (5 if args.quick else 9)
     figures = cpu_checks(repeats, lambda check: print(check.line(), flush=True))

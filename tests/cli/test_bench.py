@@ -499,6 +499,7 @@ def test_command_measures_a_checkpoint(tiny: Path, capsys: pytest.CaptureFixture
         (["--step", "graph"], "needs CUDA"),
         (["--pictures", "0"], "count from 1"),
         (["--config", "no-such-folder"], "no-such-folder"),
+        (["--cpu", "--solvers"], "cannot go with size, solvers"),
     ],
 )
 def test_wrong_wishes_are_refused_in_words(
