@@ -176,7 +176,7 @@ def test_the_prompt_is_copied(place, where: str):
     clicked(browser, where, 0, "copy")
     assert status(browser, where) == "Prompt copied."
     read = "window.focus(); return await navigator.clipboard.readText()"
-    assert browser.run(read).endswith("A large green square on a white background.")
+    assert browser.run(read).endswith("A large green square in the centre on a white background.")
     clicked(browser, where, 1)
     browser.press(Keys.ENTER)
     assert browser.run(read) == "Change the colour of the square to purple."
