@@ -32,7 +32,7 @@ CHAIN = (
 def generate(canvas: Canvas) -> Face:
     """Ming-UniVision Generate"""
     loader = canvas.add("LoadModel", (0, 0))
-    prompt = f"{GENERATE}A large red circle and a small yellow star on a blue background."
+    prompt = f"{GENERATE}A large red circle in the centre on a blue background."
     drawn = canvas.add("Generate", (1, 0), model=loader["model"], prompt=prompt)
     image = canvas.add("PixelDecode", (2, 0), model=loader["model"], features=drawn["features"])
     return Face(
