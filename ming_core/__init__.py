@@ -17,7 +17,7 @@ from .errors import (
     NumericsError,
     PromptError,
 )
-from .fitting import Room, pick_precision
+from .fitting import FLOATS, Room, pick_precision
 from .generation import (
     Edit,
     decode_pixels,
@@ -42,6 +42,7 @@ from .values import Features, Latents
 
 __all__ = [
     "DESCRIBE_PROMPT",
+    "FLOATS",
     "GENERATE_PREFIX",
     "QUANTISATIONS",
     "SOLVERS",

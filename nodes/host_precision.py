@@ -7,6 +7,7 @@ import comfy.model_management
 import torch
 
 from ..ming_core import (
+    FLOATS,
     QUANTISATIONS,
     CheckpointError,
     Room,
@@ -14,7 +15,6 @@ from ..ming_core import (
     pick_precision,
     stored_quantisation,
 )
-from ..ming_core.fitting import FLOATS
 from .folders import AUTO
 from .host_progress import HostProgress
 

@@ -71,6 +71,6 @@ def test_a_head_left_off_the_device_stops_drawing_but_not_words(
 )
 def test_drawing_asks_for_memory_by_its_steps(pack, model, features, monkeypatch, node, words):
     asked = []
-    monkeypatch.setattr(pack.host, "working_memory", lambda *needs: asked.append(needs[-1]) or 0)
+    monkeypatch.setattr(pack.host, "working_memory", lambda *needs: asked.append(needs[5]) or 0)
     pack.run(node, model=model, features=features, steps=3, **words)
     assert asked == [3]

@@ -22,6 +22,7 @@ CHANGES = {
         **SAMPLING,
         "prompt": {"prompt": "a dog"},
         "images": {"images": 2},
+        "prompt_per_line": {"prompt_per_line": True},
         "reply": {"reply": "model decides", "max_tokens": 3},
         "max_tokens": {"reply": "model decides", "max_tokens": 6},
     },
@@ -40,7 +41,7 @@ CHANGES = {
     },
 }
 BASE = {
-    "Generate": {"prompt": "a cat", "seed": 7, "steps": 3},
+    "Generate": {"prompt": "a cat\na dog", "seed": 7, "steps": 3},
     "EditStep": {"instruction": "a cat", "seed": 7, "steps": 3},
     "Describe": {"question": "What?", "max_tokens": 12, "seed": 7},
 }
