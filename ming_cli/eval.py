@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line of `ming eval`."""
     parser.add_argument("folder", type=Path, nargs="?", help="checkpoint; default: the bundled one")
     parser.add_argument("--quick", action="store_true", help="a few cases of everything")
+    parser.add_argument("--plain", action="store_true", help="one thing, plain English alone")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) here")
     parser.add_argument("--only", nargs="*", choices=sorted(KINDS), help="these lines alone")
@@ -65,7 +66,8 @@ def main(args: argparse.Namespace) -> int:
     played = play_all(player, args)
     report = report_of(played)
     if not args.only or "copy" in args.only:
-        report["reconstruct"] = reconstruct(player, RECONSTRUCTIONS["quick"])
+        count = RECONSTRUCTIONS["quick" if args.quick else "full"]
+        report["reconstruct"] = reconstruct(player, count)
     for line, figures in report.items():
         shown = "  ".join(f"{name} {value:g}" for name, value in figures.items())
         print(f"{line:<12} {shown}")
@@ -82,7 +84,7 @@ def play_all(player: Player, args: argparse.Namespace) -> dict[str, list[Played]
     """Play the cases of every wanted line, each with its own seed."""
     played: dict[str, list[Played]] = {}
     for name in args.only or KINDS:
-        cases = cases_of(name, is_quick=args.quick)[: args.cases]
+        cases = cases_of(name, is_quick=args.quick, is_plain=args.plain)[: args.cases]
         played[name] = [player.play(case, seed) for seed, case in enumerate(cases)]
     return played
 

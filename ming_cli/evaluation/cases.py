@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ming_cli.world.conversations import (
     Conversation,
@@ -63,12 +63,14 @@ KINDS: dict[str, Kind] = {
 RECONSTRUCTIONS = {"quick": 32, "full": 200}
 
 
-def cases_of(name: str, *, is_quick: bool) -> list[Conversation]:
-    """Return the cases of one line."""
+def cases_of(name: str, *, is_quick: bool, is_plain: bool = False) -> list[Conversation]:
+    """Return the cases of one line; plain ones are of one filled thing, said in plain English."""
     kind = KINDS[name]
     rng = random.Random(f"{SEED} {name}")
     count = kind.quick if is_quick else kind.full
-    return [
-        kind.make(Dice(rng, kind.taste, is_held_out=True, most_things=kind.most_things))
-        for _ in range(count)
-    ]
+    if is_plain:
+        plain = replace(kind.taste, outlined=0.0, graded=0.0)
+        how = {"taste": plain, "chinese": 0.0, "most_things": 1, "is_plain": True}
+    else:
+        how = {"taste": kind.taste, "is_held_out": True, "most_things": kind.most_things}
+    return [kind.make(Dice(rng, **how)) for _ in range(count)]

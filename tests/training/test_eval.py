@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,7 @@ from ming_cli.evaluation.measures import (
 )
 from ming_cli.evaluation.player import Played, Player, picture_of
 from ming_cli.evaluation.sheet import Tile, draw_tiles
-from ming_cli.world.conversations import Conversation, Dice, Shown, draw_one
-from ming_cli.world.scene import Taste
+from ming_cli.world.conversations import Conversation, Shown
 from ming_core import ImageSampling, load_model
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
@@ -72,6 +70,19 @@ def test_cases_are_the_same_every_time_and_enough():
     assert sum(kind.quick for kind in KINDS.values()) >= 150
 
 
+def test_plain_cases_are_of_one_filled_thing_in_english():
+    for name in ("single", "ask", "edit"):
+        for case in cases_of(name, is_quick=True, is_plain=True):
+            shown = [turn.given or turn.answer for turn in case.turns[:1]]
+            scene = shown[0].scene
+            assert len(scene.things) == 1
+            assert not scene.gradient and not scene.things[0].is_outlined
+            assert all(turn.words.isascii() for turn in case.turns)
+    assert any(
+        len(case.turns[0].given.scene.things) > 1 for case in cases_of("edit", is_quick=True)
+    )
+
+
 def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(command, "load_model", lambda _: model)
     parser = argparse.ArgumentParser()
@@ -99,8 +110,6 @@ def test_failures_are_framed_in_another_colour():
 def test_the_bundled_model_draws_what_it_is_told():
     """One thing, everything said plainly: a broken engine draws none of these rightly."""
     player = Player(load_model(BUNDLED), ImageSampling(steps=8))
-    rng = random.Random(20)
-    taste = Taste(outlined=0.0, graded=0.0, combinations="all")
-    cases = [draw_one(Dice(rng, taste, chinese=0.0, is_plain=True)) for _ in range(20)]
+    cases = cases_of("single", is_quick=False, is_plain=True)[:20]
     played = [player.play(case, seed) for seed, case in enumerate(cases)]
     assert generate_figures({"single": played})["single"] >= LEAST_RIGHT / len(cases)
