@@ -77,25 +77,45 @@ FULL_PHASES = (
     ),
     Phase(1.0, EVERYTHING),
 )
-# An hour or two of two cores: one thing at a time, drawn, read and edited. With two things among so
-# few lessons a second one turns up where one was asked for.
+# Two hours of two cores: one thing at a time, drawn, read, copied and edited, first in plain speech;
+# two things from the middle on. With two things earlier, a second one turns up where one was asked
+# for.
 SHORT_PHASES = (
-    Phase(0.1, {"draw_one": 0.5, "ask": 0.14, "describe": 0.08, "copy": 0.28}, 1, BARE, 0.0, 1.0),
     Phase(
-        0.5,
-        {"draw_one": 0.44, "ask": 0.1, "describe": 0.06, "copy": 0.26, "edit": 0.14},
+        0.12,
+        {"draw_one": 0.45, "ask": 0.15, "describe": 0.08, "copy": 0.32},
         1,
         BARE,
-        0.05,
-        0.85,
+        0.0,
+        1.0,
+    ),
+    Phase(
+        0.5,
+        {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0.3},
+        1,
+        EASY,
+        0.2,
+        0.5,
     ),
     Phase(
         1.0,
-        {"draw_one": 0.55, "ask": 0.1, "describe": 0.07, "copy": 0.06, "edit": 0.22},
-        1,
+        {
+            "draw_one": 0.22,
+            "draw_two": 0.16,
+            "draw_counted": 0.04,
+            "draw_related": 0.05,
+            "ask": 0.1,
+            "describe": 0.07,
+            "copy": 0.04,
+            "edit": 0.22,
+            "sharpen": 0.02,
+            "region": 0.03,
+            "chain": 0.05,
+        },
+        2,
         EASY,
-        0.08,
-        0.7,
+        0.25,
+        0.3,
     ),
 )
 CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES}

@@ -36,8 +36,7 @@ def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
     colour = _allowed(whole(len(COLOURS), count, MOST), shape, background)
     shape = torch.where(torch.arange(MOST) <= whole(MOST, count, 1), shape, -1)
     sizes = torch.tensor(list(SIZES.values()))
-    low, high = sizes[whole(len(sizes), count, MOST)].unbind(-1)
-    radius = low + (high - low) * chance(count, MOST)
+    radius = sizes[whole(len(sizes), count, MOST)] * (0.94 + 0.12 * chance(count, MOST))
     anywhere = chance(count, MOST, 2) * (SIDE + 8) - 4
     centre = torch.tensor(CENTRES)[whole(3, count, MOST, 2)] + chance(count, MOST, 2) * 8 - 4
     place = torch.where(chance(count, 1, 1) < FREE, anywhere, centre)

@@ -131,7 +131,7 @@ def _thing(part: Array, colour: str) -> Seen | None:
     scores = {name: overlap(mask, template) for name, template in _templates(mask).items()}
     shape = max(scores, key=lambda name: scores[name])
     radius = _radius(shape, bottom - top, right - left)
-    size = min(SIZES, key=lambda name: abs(np.mean(SIZES[name]) - radius))
+    size = min(SIZES, key=lambda name: abs(SIZES[name] - radius))
     inner = shrunk(shrunk(shrunk(mask)))
     solid = (part & inner).sum() / max(1, inner.sum())
     return Seen(

@@ -18,6 +18,7 @@ from .scene import (
     grown,
     is_apart,
     is_held_out,
+    placed,
 )
 from .words import Mention, Voice, a_thing, pointing_at, the_thing
 
@@ -181,14 +182,14 @@ class EditMaker:
     def _move(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
         cell = self.rng.choice([c for c in CELLS if c != thing.cell])
-        after = self._changed(scene, index, self.maker.placed(thing, cell))
+        after = self._changed(scene, index, placed(thing, cell))
         return after and (after, {"place": self.voice.place(cell)})
 
     def _resize(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
         size = self.rng.choice([s for s in SIZES if s != thing.size])
-        grown_thing = replace(thing, size=size, radius=self.maker.radius(size))
-        after = self._changed(scene, index, self.maker.placed(grown_thing, thing.cell))
+        resized = replace(thing, size=size, radius=SIZES[size])
+        after = self._changed(scene, index, resized)
         return after and (after, {"size": self.voice.size(size)})
 
     def _add(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:  # noqa: ARG002

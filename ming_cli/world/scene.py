@@ -17,16 +17,14 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "black": (20, 20, 20),
 }
 COLOURS = tuple(PALETTE)
-SIZES: dict[str, tuple[float, float]] = {
-    "small": (7.5, 8.6),
-    "medium": (11.0, 12.6),
-    "large": (16.0, 18.0),
-}
+# A word of size is one radius and a place is one point: what is said of a scene is all there is of
+# it, so that a picture asked for in full has one right answer.
+# The edges of squares lie between pixels: half-covered rims of two colours look like a third.
+SIZES = {"small": 8.2, "medium": 11.7, "large": 16.3}
 SIDE = 96  # pixels of a picture; all lengths of this module are in them
 SLIM = ("star", "cross")  # shapes with little inside
-CENTRES = (20.0, 48.0, 76.0)  # of the three rows and columns of cells
-JITTER = 3.0
-MARGIN = 3.0
+CENTRES = (19.0, 48.0, 77.0)  # of the three rows and columns of cells
+GAP = 4.0  # pixels at least between two things
 Cell = tuple[int, int]  # row, column
 CELLS: tuple[Cell, ...] = tuple((row, column) for row in range(3) for column in range(3))
 
@@ -130,7 +128,7 @@ class SceneMaker:
         thing = Thing(shape, colour, size, 0, 0, 0)
         is_outlined = can_be_hollow(thing) and rng.random() < self.taste.outlined
         thing = replace(thing, is_outlined=is_outlined)
-        return self.placed(replace(thing, radius=self.radius(size)), cell or rng.choice(CELLS))
+        return placed(replace(thing, radius=SIZES[size]), cell or rng.choice(CELLS))
 
     def kind(self, background: str) -> tuple[str, str]:
         """Return a shape and a colour as the taste allows."""
@@ -141,18 +139,10 @@ class SceneMaker:
             if colour != background and (wanted == "all" or is_rare == (wanted == "held_out")):
                 return shape, colour
 
-    def radius(self, size: str) -> float:
-        """Return a radius that a size word allows."""
-        return self.rng.uniform(*SIZES[size])
 
-    def placed(self, thing: Thing, cell: Cell) -> Thing:
-        """Return the thing at a random place inside a cell, within the picture."""
-        low, high = thing.radius + MARGIN, SIDE - thing.radius - MARGIN
-        y, x = (
-            min(high, max(low, CENTRES[index] + self.rng.uniform(-JITTER, JITTER)))
-            for index in cell
-        )
-        return replace(thing, x=x, y=y)
+def placed(thing: Thing, cell: Cell) -> Thing:
+    """Return the thing in a cell."""
+    return replace(thing, y=CENTRES[cell[0]], x=CENTRES[cell[1]])
 
 
 def grown(scene: Scene, thing: Thing) -> Scene:
@@ -163,4 +153,4 @@ def grown(scene: Scene, thing: Thing) -> Scene:
 def is_apart(a: Thing, b: Thing) -> bool:
     """Tell whether two things have some pixels between them."""
     distance = ((a.x - b.x) ** 2 + (a.y - b.y) ** 2) ** 0.5
-    return distance > a.radius + b.radius + 5
+    return distance > a.radius + b.radius + GAP

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ming_core.prompt import GENERATE_PREFIX
 
-from .scene import COLOURS, SHAPES, Scene, SceneMaker, Thing, can_be_hollow, is_apart
+from .scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
 from .words import Mention, Voice, a_thing, background_phrase
 
 RELATIONS = ("left of", "right of", "above", "below", "inside")
@@ -87,9 +87,8 @@ def counted(maker: SceneMaker) -> tuple[Scene, Wish]:
         pattern = replace(pattern, is_outlined=pattern.is_outlined and can_be_hollow(pattern))
         things: list[Thing] = []
         for _ in range(60):
-            radius = maker.radius(size)
             cell = rng.randint(0, 2), rng.randint(0, 2)
-            thing = maker.placed(replace(pattern, radius=radius), cell)
+            thing = placed(replace(pattern, radius=SIZES[size]), cell)
             if all(is_apart(thing, other) for other in things):
                 things.append(thing)
             if len(things) == number:
@@ -119,8 +118,8 @@ def side_by_side(maker: SceneMaker, relation: str) -> Scene:
         is_level = relation in ("left of", "right of")
         if relation in ("right of", "below"):
             low, high = high, low
-        first = maker.placed(first, (line, low) if is_level else (low, line))
-        second = maker.placed(second, (line, high) if is_level else (high, line))
+        first = placed(first, (line, low) if is_level else (low, line))
+        second = placed(second, (line, high) if is_level else (high, line))
         if is_apart(first, second) and not alike(first, second):
             return replace(scene, things=(first, second))
 
@@ -133,8 +132,10 @@ def nested(maker: SceneMaker) -> Scene:
         outer, inner = maker.thing(scene.background), maker.thing(scene.background)
         if outer.shape not in ROUND_ENOUGH or inner.colour == outer.colour:
             continue
-        outer = maker.placed(replace(outer, size="large", radius=18.0), (rng.randint(0, 2), 1))
-        inner = replace(inner, size="small", radius=7.5, x=outer.x, y=outer.y, is_outlined=False)
+        outer = placed(replace(outer, size="large", radius=SIZES["large"]), (rng.randint(0, 2), 1))
+        inner = replace(
+            inner, size="small", radius=SIZES["small"], x=outer.x, y=outer.y, is_outlined=False
+        )
         # Pictures paint later things in front, so the inner one comes last; it is named first.
         return replace(scene, things=(inner, outer))
 
