@@ -14,24 +14,25 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ming_cli.world.render import Effect, pack, render, to_bytes  # noqa: E402
-from ming_cli.world.scene import Scene, Thing  # noqa: E402
+from ming_cli.world.scene import SIZES, Cell, Scene, Thing, placed  # noqa: E402
 
 INPUT_FOLDER = ROOT / "workflows" / "input"
 SIZE, SMALL = 480, 96  # pixels; the small picture is then shrunk to a third
+
+
+def thing(shape: str, colour: str, size: str, cell: Cell) -> Thing:
+    """Return a thing in a cell (row, column)."""
+    return placed(Thing(shape, colour, size, 0, 0, SIZES[size]), cell)
+
+
 SHAPES = Scene(
     "white",
-    (
-        Thing("circle", "red", "large", 24, 26, 17),
-        Thing("square", "green", "medium", 74, 72, 12),
-    ),
+    (thing("circle", "red", "large", (0, 0)), thing("square", "green", "medium", (2, 2))),
 )
-OLD = Scene("blue", (Thing("star", "yellow", "large", 48, 48, 17.5),))
+OLD = Scene("blue", (thing("star", "yellow", "large", (1, 1)),))
 SUBJECT = Scene(
     "purple",
-    (
-        Thing("heart", "red", "large", 48, 46, 17),
-        Thing("circle", "white", "small", 20, 76, 8),
-    ),
+    (thing("heart", "red", "large", (1, 1)), thing("circle", "white", "small", (2, 0))),
 )
 
 

@@ -78,40 +78,22 @@ FULL_PHASES = (
     Phase(1.0, EVERYTHING),
 )
 # Two hours of two cores: one thing at a time, drawn, read, copied and edited, first in plain speech;
-# two things from the middle on. With two things earlier, a second one turns up where one was asked
+# two things in the second half. With two things earlier, a second one turns up where one was asked
 # for.
+PLAIN = {"draw_one": 0.45, "ask": 0.15, "describe": 0.08, "copy": 0.32}
+EDITED = {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0.3}
+READ = {"ask": 0.12, "describe": 0.08, "copy": 0.03}
+RARE = {"sharpen": 0.03, "colourise": 0.02, "segment": 0.02, "keep_only": 0.02, "region": 0.04}
+TWO_THINGS = {"draw_two": 0.16, "draw_counted": 0.04, "draw_related": 0.05}
 SHORT_PHASES = (
+    Phase(0.12, PLAIN, 1, BARE, 0.0, 1.0),
+    Phase(0.3, EDITED, 1, EASY, 0.2, 0.5),
     Phase(
-        0.12,
-        {"draw_one": 0.45, "ask": 0.15, "describe": 0.08, "copy": 0.32},
-        1,
-        BARE,
-        0.0,
-        1.0,
-    ),
-    Phase(
-        0.5,
-        {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0.3},
-        1,
-        EASY,
-        0.2,
-        0.5,
+        0.55, {"draw_one": 0.34, **READ, **RARE, "edit": 0.26, "chain": 0.04}, 1, EASY, 0.25, 0.4
     ),
     Phase(
         1.0,
-        {
-            "draw_one": 0.22,
-            "draw_two": 0.16,
-            "draw_counted": 0.04,
-            "draw_related": 0.05,
-            "ask": 0.1,
-            "describe": 0.07,
-            "copy": 0.04,
-            "edit": 0.22,
-            "sharpen": 0.02,
-            "region": 0.03,
-            "chain": 0.05,
-        },
+        {"draw_one": 0.2, **TWO_THINGS, **READ, **RARE, "edit": 0.15, "chain": 0.04},
         2,
         EASY,
         0.25,
