@@ -26,11 +26,6 @@ class KVSegment:
         """Tokens in the stretch."""
         return self.keys.shape[2]
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the stretch."""
-        return self.keys.nbytes + self.values.nbytes
-
 
 @dataclass(frozen=True, slots=True)
 class KVShape:

@@ -81,23 +81,16 @@ FULL_PHASES = (
 # speech; two things in the second half. Earlier, a second one turns up where one was asked for.
 PLAIN = {"draw_one": 0.45, "ask": 0.15, "describe": 0.08, "copy": 0.32}
 EDITED = {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0.3}
-READ = {"ask": 0.12, "describe": 0.08, "copy": 0.03}
-RARE = {"sharpen": 0.03, "colourise": 0.02, "segment": 0.02, "keep_only": 0.02, "region": 0.04}
-TWO_THINGS = {"draw_two": 0.16, "draw_counted": 0.04, "draw_related": 0.05}
+READ = {"ask": 0.08, "describe": 0.06, "copy": 0.07}
+RARE = {"sharpen": 0.02, "colourise": 0.02, "segment": 0.02, "keep_only": 0.02, "region": 0.03}
+ONE = {"draw_one": 0.46, **READ, **RARE, "edit": 0.2, "chain": 0.02}
+TWO = {"draw_two": 0.14, "draw_counted": 0.03, "draw_related": 0.05}
+BOTH = {"draw_one": 0.3, **TWO, **READ, **RARE, "edit": 0.14, "chain": 0.02}
 SHORT_PHASES = (
     Phase(0.12, PLAIN, 1, BARE, 0.0, 1.0),
     Phase(0.3, EDITED, 1, EASY, 0.2, 0.5),
-    Phase(
-        0.55, {"draw_one": 0.34, **READ, **RARE, "edit": 0.26, "chain": 0.04}, 1, EASY, 0.25, 0.4
-    ),
-    Phase(
-        1.0,
-        {"draw_one": 0.2, **TWO_THINGS, **READ, **RARE, "edit": 0.15, "chain": 0.04},
-        2,
-        EASY,
-        0.25,
-        0.3,
-    ),
+    Phase(0.65, ONE, 1, EASY, 0.2, 0.5),
+    Phase(1.0, BOTH, 2, EASY, 0.2, 0.4),
 )
 CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES}
 

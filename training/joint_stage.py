@@ -24,7 +24,8 @@ from .sequences import Batch, SequenceMaker
 from .stage import Measures, Settings, autocast
 from .teacher import FlowDraws, conditions, flow_loss, read, word_losses
 
-WORDS, COURSE, BALANCE = 1.0, 0.02, 0.01
+# Words at full weight have several times the gradients of pictures, and are learnt first anyway.
+WORDS, COURSE, BALANCE = 0.3, 0.02, 0.01
 LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
@@ -47,7 +48,9 @@ class JointStage:
     """Trains everything but the tokenizer on conversations."""
 
     name = "joint"
-    hold = 0.0  # at a rate that does not fall, drawing stops getting better after some 1,000 steps
+    # At a rate that does not fall, drawing stops getting better after some 1,000 steps.
+    hold = 0.0
+    bend = 2.0
 
     def __init__(
         self,

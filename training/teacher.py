@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ming_cli.world.conversations import Shown
-from ming_cli.world.render import pack, render
+from ming_cli.world.render import Rendering, pack, render
+from ming_cli.world.scene import Scene
 from ming_core.flow.head import VelocityNetwork
 from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.transformer import Step
+from ming_core.mingtok.low_level_encoder import LowLevelEncoder
 from ming_core.model import Components
 from ming_core.progress import Meter
 
@@ -25,6 +27,7 @@ from .sequences import IGNORED, Batch
 PIXELS_PER_PATCH = 16
 CHUNK, DEVICE_CHUNK = 32, 1024  # pictures at a time; few on a CPU, so that they stay in its cache
 BUSY = 0.004  # share of a patch that a thing must cover to get more draws
+VISIBLE = 0.02  # of 2, the range of pixels: what differs less from the background is background
 
 
 class NoCache(WorkingCache):
@@ -63,9 +66,17 @@ class Pictures:
 
 @torch.no_grad()
 def encode(
-    components: Components, shown: list[Shown], size: int, noise: Tensor | None = None
+    components: Components,
+    shown: list[Shown],
+    size: int,
+    noise: Tensor | None = None,
+    *,
+    is_drawn: bool = False,
 ) -> Pictures:
-    """Render and encode pictures; `noise` (P, N, C) is added to what is fed back alone."""
+    """Render and encode pictures; `noise` (P, N, C) is added to what is fed back alone.
+
+    Where pictures are those to be drawn, empty patches tell nothing of what comes after them.
+    """
     encoder, semantic = components.low_level_encoder, components.semantic_decoder
     device = encoder.pos_embed.device
     latents, busy = [], []
@@ -74,12 +85,32 @@ def encode(
         some = shown[start : start + chunk]
         tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])
         drawn = render(tensors.to(device), size)
-        latents.append(encoder.normalised(encoder(drawn.pixels)[:, :-1].float()))
+        found = encoder.normalised(encoder(drawn.pixels)[:, :-1].float())
+        latents.append(_without_foresight(encoder, some, drawn, found) if is_drawn else found)
         covered = F.avg_pool2d(drawn.coverage.amax(1, keepdim=True), PIXELS_PER_PATCH)
         busy.append(covered.flatten(1) > BUSY)
     values = torch.cat(latents)
     fed = values if noise is None else values + noise
     return Pictures(values, semantic(semantic.raw(fed)).float(), torch.cat(busy))
+
+
+def _without_foresight(
+    encoder: LowLevelEncoder, shown: list[Shown], drawn: Rendering, latents: Tensor
+) -> Tensor:
+    """Give every patch that shows nothing but background the latents of an empty picture's.
+
+    The encoder sees whole pictures, so the latents of the empty first row tell where the thing
+    below it is. A model that is fed right answers learns to read that instead of the prompt, and
+    has nothing to read when it draws alone (training/README.md).
+    """
+    kinds = sorted({(s.scene.background, s.scene.gradient) for s in shown})
+    which = [kinds.index((s.scene.background, s.scene.gradient)) for s in shown]
+    scenes = pack([Scene(background, (), gradient) for background, gradient in kinds])
+    empty = render(scenes.to(latents.device), drawn.pixels.shape[-1]).pixels
+    known = encoder.normalised(encoder(empty)[:, :-1].float())[which]
+    differs = (drawn.pixels - empty[which]).abs().amax(1, keepdim=True)
+    is_empty = F.max_pool2d(differs, PIXELS_PER_PATCH).flatten(1) < VISIBLE
+    return torch.where(is_empty[..., None], known, latents)
 
 
 @dataclass
@@ -105,7 +136,7 @@ def read(components: Components, batch: Batch, feedback: Tensor | None = None) -
         is_given.view(-1)[slots] = True
     drawn = None
     if batch.drawn:
-        drawn = encode(components, batch.drawn, size, feedback)
+        drawn = encode(components, batch.drawn, size, feedback, is_drawn=True)
         slots = _slots(batch.drawn_slots, side * side)
         embeddings = _placed(embeddings, slots, language.connector(drawn.features))
     step = WholeStep(batch.positions, None, is_given, batch.visible())

@@ -5,25 +5,14 @@ Knows nothing about models: it writes the tokenizer files and answers with the i
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from ming_cli.tokenizer_files import CONTROL_TOKENS, write_files
+
 BPE_SIZE = 448
 """Size of the learnt vocabulary: 256 bytes and 192 merges; control tokens follow it."""
-
-CONTROL_TOKENS = (
-    "<|startoftext|>",
-    "<|endoftext|>",
-    "[CLS]",
-    "[gMASK]",
-    "<role>",
-    "</role>",
-    "<imagePatch>",
-    "<image>",
-    "</image>",
-)
 
 CORPUS = (
     "HUMAN ASSISTANT HUMAN ASSISTANT HUMAN ASSISTANT",
@@ -52,27 +41,9 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
             show_progress=False,
         ),
     )
-    tokenizer.add_special_tokens(list(CONTROL_TOKENS))
-    _write_json(folder / "tokenizer.json", json.loads(tokenizer.to_str()))
-    special = {
-        "additional_special_tokens": ["<role>", "</role>"],
-        "bos_token": "<|startoftext|>",
-        "cls_token": "[CLS]",
-        "eos_token": "<|endoftext|>",
-        "pad_token": "<|endoftext|>",
-    }
-    _write_json(folder / "special_tokens_map.json", special)
-    _write_json(
-        folder / "tokenizer_config.json",
-        {**special, "add_bos_token": False, "tokenizer_class": "PreTrainedTokenizerFast"},
-    )
-    return tokenizer.get_vocab(with_added_tokens=True)
+    return write_files(tokenizer, folder)
 
 
 def is_readable(token: str) -> bool:
     """Whether a vocabulary entry stands for printable ASCII (a leading space counts)."""
     return token.removeprefix("\u0120").isascii() and token not in CONTROL_TOKENS
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,12 +6,13 @@ else a person types still becomes bytes.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from ming_cli.tokenizer_files import write_files
 
 from .conversations import TASKS, Dice
 from .questions import ASK, DESCRIBE
@@ -19,18 +20,6 @@ from .words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
 
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""
-
-CONTROL_TOKENS = (
-    "<|startoftext|>",
-    "<|endoftext|>",
-    "[CLS]",
-    "[gMASK]",
-    "<role>",
-    "</role>",
-    "<imagePatch>",
-    "<image>",
-    "</image>",
-)
 SAMPLES = 3000
 PARTICLES = "有没有|一个|两个|三个|四个|空心|实心|渐变|背景|图片|图中|请|把|将|的|在|有|和|是|上"
 
@@ -55,7 +44,6 @@ def make_tokenizer() -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(), trainer)
-    tokenizer.add_special_tokens(list(CONTROL_TOKENS))
     return tokenizer
 
 
@@ -78,28 +66,7 @@ def corpus() -> Iterator[str]:
 
 def write_tokenizer(folder: Path) -> dict[str, int]:
     """Write the tokenizer's files as published; return the vocabulary."""
-    tokenizer = make_tokenizer()
-    special = {
-        "additional_special_tokens": ["<role>", "</role>"],
-        "bos_token": "<|startoftext|>",
-        "cls_token": "[CLS]",
-        "eos_token": "<|endoftext|>",
-        "pad_token": "<|endoftext|>",
-    }
-    files = {
-        "tokenizer.json": json.loads(tokenizer.to_str()),
-        "special_tokens_map.json": special,
-        "tokenizer_config.json": {
-            **special,
-            "add_bos_token": False,
-            "tokenizer_class": "PreTrainedTokenizerFast",
-        },
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        (folder / name).write_text(text, encoding="utf-8")
-    return tokenizer.get_vocab(with_added_tokens=True)
+    return write_files(make_tokenizer(), folder)
 
 
 def vocabulary_of(folder: Path) -> dict[str, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ming_core.prompt import GENERATE_PREFIX
 
-from .scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
+from .scene import SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
 from .words import Mention, Voice, a_thing, background_phrase
 
 RELATIONS = ("left of", "right of", "above", "below", "inside")
@@ -176,8 +175,3 @@ def _things(voice: Voice, wish: Wish, join: str) -> str:
 def draw_order(scene: Scene) -> Scene:
     """Return the scene with nested things in front of what they lie in."""
     return replace(scene, things=tuple(sorted(scene.things, key=lambda t: -t.radius)))
-
-
-def all_kinds() -> Sequence[tuple[str, str]]:
-    """Return every combination of shape and colour."""
-    return [(shape, colour) for shape in SHAPES for colour in COLOURS]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from .scene import Cell, Scene, Thing
 
-LANGUAGES = ("en", "zh")
 HELD_OUT_EVERY = 5  # one of so many combinations of phrasings is never used in training
 
 SHAPE_WORDS = {

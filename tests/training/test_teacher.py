@@ -14,7 +14,8 @@ from ming_cli.world.conversations import (
     edit,
     region_then_edit,
 )
-from ming_cli.world.render import pack, render
+from ming_cli.world.render import Effect, pack, render
+from ming_cli.world.scene import SIZES, Scene, Thing, placed
 from ming_core import ImageSampling, LatentContext, Latents, expand
 from ming_core.flow.sampler import LatentSampler
 from ming_core.generation import parts_of
@@ -38,6 +39,12 @@ def latents_of(model, shown: Shown) -> torch.Tensor:
         return encoder.normalised(encoder(pixels))[:, :-1]
 
 
+def drawn_latents(model, *shown: Shown) -> torch.Tensor:
+    from training.teacher import encode
+
+    return encode(model.parts, list(shown), 96, is_drawn=True).latents
+
+
 def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, noise):
     """Draw the last picture after replaying all turns before it, feeding back true latents."""
     context = LatentContext(model.identity)
@@ -54,7 +61,7 @@ def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, no
                     opened.feed(token)
             else:
                 use = sampling if is_last else SCALES[Branch.FULL]
-                drawing = opened.draw(noise, use, replay=latents_of(model, turn.answer)[0])
+                drawing = opened.draw(noise, use, replay=drawn_latents(model, turn.answer)[0])
                 if is_last:
                     return drawing.latents[0]
                 opened.feed(model.tokenizer.image_end)
@@ -124,3 +131,24 @@ def test_a_branch_hides_foreign_words_and_learns_the_last_picture_alone(model, b
     assert not seen[last, sequence.hidden].any()
     assert seen[before, : before + 1].all(), "earlier tokens still see everything"
     assert int(batch.positions[0, last]) == int(seen[last].sum()) - 1
+
+
+def test_empty_patches_of_drawn_pictures_tell_nothing_of_what_comes_later(model):
+    def shown(shape: str, cell: tuple[int, int]) -> Shown:
+        thing = placed(Thing(shape, "red", "small", 0, 0, SIZES["small"]), cell)
+        return Shown(Scene("blue", (thing,), gradient=1))
+
+    pictures = shown("star", (2, 0)), shown("circle", (1, 2))
+    first_row = drawn_latents(model, *pictures)[:, :6]
+    assert torch.equal(first_row[0], first_row[1])
+    as_given = torch.cat([latents_of(model, each) for each in pictures])[:, :6]
+    assert not torch.allclose(as_given[0], as_given[1], atol=1e-4)
+
+
+def test_patches_with_something_in_them_keep_their_latents(model):
+    thing = placed(Thing("square", "red", "large", 0, 0, SIZES["large"]), (1, 1))
+    marked = Shown(Scene("blue", (thing,)), Effect.MARK)
+    change = (drawn_latents(model, marked) - latents_of(model, marked)).abs().amax(-1)[0]
+    is_kept = (change == 0).view(6, 6)
+    assert is_kept[2:4, 2:4].all()
+    assert not is_kept[0].any()
