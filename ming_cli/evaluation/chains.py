@@ -1,6 +1,6 @@
 """The paper's claim in miniature: chains of edits through the latent context and through pixels.
 
-    python -m ming_cli.evaluation.chains FOLDER --cases 40 --docs docs
+    python -m ming_cli.evaluation.chains FOLDER --cases 40 [--plain] --docs docs
 
 Writes docs/latent_chain.md and docs/latent_chain.png: success and drift per step both ways, and
 success of single pictures against guidance, steps, solver and temperature.
@@ -9,23 +9,24 @@ success of single pictures against guidance, steps, solver and temperature.
 from __future__ import annotations
 
 import argparse
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ming_cli.world.conversations import Conversation, Dice, edit_chain
+from ming_cli.world.conversations import Conversation, edit_chain
 from ming_core import ImageSampling, load_model
 
-from .cases import ANYTHING, SEED, cases_of
+from .cases import ANYTHING, Kind, cases_of, some_of
 from .measures import is_edited, kept_psnr, mean, verdict_of
 from .player import Played, Player
 
 LENGTH = 6
 WAYS = {"latent context": False, "decode and re-encode": True}
+SIX_EDITS = Kind(partial(edit_chain, length=LENGTH), ANYTHING, 0, most_things=2)
 INKS = {"latent context": "#1565c0", "decode and re-encode": "#c62828"}
 PANEL = (420, 260)
 
@@ -40,13 +41,9 @@ class Step:
     preserved: float  # PSNR of what should not change, in dB
 
 
-def chain_cases(count: int) -> list[Conversation]:
-    """Return chains of six edits of pictures with one or two things."""
-    rng = random.Random(f"{SEED} six")
-    return [
-        edit_chain(Dice(rng, ANYTHING, is_held_out=True, most_things=2), LENGTH)
-        for _ in range(count)
-    ]
+def chain_cases(count: int, *, is_plain: bool = False) -> list[Conversation]:
+    """Return chains of six edits of pictures with one or two things; plain ones begin with one."""
+    return some_of(SIX_EDITS, "six", count, is_plain=is_plain)
 
 
 def steps_of(played: Sequence[Played]) -> list[Step]:
@@ -60,7 +57,7 @@ def steps_of(played: Sequence[Played]) -> list[Step]:
     ]
 
 
-def sweep(player: Player, count: int) -> list[tuple[str, float, float]]:
+def sweep(player: Player, count: int, *, is_plain: bool) -> list[tuple[str, float, float]]:
     """Return the share of right single pictures, and of right backgrounds, per setting."""
     base = player.sampling
     settings = {
@@ -71,7 +68,7 @@ def sweep(player: Player, count: int) -> list[tuple[str, float, float]]:
             settings[f"{steps} steps, {solver}"] = replace(base, steps=steps, solver=solver)
     for temperature in (0.8, 1.0, 1.2):
         settings[f"temperature {temperature:g}"] = replace(base, temperature=temperature)
-    cases = cases_of("single", is_quick=False)[:count]
+    cases = cases_of("single", is_quick=False, is_plain=is_plain)[:count]
     rows = []
     for name, sampling in settings.items():
         other = Player(player.model, sampling)
@@ -107,13 +104,19 @@ def draw_plot(ways: dict[str, list[Step]]) -> Image.Image:
 
 
 def page_of(
-    ways: dict[str, list[Step]], rows: list[tuple[str, float, float]], cases: int, singles: int
+    ways: dict[str, list[Step]],
+    rows: list[tuple[str, float, float]],
+    cases: int,
+    singles: int,
+    *,
+    is_plain: bool,
 ) -> str:
     """Write the page: tables, and nothing that was not measured."""
+    kind = "one filled thing, plain English" if is_plain else "held-out scenes and phrasings"
     lines = [
         "# Edits in one latent context, and through pixels",
         "",
-        f"{cases} chains of {LENGTH} edits of given pictures (held-out scenes and phrasings),",
+        f"{cases} chains of {LENGTH} edits of given pictures ({kind}),",
         "played twice with the same seeds: in one latent context, and with the picture decoded,",
         "encoded again and given to a fresh context between steps. Judged by `ming eval`'s judge.",
         "",
@@ -137,7 +140,7 @@ def page_of(
         *[f"| {name} | {right:.2f} | {background:.2f} |" for name, right, background in rows],
         "",
         "Reproduce: `python -m ming_cli.evaluation.chains FOLDER "
-        f"--cases {cases} --singles {singles} --docs docs`.",
+        f"--cases {cases} --singles {singles}{' --plain' * is_plain} --docs docs`.",
         "",
     ]
     return "\n".join(lines)
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cases", type=int, default=40)
     parser.add_argument("--singles", type=int, default=60)
+    parser.add_argument("--plain", action="store_true", help="one thing, plain English alone")
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
     player = Player(load_model(args.folder), ImageSampling())
@@ -156,13 +160,13 @@ def main() -> None:
     for name, by_pixels in WAYS.items():
         played = [
             player.play(case, seed * 10, by_pixels=by_pixels)
-            for seed, case in enumerate(chain_cases(args.cases))
+            for seed, case in enumerate(chain_cases(args.cases, is_plain=args.plain))
         ]
         ways[name] = steps_of(played)
-    rows = sweep(player, args.singles)
+    rows = sweep(player, args.singles, is_plain=args.plain)
     args.docs.mkdir(parents=True, exist_ok=True)
     draw_plot(ways).save(args.docs / "latent_chain.png")
-    page = page_of(ways, rows, args.cases, args.singles)
+    page = page_of(ways, rows, args.cases, args.singles, is_plain=args.plain)
     (args.docs / "latent_chain.md").write_text(page, encoding="utf-8")
     print(page)
 

@@ -25,6 +25,13 @@ def test_perfect_chains_stay_right_and_keep_the_rest():
     assert min(step.preserved for step in steps) > 50
 
 
+def test_plain_chains_begin_with_one_thing_and_are_told_in_english():
+    for case in chain_cases(6, is_plain=True):
+        assert len(case.turns[0].given.scene.things) == 1
+        assert all(turn.words.isascii() for turn in case.turns)
+    assert any(not turn.words.isascii() for c in chain_cases(12) for turn in c.turns)
+
+
 def test_a_chain_that_fails_once_is_never_right_again():
     chains = perfect_chains(3)
     for played in chains:
@@ -37,9 +44,11 @@ def test_a_chain_that_fails_once_is_never_right_again():
 def test_the_page_and_the_plot_show_every_step():
     ways = {"latent context": steps_of(perfect_chains(2)), "decode and re-encode": []}
     ways["decode and re-encode"] = ways["latent context"]
-    page = page_of(ways, [("8 steps, euler", 0.5, 1.0)], cases=2, singles=7)
+    page = page_of(ways, [("8 steps, euler", 0.5, 1.0)], cases=2, singles=7, is_plain=True)
     assert f"| {LENGTH} | 1.00" in page or f"| {LENGTH} | 0." in page
     assert "8 steps, euler | 0.50" in page
+    assert "plain English" in page
+    assert "--plain" in page
     assert len(draw_plot(ways).getcolors(100_000)) > 3
 
 
