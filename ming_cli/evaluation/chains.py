@@ -2,8 +2,9 @@
 
     python -m ming_cli.evaluation.chains FOLDER --cases 40 [--plain] --docs docs
 
-Writes docs/latent_chain.md and docs/latent_chain.png: success and drift per step both ways, and
-success of single pictures against guidance, steps, solver and temperature.
+Writes docs/latent_chain.md and docs/latent_chain.png (with `--plain` latent_chain_plain.*): success
+and drift per step both ways, and success of single pictures against guidance, steps, solver and
+temperature.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ LENGTH = 6
 WAYS = {"latent context": False, "decode and re-encode": True}
 SIX_EDITS = Kind(partial(edit_chain, length=LENGTH), ANYTHING, 0, most_things=2)
 INKS = {"latent context": "#1565c0", "decode and re-encode": "#c62828"}
+PAGES = ("latent_chain", "latent_chain_plain")  # of anything, and in plain words
 PANEL = (420, 260)
 
 
@@ -113,14 +115,16 @@ def page_of(
 ) -> str:
     """Write the page: tables, and nothing that was not measured."""
     kind = "one filled thing, plain English" if is_plain else "held-out scenes and phrasings"
+    other = PAGES[not is_plain]
     lines = [
         "# Edits in one latent context, and through pixels",
         "",
         f"{cases} chains of {LENGTH} edits of given pictures ({kind}),",
         "played twice with the same seeds: in one latent context, and with the picture decoded,",
         "encoded again and given to a fresh context between steps. Judged by `ming eval`'s judge.",
+        f"The same {'of anything' if is_plain else 'in plain words'}: [{other}.md]({other}.md).",
         "",
-        "![success and drift per step](latent_chain.png)",
+        f"![success and drift per step]({PAGES[is_plain]}.png)",
         "",
         "| step | " + " | ".join(f"{name}: right, right so far, kept dB" for name in ways) + " |",
         "|---|" + "---|" * len(ways),
@@ -165,9 +169,10 @@ def main() -> None:
         ways[name] = steps_of(played)
     rows = sweep(player, args.singles, is_plain=args.plain)
     args.docs.mkdir(parents=True, exist_ok=True)
-    draw_plot(ways).save(args.docs / "latent_chain.png")
+    name = PAGES[args.plain]
+    draw_plot(ways).save(args.docs / f"{name}.png")
     page = page_of(ways, rows, args.cases, args.singles, is_plain=args.plain)
-    (args.docs / "latent_chain.md").write_text(page, encoding="utf-8")
+    (args.docs / f"{name}.md").write_text(page, encoding="utf-8")
     print(page)
 
 

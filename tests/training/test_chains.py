@@ -49,6 +49,8 @@ def test_the_page_and_the_plot_show_every_step():
     assert "8 steps, euler | 0.50" in page
     assert "plain English" in page
     assert "--plain" in page
+    assert "](latent_chain_plain.png)" in page
+    assert "](latent_chain.md)" in page
     assert len(draw_plot(ways).getcolors(100_000)) > 3
 
 
