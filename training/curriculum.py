@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from ming_cli.world.conversations import TASKS, Conversation, Dice
-from ming_cli.world.scene import Taste
+from ming_cli.world.scene import ALL_COLOURS, Taste
 from ming_core.guidance import Branch
 
 from .sequences import Batch, SequenceMaker, collate
@@ -25,9 +25,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "edit": ("copy", "sharpen", "colourise", "edit", "segment", "keep_only"),
     "long": ("region", "chain", "draw_then_edit"),
 }
-# Copied pictures are crowded: where most patches are background, the patch before tells what the
-# next one is, and nothing is learnt of tying given patches to drawn ones.
-COPIED_THINGS = 5
 RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "edit": 0.75, "long": 0.4}
 
 
@@ -38,13 +35,16 @@ class Phase:
     until: float
     shares: dict[str, float]
     most_things: int = 3
-    taste: Taste = Taste()
+    taste: Taste = Taste(colours=ALL_COLOURS)
     chinese: float = 0.3
     plain: float = 0.0  # share of conversations in plain speech
+    # Copied pictures are crowded: where most patches are background, the patch before tells what
+    # the next one is, and nothing is learnt of tying given patches to drawn ones.
+    most_copied: int = 5
 
 
-EASY = Taste(outlined=0.05, graded=0.05)
-BARE = Taste(outlined=0.0, graded=0.0)
+EASY = Taste(outlined=0.05, graded=0.05, colours=ALL_COLOURS)
+BARE = Taste(outlined=0.0, graded=0.0, colours=ALL_COLOURS)
 # Which word belongs to what is learnt within minutes when everything is said in one way, and hardly
 # at all from many phrasings at once (training/README.md): so both begin with plain speech.
 BEGINNING = {"ask": 0.25, "describe": 0.15, "copy": 0.6}
@@ -84,13 +84,15 @@ EDITED = {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0
 READ = {"ask": 0.08, "describe": 0.06, "copy": 0.07}
 RARE = {"sharpen": 0.02, "colourise": 0.02, "segment": 0.02, "keep_only": 0.02, "region": 0.03}
 ONE = {"draw_one": 0.46, **READ, **RARE, "edit": 0.2, "chain": 0.02}
-TWO = {"draw_two": 0.14, "draw_counted": 0.03, "draw_related": 0.05}
-BOTH = {"draw_one": 0.3, **TWO, **READ, **RARE, "edit": 0.14, "chain": 0.02}
+TWO = {"draw_two": 0.16, "draw_counted": 0.05, "draw_related": 0.07}
+LONG = {"edit": 0.16, "chain": 0.08, "draw_then_edit": 0.03}
+BOTH = {"draw_one": 0.2, **TWO, **READ, **RARE, **LONG}
 SHORT_PHASES = (
     Phase(0.12, PLAIN, 1, BARE, 0.0, 1.0),
     Phase(0.3, EDITED, 1, EASY, 0.2, 0.5),
     Phase(0.65, ONE, 1, EASY, 0.2, 0.5),
-    Phase(1.0, BOTH, 2, EASY, 0.2, 0.4),
+    Phase(0.85, BOTH, 2, EASY, 0.25, 0.3, most_copied=3),
+    Phase(1.0, BOTH, 3, chinese=0.3, plain=0.2, most_copied=3),
 )
 CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES}
 
@@ -140,7 +142,7 @@ class BatchMaker:
             rng,
             phase.taste,
             chinese=phase.chinese,
-            most_things=COPIED_THINGS if task == "copy" else phase.most_things,
+            most_things=phase.most_copied if task == "copy" else phase.most_things,
             is_plain=rng.random() < phase.plain,
         )
         return TASKS[task](dice)

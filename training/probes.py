@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ming_cli.world.render import Rendering, SceneTensors
-from ming_cli.world.scene import COLOURS, SHAPES, SIDE
+from ming_cli.world.scene import ALL_COLOURS, SHAPES, SIDE
 
 COVERED = 0.12  # share of a patch from which on it belongs to a thing
 HEADS = {
@@ -20,9 +20,9 @@ HEADS = {
     "column": 6,
     "is_thing": 1,
     "shape": len(SHAPES),
-    "colour": len(COLOURS),
+    "colour": len(ALL_COLOURS),
     "outlined": 1,
-    "background": len(COLOURS),
+    "background": len(ALL_COLOURS),
     "offset": 3,
 }
 WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}

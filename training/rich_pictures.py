@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ming_cli.world.render import Effect, SceneTensors, render
-from ming_cli.world.scene import CENTRES, COLOURS, SHAPES, SIDE, SIZES
+from ming_cli.world.render import RGB, Effect, SceneTensors, render
+from ming_cli.world.scene import ALL_COLOURS, CENTRES, COLOURS, SHAPES, SIDE, SIZES
 
 from .probes import patch_truth
 from .stage import Settings
@@ -19,6 +19,7 @@ from .stage import Settings
 MOST = 6
 CHUNK = 16  # pictures rendered at a time, so that they stay in the processor's cache
 FREE = 0.5  # share of pictures whose things lie anywhere
+TINTED, TINT = 0.5, 60.0  # share of pictures in other than the named colours, and how far off
 EFFECTS = {Effect.BLUR: 0.04, Effect.SMALL: 0.04, Effect.GREY: 0.06, Effect.MARK: 0.08}
 
 
@@ -32,8 +33,8 @@ def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
         return torch.randint(most, shape, generator=generator)
 
     shape = whole(len(SHAPES), count, MOST)
-    background = whole(len(COLOURS), count)
-    colour = _allowed(whole(len(COLOURS), count, MOST), shape, background)
+    background = whole(len(ALL_COLOURS), count)
+    colour = _allowed(whole(len(ALL_COLOURS), count, MOST), shape, background)
     shape = torch.where(torch.arange(MOST) <= whole(MOST, count, 1), shape, -1)
     sizes = torch.tensor(list(SIZES.values()))
     radius = sizes[whole(len(sizes), count, MOST)] * (0.94 + 0.12 * chance(count, MOST))
@@ -49,6 +50,7 @@ def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
         torch.where(chance(count) < 0.3, whole(4, count) + 1, 0),
         _effects(chance(count)),
         torch.zeros(count, dtype=torch.long),
+        _tints(torch.cat((colour, background[:, None]), dim=1), generator),
     )
 
 
@@ -57,8 +59,18 @@ def _allowed(colour: Tensor, shape: Tensor, background: Tensor) -> Tensor:
     for _ in range(3):
         held_out = (shape * 3 + 1) % len(COLOURS)
         wrong = (colour == background[:, None]) | (colour == held_out)
-        colour = torch.where(wrong, (colour + 1) % len(COLOURS), colour)
+        colour = torch.where(wrong, (colour + 1) % len(ALL_COLOURS), colour)
     return colour
+
+
+def _tints(named: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift named colours (B, C) within what is nearest to their names, so that there are many."""
+    rgb = torch.tensor(RGB)
+    wide = torch.rand(len(named), 1, 1, generator=generator) < TINTED
+    tint = (torch.rand(*named.shape, 3, generator=generator) * 2 - 1) * TINT * wide
+    shifted = (rgb[named] + tint).clamp(0, 255)
+    is_same = torch.cdist(shifted.flatten(0, 1), rgb).argmin(-1).view_as(named) == named
+    return (shifted - rgb[named]) * is_same[..., None]
 
 
 def _effects(chance: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def ask(dice: Dice) -> Conversation:
     given: Shown | None = Shown(scene)
     turns: list[Say] = []
     for _ in range(dice.rng.choice((1, 1, 2, 3))):
-        asked = any_question(dice.voice, scene)
+        asked = any_question(dice.voice, scene, dice.taste)
         turns.append(Say(asked.words, asked.answer, given, asked.kind))
         given = None
     return Conversation("ask", tuple(turns))
@@ -184,7 +184,7 @@ def draw_then_edit(dice: Dice) -> Conversation:
     scene = start.turns[0].answer.scene  # type: ignore[union-attr]
     turns = list(start.turns)
     if dice.rng.random() < 0.4:
-        asked = any_question(dice.voice, scene)
+        asked = any_question(dice.voice, scene, dice.taste)
         turns.append(Say(asked.words, asked.answer, None, asked.kind))
     edits = chain_from(dice, scene, dice.rng.randint(1, 2)).turns
     turns += [replace(turn, given=None) for turn in edits]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from .render import Effect
 from .scene import (
     CELLS,
-    COLOURS,
     SHAPES,
     SIZES,
     Scene,
@@ -17,7 +16,6 @@ from .scene import (
     can_be_hollow,
     grown,
     is_apart,
-    is_held_out,
     placed,
 )
 from .words import Mention, Voice, a_thing, pointing_at, the_thing
@@ -158,14 +156,13 @@ class EditMaker:
         others = [t for i, t in enumerate(scene.things) if i != index]
         if thing.is_outlined and not can_be_hollow(thing):
             return None
-        wanted = self.maker.taste.combinations
-        is_allowed = wanted == "all" or not is_held_out(thing) or wanted == "held_out"
+        is_allowed = self.maker.taste.allows(thing.shape, thing.colour)
         is_free = all(is_apart(thing, other) for other in others)
         return scene.with_thing(index, thing) if is_free and is_allowed else None
 
     def _recolour(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
-        colour = self.rng.choice(COLOURS)
+        colour = self.rng.choice(self.maker.taste.colours)
         if colour in (thing.colour, scene.background):
             return None
         after = self._changed(scene, index, replace(thing, colour=colour))
@@ -220,7 +217,7 @@ class EditMaker:
 
     def _background(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:  # noqa: ARG002
         taken = {scene.background, *(thing.colour for thing in scene.things)}
-        colour = self.rng.choice([c for c in COLOURS if c not in taken])
+        colour = self.rng.choice([c for c in self.maker.taste.colours if c not in taken])
         return replace(scene, background=colour), {"colour": self.voice.colour(colour)}
 
     def _outline(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ming_core.prompt import DESCRIBE_PROMPT
 
-from .scene import COLOURS, SHAPES, Scene
+from .scene import SHAPES, Scene, Taste
 from .words import (
     NUMBERS,
     YES_NO,
@@ -103,8 +103,8 @@ def description(scene: Scene, language: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def question(voice: Voice, scene: Scene, kind: str) -> Question:
-    """Ask a question of one kind about a scene."""
+def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
+    """Ask a question of one kind about a scene of a taste."""
     rng, language = voice.rng, voice.language
     answers = plain_voice(voice)
     lead, form = voice.pick(LEADS[language], ASK[language][kind])
@@ -116,7 +116,7 @@ def question(voice: Voice, scene: Scene, kind: str) -> Question:
     elif kind == "how_many":
         fill, answer = _how_many(voice, scene)
     elif kind == "is_there":
-        fill, answer = _is_there(voice, scene)
+        fill, answer = _is_there(voice, scene, taste)
     elif kind == "what":
         fill, answer = {"place": voice.place(thing.cell)}, answers.shape(thing.shape)
     else:
@@ -143,9 +143,10 @@ def can_ask(scene: Scene, kind: str) -> bool:
     return True
 
 
-def any_question(voice: Voice, scene: Scene) -> Question:
+def any_question(voice: Voice, scene: Scene, taste: Taste) -> Question:
     """Ask any question that the scene can answer."""
-    return question(voice, scene, voice.rng.choice([k for k in KINDS if can_ask(scene, k)]))
+    kind = voice.rng.choice([k for k in KINDS if can_ask(scene, k)])
+    return question(voice, scene, kind, taste)
 
 
 def _without(said: Mention, hidden: str) -> Mention:
@@ -171,7 +172,7 @@ def _how_many(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
     return {"things": words}, answer[number]
 
 
-def _is_there(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
+def _is_there(voice: Voice, scene: Scene, taste: Taste) -> tuple[dict[str, str], str]:
     rng = voice.rng
     thing = rng.choice(scene.things)
     shape, colour = thing.shape, thing.colour
@@ -179,7 +180,9 @@ def _is_there(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
     if chance < 0.3:
         shape = rng.choice(SHAPES)
     elif chance < 0.6:
-        colour = rng.choice(COLOURS)
+        colour = rng.choice(taste.colours)
+    if not taste.allows(shape, colour):  # "no" would teach that there is no such thing
+        shape, colour = thing.shape, thing.colour
     said = Mention(shape, colour)
     is_true = any(t.shape == shape and t.colour == colour for t in scene.things)
     phrase = noun_phrase(voice, said)

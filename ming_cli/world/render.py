@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .scene import COLOURS, PALETTE, SHAPES, SIDE, Scene
+from .scene import ALL_COLOURS, MORE, PALETTE, SHAPES, SIDE, Scene
 
 STROKE = 3.2  # width of an outline in pixels
 HALO = 1.5  # how far a region mark reaches beyond its thing
@@ -22,6 +22,7 @@ MARK_OPACITY = 0.85
 LIGHTENED = 0.4  # how far a graded background goes towards white (white goes towards grey)
 GREY = (120.0, 120.0, 120.0)
 PENTAGON = 1.2566371
+RGB = [[float(part) for part in rgb] for rgb in (PALETTE | MORE).values()]
 
 
 class Effect(IntEnum):
@@ -46,6 +47,9 @@ class SceneTensors:
     gradient: Tensor  # (B,)
     effect: Tensor  # (B,)
     marked: Tensor  # (B,)
+    tint: (
+        Tensor  # (B, K + 1, 3): what is added to the colours of things and, last, of the background
+    )
 
     def to(self, device: torch.device) -> SceneTensors:
         """Return the same on a device."""
@@ -71,7 +75,7 @@ def pack(
     for scene in scenes:
         empty = most - len(scene.things)
         shape.append([SHAPES.index(t.shape) for t in scene.things] + [-1] * empty)
-        colour.append([COLOURS.index(t.colour) for t in scene.things] + [0] * empty)
+        colour.append([ALL_COLOURS.index(t.colour) for t in scene.things] + [0] * empty)
         place.append([(t.x, t.y, t.radius) for t in scene.things] + [(0.0, 0.0, 1.0)] * empty)
         outlined.append([t.is_outlined for t in scene.things] + [False] * empty)
     marks = [marked] * len(scenes) if isinstance(marked, int) else list(marked)
@@ -80,10 +84,11 @@ def pack(
         torch.tensor(colour),
         torch.tensor(place, dtype=torch.float32),
         torch.tensor(outlined),
-        torch.tensor([COLOURS.index(scene.background) for scene in scenes]),
+        torch.tensor([ALL_COLOURS.index(scene.background) for scene in scenes]),
         torch.tensor([scene.gradient for scene in scenes]),
         torch.tensor([int(e) for e in effects or [Effect.NONE] * len(scenes)]),
         torch.tensor(marks),
+        torch.zeros(len(scenes), most + 1, 3),
     )
 
 
@@ -98,11 +103,11 @@ def render(scenes: SceneTensors, size: int = SIDE) -> Rendering:
     cover = (0.5 - inside * steepness).clamp(0, 1)
     cover = cover * (scenes.shape >= 0)[..., None, None]
     picture = _background(scenes, size)
-    palette = torch.tensor([PALETTE[c] for c in COLOURS], device=cover.device, dtype=torch.float32)
+    palette = torch.tensor(RGB, device=cover.device)
     seen = cover
     for k in range(cover.shape[1]):
         layer = cover[:, k, None]
-        colour = palette[scenes.colour[:, k]][:, :, None, None]
+        colour = (palette[scenes.colour[:, k]] + scenes.tint[:, k])[:, :, None, None]
         picture = picture + (colour - picture) * layer
         hides = torch.cat((1 - layer.expand(-1, k, -1, -1), torch.ones_like(cover[:, k:])), dim=1)
         seen = seen * hides
@@ -142,10 +147,10 @@ def _distances(scenes: SceneTensors, size: int) -> Tensor:
 def _background(scenes: SceneTensors, size: int) -> Tensor:
     """Return plain and graded backgrounds (B, 3, S, S) in 0..255."""
     device = scenes.shape.device
-    palette = torch.tensor([PALETTE[c] for c in COLOURS], device=device, dtype=torch.float32)
-    base = palette[scenes.background]
+    palette = torch.tensor(RGB, device=device)
+    base = palette[scenes.background] + scenes.tint[:, -1]
     grey = torch.tensor(GREY, device=device)
-    is_white = (scenes.background == COLOURS.index("white"))[:, None]
+    is_white = (scenes.background == ALL_COLOURS.index("white"))[:, None]
     target = torch.where(is_white, grey, torch.full_like(base, 255.0))
     light = base + (target - base) * LIGHTENED
     ramp = (torch.arange(size, device=device) + 0.5) / size

@@ -17,6 +17,19 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "black": (20, 20, 20),
 }
 COLOURS = tuple(PALETTE)
+# Seen in training alone. With the eight colours only, each of which is never seen on one shape, a
+# model learns that "blue" means "no star"; with many, that a colour says nothing of the shape.
+MORE: dict[str, tuple[int, int, int]] = {
+    "pink": (250, 165, 195),
+    "brown": (125, 75, 40),
+    "grey": (128, 128, 128),
+    "cyan": (80, 210, 230),
+    "navy": (20, 30, 105),
+    "lime": (165, 225, 80),
+    "teal": (20, 125, 130),
+    "beige": (230, 210, 170),
+}
+ALL_COLOURS = (*PALETTE, *MORE)
 # A word of size is one radius and a place is one point: what is said of a scene is all there is of
 # it, so that a picture asked for in full has one right answer.
 # The edges of squares lie between pixels: half-covered rims of two colours look like a third.
@@ -69,12 +82,12 @@ def cell_of(position: float) -> int:
     return min(range(3), key=lambda index: abs(CENTRES[index] - position))
 
 
-def is_held_out(thing: Thing) -> bool:
+def is_held_out(shape: str, colour: str) -> bool:
     """Tell whether training never shows this combination of shape and colour.
 
     One colour of eight per shape, each a different one: 7 of 56 combinations.
     """
-    return COLOURS.index(thing.colour) == (SHAPES.index(thing.shape) * 3 + 1) % len(COLOURS)
+    return colour == COLOURS[(SHAPES.index(shape) * 3 + 1) % len(COLOURS)]
 
 
 def can_be_hollow(thing: Thing) -> bool:
@@ -84,13 +97,18 @@ def can_be_hollow(thing: Thing) -> bool:
 
 @dataclass(frozen=True)
 class Taste:
-    """What kind of scenes are drawn: shares of outlines and of graded backgrounds, and which
+    """What kind of scenes are drawn: shares of outlines and of graded backgrounds, which
     combinations of shape and colour (`training`: all but the held-out ones; `held_out`: those
-    alone wherever possible; `all`)."""
+    alone wherever possible; `all`), and of which colours."""
 
     outlined: float = 0.15
     graded: float = 0.15
     combinations: str = "training"
+    colours: tuple[str, ...] = COLOURS
+
+    def allows(self, shape: str, colour: str) -> bool:
+        """Tell whether this combination may come to be, by an edit too."""
+        return self.combinations != "training" or not is_held_out(shape, colour)
 
 
 class SceneMaker:
@@ -103,7 +121,7 @@ class SceneMaker:
     def scene(self, num_things: int) -> Scene:
         """Return a scene of so many things that do not touch one another."""
         rng = self.rng
-        background = rng.choice(COLOURS)
+        background = rng.choice(self.taste.colours)
         gradient = rng.randint(1, 4) if rng.random() < self.taste.graded else 0
         scene = Scene(background, (), gradient)
         while len(scene.things) < num_things:
@@ -134,8 +152,8 @@ class SceneMaker:
         """Return a shape and a colour as the taste allows."""
         wanted = self.taste.combinations
         while True:
-            shape, colour = self.rng.choice(SHAPES), self.rng.choice(COLOURS)
-            is_rare = is_held_out(Thing(shape, colour, "small", 0, 0, 0))
+            shape, colour = self.rng.choice(SHAPES), self.rng.choice(self.taste.colours)
+            is_rare = is_held_out(shape, colour)
             if colour != background and (wanted == "all" or is_rare == (wanted == "held_out")):
                 return shape, colour
 

@@ -16,11 +16,13 @@ from ming_cli.tokenizer_files import write_files
 
 from .conversations import TASKS, Dice
 from .questions import ASK, DESCRIBE
+from .scene import ALL_COLOURS, Taste
 from .words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
 
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""
 SAMPLES = 3000
+EVERYTHING = Taste(colours=ALL_COLOURS)
 PARTICLES = "有没有|一个|两个|三个|四个|空心|实心|渐变|背景|图片|图中|请|把|将|的|在|有|和|是|上"
 
 
@@ -58,7 +60,8 @@ def corpus() -> Iterator[str]:
                 yield from forms
     for number in range(SAMPLES):
         task = TASKS[list(TASKS)[number % len(TASKS)]]
-        for turn in task(Dice(rng, chinese=0.4, is_held_out=number % 3 == 0)).turns:
+        dice = Dice(rng, EVERYTHING, chinese=0.4, is_held_out=number % 3 == 0)
+        for turn in task(dice).turns:
             yield turn.words
             if isinstance(turn.answer, str):
                 yield turn.answer

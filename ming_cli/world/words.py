@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .scene import Cell, Scene, Thing
+from .scene import ALL_COLOURS, Cell, Scene, Thing
 
 HELD_OUT_EVERY = 5  # one of so many combinations of phrasings is never used in training
 
@@ -31,9 +31,7 @@ SHAPE_WORDS = {
     },
 }
 COLOUR_WORDS = {
-    "en": {
-        c: (c,) for c in ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
-    },
+    "en": {colour: (colour,) for colour in ALL_COLOURS},
     "zh": {
         "red": ("红色",),
         "green": ("绿色",),
@@ -43,6 +41,14 @@ COLOUR_WORDS = {
         "orange": ("橙色",),
         "white": ("白色",),
         "black": ("黑色",),
+        "pink": ("粉色",),
+        "brown": ("棕色",),
+        "grey": ("灰色",),
+        "cyan": ("青色",),
+        "navy": ("藏青色",),
+        "lime": ("黄绿色",),
+        "teal": ("蓝绿色",),
+        "beige": ("米色",),
     },
 }
 SIZE_WORDS = {

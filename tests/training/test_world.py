@@ -7,9 +7,20 @@ import torch
 
 from ming_cli.world.conversations import TASKS, Conversation, Dice, Shown
 from ming_cli.world.questions import description
-from ming_cli.world.render import pack, render
-from ming_cli.world.scene import COLOURS, SHAPES, Scene, SceneMaker, Taste, Thing, is_held_out
+from ming_cli.world.render import RGB, pack, render
+from ming_cli.world.scene import (
+    ALL_COLOURS,
+    COLOURS,
+    SHAPES,
+    Scene,
+    SceneMaker,
+    Taste,
+    Thing,
+    is_held_out,
+)
 from ming_cli.world.words import Voice
+from training.curriculum import CURRICULA
+from training.rich_pictures import rich_scenes
 
 
 def conversations(seed: int, count: int = 120, **wishes) -> list[Conversation]:
@@ -50,17 +61,49 @@ def test_training_never_shows_a_held_out_combination():
         for scene in scenes_of(conversation):
             if conversation.task in ("segment",):
                 continue  # a mask is white on black whatever the thing was
-            assert not any(is_held_out(thing) for thing in scene.things), conversation
+            assert not any(is_held_out(t.shape, t.colour) for t in scene.things), conversation
 
 
 def test_evaluation_shows_held_out_combinations_alone():
     maker = SceneMaker(random.Random(0), Taste(combinations="held_out"))
-    assert all(is_held_out(thing) for _ in range(30) for thing in maker.scene(2).things)
+    things = [thing for _ in range(30) for thing in maker.scene(2).things]
+    assert all(is_held_out(thing.shape, thing.colour) for thing in things)
+
+
+def test_training_never_asks_for_a_held_out_combination():
+    """Nor does it ask whether there is one: that the answer is always no is soon learnt."""
+    rare = [f" {c} {shape}" for shape in SHAPES for c in COLOURS if is_held_out(shape, c)]
+    for conversation in conversations(5, 600, chinese=0.0):
+        for turn in conversation.turns:
+            assert not any(words in turn.words for words in rare), turn.words
+
+
+def test_training_has_more_colours_than_evaluation():
+    def colours(taste: Taste) -> set[str]:
+        made = conversations(6, 300, taste=taste)
+        scenes = [scene for conversation in made for scene in scenes_of(conversation)]
+        things = {thing.colour for scene in scenes for thing in scene.things}
+        return things | {scene.background for scene in scenes}
+
+    assert colours(Taste()) == set(COLOURS)
+    for phases in CURRICULA.values():
+        assert all(colours(phase.taste) == set(ALL_COLOURS) for phase in phases)
+
+
+def test_the_tokenizer_never_sees_a_held_out_combination_in_any_tint():
+    scenes = rich_scenes(400, torch.Generator().manual_seed(2))
+    rgb = torch.tensor(RGB)
+    seen = rgb[scenes.colour] + scenes.tint[:, :-1]
+    nearest = torch.cdist(seen.flatten(0, 1), rgb).argmin(-1).view_as(scenes.colour)
+    assert (scenes.tint != 0).any()
+    assert torch.equal(nearest, scenes.colour)
+    for shape, colour in zip(scenes.shape.flatten(), nearest.flatten(), strict=True):
+        assert shape < 0 or not is_held_out(SHAPES[shape], ALL_COLOURS[colour])
 
 
 def test_some_of_every_shape_is_held_out_and_most_is_not():
     for shape in SHAPES:
-        rare = [c for c in COLOURS if is_held_out(Thing(shape, c, "small", 0, 0, 0))]
+        rare = [c for c in COLOURS if is_held_out(shape, c)]
         assert len(rare) == 1
 
 
