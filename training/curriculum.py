@@ -85,9 +85,9 @@ READ = {"ask": 0.08, "describe": 0.06, "copy": 0.07}
 RARE = {"sharpen": 0.02, "colourise": 0.02, "segment": 0.02, "keep_only": 0.02, "region": 0.03}
 ONE = {"draw_one": 0.46, **READ, **RARE, "edit": 0.2, "chain": 0.02}
 # Numbers and relations leave places open: what was drawn so far must be counted while drawing.
-TWO = {"draw_two": 0.18, "draw_counted": 0.08, "draw_related": 0.1}
+TWO = {"draw_two": 0.17, "draw_counted": 0.08, "draw_related": 0.09}
 LONG = {"edit": 0.16, "chain": 0.07, "draw_then_edit": 0.02}
-BOTH = {"draw_one": 0.14, **TWO, **READ, **RARE, **LONG}
+BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 SHORT_PHASES = (
     Phase(0.12, PLAIN, 1, BARE, 0.0, 1.0),
     Phase(0.3, EDITED, 1, EASY, 0.2, 0.5),

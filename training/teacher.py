@@ -182,7 +182,11 @@ def flow_loss(
     draws: FlowDraws,
     generator: torch.Generator,
 ) -> Tensor:
-    """Mean squared error of the velocity at random times, over the learnt pictures' patches."""
+    """Mean squared error of the velocity at random times, over the learnt pictures' patches.
+
+    However often a patch is tried, it counts once: were patches with a thing to count more, a
+    prompt that leaves open where things lie would bring more of them than it asks for.
+    """
     x0, z, busy = (t[is_learnt].flatten(0, 1) for t in (drawn.latents, z, drawn.is_busy))
     repeats = torch.where(busy, draws.busy, draws.plain)
     rows = torch.repeat_interleave(torch.arange(len(x0), device=x0.device), repeats)
@@ -191,7 +195,8 @@ def flow_loss(
     x_t = (1 - t[:, None]) * x0[rows] + t[:, None] * noise
     times = network.time_embed(t, z.dtype)
     modulation = network.modulate(times + network.cond_embed(z)[rows])
-    return F.mse_loss(network(x_t, modulation), x0[rows] - noise)
+    errors = (network(x_t, modulation) - (x0[rows] - noise)).pow(2).mean(-1)
+    return (errors / repeats[rows]).sum() / len(x0)
 
 
 def word_losses(components: Components, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

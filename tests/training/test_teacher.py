@@ -152,3 +152,34 @@ def test_patches_with_something_in_them_keep_their_latents(model):
     is_kept = (change == 0).view(6, 6)
     assert is_kept[2:4, 2:4].all()
     assert not is_kept[0].any()
+
+
+class Silent:
+    """A velocity network that always says zero."""
+
+    def time_embed(self, t: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        return torch.zeros(len(t), 4, dtype=dtype)
+
+    def cond_embed(self, z: torch.Tensor) -> torch.Tensor:
+        return z
+
+    def modulate(self, embedding: torch.Tensor) -> torch.Tensor:
+        return embedding
+
+    def __call__(self, x: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("busy", [1, 6])
+def test_a_patch_counts_once_however_often_it_is_tried(busy: int):
+    """A quarter of the patches is busy and far from zero: they are a quarter of the loss."""
+    from training.teacher import FlowDraws, Pictures, flow_loss
+
+    is_busy = torch.arange(40).reshape(2, 20) % 4 == 0
+    latents = torch.where(is_busy, 100.0, 0.0)[..., None].expand(2, 20, 3)
+    pictures = Pictures(latents, torch.zeros(2, 20, 4), is_busy)
+    learnt, generator = torch.tensor([True, False]), torch.Generator().manual_seed(0)
+    loss = flow_loss(
+        Silent(), torch.zeros(2, 20, 4), pictures, learnt, FlowDraws(1, busy), generator
+    )
+    assert loss.item() == pytest.approx(100.0**2 / 4, rel=0.05)
