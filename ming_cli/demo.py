@@ -29,8 +29,8 @@ NOISE = (
     "Ming-UniVision can do. For that, give the folder of the published checkpoint."
 )
 SMALL = (
-    "The small bundled model knows one thing at a time, drawn flat and asked for plainly; about "
-    "half of plain edits and most pictures of two things go wrong (bundled/MODEL_CARD.md has the "
+    "The small bundled model knows one thing at a time, drawn flat and asked for plainly; three in "
+    "ten plain edits and most pictures of two things go wrong (bundled/MODEL_CARD.md has the "
     "figures). The published checkpoint runs the same workflows: give its folder."
 )
 
