@@ -47,9 +47,7 @@ class SceneTensors:
     gradient: Tensor  # (B,)
     effect: Tensor  # (B,)
     marked: Tensor  # (B,)
-    tint: (
-        Tensor  # (B, K + 1, 3): what is added to the colours of things and, last, of the background
-    )
+    tint: Tensor  # (B, K + 1, 3): added to the colours of the things and, last, of the background
 
     def to(self, device: torch.device) -> SceneTensors:
         """Return the same on a device."""
