@@ -77,8 +77,8 @@ FULL_PHASES = (
     ),
     Phase(1.0, EVERYTHING),
 )
-# Two hours of two cores: one thing at a time, drawn, read, copied and edited, first in plain
-# speech; two things in the second half. Earlier, a second one turns up where one was asked for.
+# Hours of two cores: one thing at a time, drawn, read, copied and edited, first in plain
+# speech; two things in the last third. Earlier, a second one turns up where one was asked for.
 PLAIN = {"draw_one": 0.45, "ask": 0.15, "describe": 0.08, "copy": 0.32}
 EDITED = {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0.3}
 READ = {"ask": 0.08, "describe": 0.06, "copy": 0.07}

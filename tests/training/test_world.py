@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from ming_cli.world.conversations import TASKS, Conversation, Dice, Shown
+from ming_cli.world.conversations import TASKS, Conversation, Dice, Shown, ask
 from ming_cli.world.questions import description
 from ming_cli.world.render import RGB, pack, render
 from ming_cli.world.scene import (
@@ -73,7 +73,9 @@ def test_evaluation_shows_held_out_combinations_alone():
 def test_training_never_asks_for_a_held_out_combination():
     """Nor does it ask whether there is one: that the answer is always no is soon learnt."""
     rare = [f" {c} {shape}" for shape in SHAPES for c in COLOURS if is_held_out(shape, c)]
-    for conversation in conversations(5, 600, chinese=0.0):
+    rng = random.Random(5)
+    asked = [ask(Dice(rng, chinese=0.0)) for _ in range(800)]
+    for conversation in [*conversations(5, 600, chinese=0.0), *asked]:
         for turn in conversation.turns:
             assert not any(words in turn.words for words in rare), turn.words
 
