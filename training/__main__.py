@@ -1,6 +1,6 @@
 """One command from scratch to checkpoint: `python -m training FOLDER`. Run it again to go on.
 
-Tokenizer stage, then the joint stage; FOLDER holds `state.pt` (everything needed to go on, on
+Tokenizer stage, joint stage, decoder stage; FOLDER holds `state.pt` (everything needed to go on, on
 any machine), `journal.jsonl`, `curves.png`, sample sheets, and at the end the checkpoint.
 """
 
@@ -24,9 +24,10 @@ def main() -> None:
     parser.add_argument("--size", choices=sorted(PRESETS), default="full")
     parser.add_argument("--curriculum", choices=sorted(CURRICULA), default="full")
     parser.add_argument("--tokenizer-steps", type=int, default=6000)
-    parser.add_argument("--tokenizer-batch", type=int, default=64)
+    parser.add_argument("--tokenizer-batch", type=int, default=64, help="pictures per step")
     parser.add_argument("--joint-steps", type=int, default=20000)
-    parser.add_argument("--batch", type=int, default=96, help="short sequences per step")
+    parser.add_argument("--decoder-steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=96, help="short sequences per joint step")
     parser.add_argument("--minutes", type=float, help="stop after so long; run again to go on")
     parser.add_argument("--measure-every", type=int, default=1000, help="steps")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,6 +14,7 @@ from ming_core.text_tokenizer import TextTokenizer
 
 from .build import compile_blocks, fresh_components
 from .curriculum import CURRICULA
+from .decoder_stage import DecoderStage
 from .joint_stage import JointStage
 from .publish import publish
 from .sizes import PRESETS, ming_config
@@ -24,7 +25,11 @@ from .tokenizer_stage import TokenizerStage
 log = logging.getLogger("ming.training")
 
 # What a stage must reach before what follows is worth training; only said aloud, never enforced.
-GATES = {"tokenizer": {"psnr_at_0.0": 34.0, "index": 0.95}, "joint": {"copy_psnr": 30.0}}
+GATES = {
+    "tokenizer": {"psnr_at_0.0": 34.0, "index": 0.95},
+    "joint": {"copy_psnr": 30.0},
+    "decoder": {"small": 0.95},
+}
 
 
 class Run:
@@ -61,12 +66,15 @@ class Run:
         if name == TokenizerStage.name:
             size = (args.tokenizer_steps, args.tokenizer_batch // args.processes)
             return TokenizerStage(self.components, self.settings, *size)
+        if name == DecoderStage.name:
+            size = (args.decoder_steps, args.tokenizer_batch // args.processes)
+            return DecoderStage(self.components, self.settings, *size)
         phases, size = CURRICULA[args.curriculum], (args.joint_steps, args.batch // args.processes)
         return JointStage(self.components, self.config, self.tokenizer, self.settings, phases, size)
 
     def go(self) -> bool:
         """Train what is left; returns whether everything is done."""
-        names = [TokenizerStage.name, JointStage.name]
+        names = [TokenizerStage.name, JointStage.name, DecoderStage.name]
         stage, start = self.adopt()
         for name in names[names.index(stage.name) :]:
             if name != stage.name:

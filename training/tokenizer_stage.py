@@ -97,7 +97,7 @@ class TokenizerStage:
             said = self.probes(features)
         weight = 1 + 2 * F.max_pool2d(drawn.cover, 5, 1, 2)
         far = (weight * (painted - pixels).abs()).mean() / weight.mean()
-        edges = _edge_error(painted, pixels)
+        edges = edge_error(painted - pixels)
         mean, var = raw.mean(dim=(0, 1)), raw.var(dim=(0, 1))
         regularity = (mean**2).mean() + ((var - 1) ** 2).mean()
         probes = probe_loss(said, drawn.truth)
@@ -134,7 +134,6 @@ class TokenizerStage:
             stage.mean, stage.scale = mean, scale
 
 
-def _edge_error(a: Tensor, b: Tensor) -> Tensor:
-    """Mean difference of the differences between neighbouring pixels."""
-    across = (a.diff(dim=-1) - b.diff(dim=-1)).abs().mean()
-    return across + (a.diff(dim=-2) - b.diff(dim=-2)).abs().mean()
+def edge_error(difference: Tensor) -> Tensor:
+    """Mean difference between neighbouring pixels of what two pictures differ in."""
+    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()

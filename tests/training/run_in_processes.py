@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ming_cli.world.vocabulary import write_tokenizer
-from training import probation, rich_pictures, run, tokenizer_stage
+from training import decoder_stage, probation, rich_pictures, run, tokenizer_stage
 from training.sizes import Sizes
 from training.together import launch
 
@@ -20,7 +20,8 @@ def train_tiny(args: argparse.Namespace) -> None:
     """Train as the command does, with everything small."""
     torch.set_num_threads(1)
     tokenizer_stage.POOL = tokenizer_stage.LARGE_POOL = 16
-    tokenizer_stage.MEASURED, rich_pictures.CHUNK = 12, 16
+    tokenizer_stage.MEASURED = decoder_stage.MEASURED = 12
+    rich_pictures.CHUNK = 16
     probation.PICTURES = probation.QUESTIONS = 1
     run.PRESETS["test"] = Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1)
     kept = {}
@@ -53,6 +54,7 @@ if __name__ == "__main__":
         tokenizer_steps=3,
         tokenizer_batch=4,
         joint_steps=4,
+        decoder_steps=2,
         batch=4,
         minutes=20.0,
         seed=1,

@@ -7,6 +7,7 @@ import torch
 
 from ming_core import load_model
 from ming_core.key_map import expected_tensors
+from training.stage import train_step
 
 
 @pytest.fixture
@@ -14,13 +15,14 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
     """A function that makes a run of a few steps in a folder."""
     import shutil
 
-    from training import probation, rich_pictures, tokenizer_stage
+    from training import decoder_stage, probation, rich_pictures, tokenizer_stage
     from training import run as command
     from training.sizes import Sizes
 
     monkeypatch.setattr(tokenizer_stage, "POOL", 32)
     monkeypatch.setattr(tokenizer_stage, "LARGE_POOL", 16)
     monkeypatch.setattr(tokenizer_stage, "MEASURED", 12)
+    monkeypatch.setattr(decoder_stage, "MEASURED", 12)
     monkeypatch.setattr(rich_pictures, "CHUNK", 16)
     monkeypatch.setattr(probation, "PICTURES", 1)
     monkeypatch.setattr(probation, "QUESTIONS", 1)
@@ -31,6 +33,7 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "tokenizer_steps": 4,
         "tokenizer_batch": 8,
         "joint_steps": 4,
+        "decoder_steps": 4,
         "batch": 3,
         "minutes": None,
         "seed": 1,
@@ -58,7 +61,7 @@ def weights_of(run) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("after", ["tokenizer", "joint"])
+@pytest.mark.parametrize("after", ["tokenizer", "joint", "decoder"])
 def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch):
     whole = tiny_run("whole")
     assert whole.go()
@@ -100,6 +103,31 @@ def test_training_changes_every_weight_and_leaves_the_tokenizer_alone_later(tiny
     assert speed_at(0, 1000, 0.4) < speed_at(200, 1000, 0.4) == 1 > speed_at(999, 1000, 0.4)
     assert speed_at(600, 1000, 0.4) < 1 == speed_at(600, 1000, 0.7)
     assert speed_at(500, 1000, 0.0, 2.0) < speed_at(500, 1000, 0.0) == pytest.approx(0.505)
+
+
+def test_the_decoder_stage_trains_the_pixel_decoder_alone(tiny_run):
+    run = tiny_run("decoder", decoder_steps=1)
+    assert run.go()
+    before = {n: t.clone() for n, t in weights_of(run).items()}
+    stage = run.stage("decoder")
+    losses = [float(train_step(stage, step)["loss"]) for step in (0, 0, 0, 0)]
+    assert losses[-1] < losses[0]  # the same pictures every time
+    stage.optimiser.settle()
+    changed = {n for n, t in weights_of(run).items() if not torch.equal(t, before[n])}
+    assert changed
+    assert all(name.startswith("pixel_decoder.") for name in changed)
+    assert set(stage.measure(run.folder)) == {"psnr", "small", "medium", "large"}
+
+
+def test_a_small_thing_counts_as_much_as_a_large_one():
+    from training.decoder_stage import _weight
+
+    coverage = torch.zeros(1, 3, 96, 96)
+    coverage[0, 0, 4:20, 4:20] = coverage[0, 1, 30:80, 30:80] = 1
+    more = _weight(coverage)[0, 0] - 1
+    small, large = more[:24, :24].sum(), more[24:, 24:].sum()
+    assert small == pytest.approx(large)
+    assert small == pytest.approx(96**2)
 
 
 def test_what_is_published_loads_and_is_what_was_trained(tiny_run):

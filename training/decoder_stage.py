@@ -1,0 +1,116 @@
+"""Third stage: the pixel decoder alone learns to paint small things as sharply as large ones.
+
+Encoder and semantic decoder stay as they are, so what the language model has learnt of latents and
+features stays true. In the first stage a small thing is a few hundred of thousands of pixels.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ming_cli.evaluation.judge import look
+from ming_cli.evaluation.measures import mean
+from ming_cli.world.render import pack, render, to_bytes
+from ming_cli.world.scene import ALL_COLOURS, SIZES, SceneMaker, Taste
+from ming_core.model import Components
+
+from .muon import Optimiser, Rates
+from .rich_pictures import rich_scenes
+from .sheets import save_pictures
+from .stage import Measures, Settings, autocast
+from .tokenizer_stage import CLEAN, edge_error
+
+NOISE = 0.25  # of a latent channel's spread, at most
+CROWDED = 0.4  # share of pictures that are crowded; the others are scenes as they are asked for
+TASTE = Taste(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
+EACH_THING = 1.0  # what a thing counts, however small, where the picture as a whole counts 1
+LEAST_AREA = 150  # pixels; the rest that is seen of a hidden thing is smaller, and no thing
+EDGES, SQUARES = 0.5, 2.0
+MEASURED = 126  # scenes of one thing, in colours and shapes of every kind
+
+
+class DecoderStage:
+    """Trains the pixel decoder on features of noisy latents."""
+
+    name = "decoder"
+    hold = 0.0
+    bend = 1.0
+
+    def __init__(self, components: Components, settings: Settings, steps: int, batch: int) -> None:
+        self.components, self.settings, self.steps, self.batch = components, settings, steps, batch
+        for name, module in components.named().items():
+            module.requires_grad_(name == "pixel_decoder")
+        named = components.pixel_decoder.named_parameters(prefix="pixel_decoder")
+        self.optimiser = Optimiser(named, Rates(muon=0.01, adam=1e-3))
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return all components."""
+        return self.components.named()
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Return the loss of a step and its parts; the same step always sees the same pictures."""
+        seed = self.settings.seed * 1_000_033 + self.settings.draw_of(step)
+        generator = torch.Generator().manual_seed(seed)
+        crowded = round(self.batch * CROWDED)
+        maker = SceneMaker(random.Random(seed), TASTE)
+        plain = pack([maker.scene(maker.rng.randint(1, 3)) for _ in range(self.batch - crowded)])
+        drawn = [
+            render(s.to(self.settings.device)) for s in (rich_scenes(crowded, generator), plain)
+        ]
+        pixels = torch.cat([d.pixels for d in drawn])
+        weight = torch.cat([_weight(d.coverage) for d in drawn])
+        difference = self._painted(pixels, generator) - pixels
+        far, squares = (
+            (weight * d).mean() / weight.mean() for d in (difference.abs(), difference**2)
+        )
+        edges = edge_error(difference)
+        loss = far + EDGES * edges + SQUARES * squares
+        return {"loss": loss, "far": far, "edges": edges, "squares": squares}
+
+    def _painted(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Encode pictures, add noise to most latents, and paint them again."""
+        encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
+        with autocast(self.settings.device):
+            with torch.no_grad():
+                raw = encoder(pixels)[:, :-1].float()
+                strength = torch.rand(len(raw), 1, 1, generator=generator) * NOISE
+                strength *= torch.rand(len(raw), 1, 1, generator=generator) > CLEAN
+                noise = torch.randn(raw.shape, generator=generator) * strength
+                features = semantic(raw + noise.to(raw.device) * raw.std(dim=(0, 1)))
+            return self.components.pixel_decoder(features, encoder.grid(pixels)).float()
+
+    @torch.no_grad()
+    def measure(self, folder: Path) -> Measures:
+        """Measure how well unseen scenes of one thing are painted again (dB), and the share of
+        things of every size whose shape the judge still recognises; save a sheet."""
+        maker = SceneMaker(random.Random(987654), Taste(combinations="all"))
+        scenes = [maker.scene(1) for _ in range(MEASURED)]
+        pixels = render(pack(scenes).to(self.settings.device)).pixels
+        encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
+        features = semantic(encoder(pixels)[:, :-1])
+        painted = self.components.pixel_decoder(features, encoder.grid(pixels)).clamp(-1, 1)
+        error = ((painted - pixels) / 2).pow(2).flatten(1).mean(1)
+        result: Measures = {"psnr": float((-10 * error.log10()).mean())}
+        pictures = to_bytes(painted).numpy()
+        is_right = [
+            [thing.shape for thing in look(picture).things] == [scene.things[0].shape]
+            for picture, scene in zip(pictures, scenes, strict=True)
+        ]
+        for size in SIZES:
+            chosen = [r for r, s in zip(is_right, scenes, strict=True) if s.things[0].size == size]
+            result[size] = mean(chosen)
+        save_pictures(folder / "painted.png", [pixels[:12], painted[:12]])
+        return result
+
+
+def _weight(coverage: Tensor) -> Tensor:
+    """Weight every pixel (B, 1, S, S): 1, and more in and around things, each thing as much."""
+    around = F.max_pool2d(coverage, 5, 1, 2)
+    area = around.sum(dim=(2, 3), keepdim=True).clamp(min=LEAST_AREA)
+    pixels = coverage.shape[-1] ** 2
+    return 1 + EACH_THING * pixels * (around / area).sum(1, keepdim=True)
