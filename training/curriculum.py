@@ -78,7 +78,7 @@ FULL_PHASES = (
     Phase(1.0, EVERYTHING),
 )
 # Hours of two cores: one thing at a time, drawn, read, copied and edited, first in plain
-# speech; two things in the last third. Earlier, a second one turns up where one was asked for.
+# speech; two things in the second half. Earlier, a second one turns up where one was asked for.
 PLAIN = {"draw_one": 0.45, "ask": 0.15, "describe": 0.08, "copy": 0.32}
 EDITED = {"draw_one": 0.4, "ask": 0.12, "describe": 0.08, "copy": 0.1, "edit": 0.3}
 READ = {"ask": 0.08, "describe": 0.06, "copy": 0.07}
@@ -88,12 +88,30 @@ ONE = {"draw_one": 0.46, **READ, **RARE, "edit": 0.2, "chain": 0.02}
 TWO = {"draw_two": 0.17, "draw_counted": 0.08, "draw_related": 0.09}
 LONG = {"edit": 0.16, "chain": 0.07, "draw_then_edit": 0.02}
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
+# What takes longest to learn, most of all: which thing is which, how many, and where.
+LAST = {
+    "draw_one": 0.1,
+    "draw_two": 0.17,
+    "draw_counted": 0.1,
+    "draw_related": 0.12,
+    "ask": 0.13,
+    "describe": 0.04,
+    "copy": 0.03,
+    "edit": 0.14,
+    "sharpen": 0.04,
+    "colourise": 0.01,
+    "segment": 0.01,
+    "keep_only": 0.01,
+    "region": 0.03,
+    "chain": 0.05,
+    "draw_then_edit": 0.02,
+}
 SHORT_PHASES = (
-    Phase(0.12, PLAIN, 1, BARE, 0.0, 1.0),
-    Phase(0.3, EDITED, 1, EASY, 0.2, 0.5),
-    Phase(0.65, ONE, 1, EASY, 0.2, 0.5),
-    Phase(0.85, BOTH, 2, EASY, 0.25, 0.3, most_copied=3),
-    Phase(1.0, BOTH, 3, chinese=0.3, plain=0.2, most_copied=3),
+    Phase(0.09, PLAIN, 1, BARE, 0.0, 1.0),
+    Phase(0.22, EDITED, 1, EASY, 0.2, 0.5),
+    Phase(0.48, ONE, 1, EASY, 0.2, 0.5),
+    Phase(0.72, BOTH, 2, EASY, 0.25, 0.3, most_copied=3),
+    Phase(1.0, LAST, 3, chinese=0.25, plain=0.3, most_copied=3),
 )
 CURRICULA = {"full": FULL_PHASES, "short": SHORT_PHASES}
 

@@ -39,7 +39,6 @@ class DecoderStage:
 
     name = "decoder"
     hold = 0.0
-    bend = 1.0
 
     def __init__(self, components: Components, settings: Settings, steps: int, batch: int) -> None:
         self.components, self.settings, self.steps, self.batch = components, settings, steps, batch

@@ -25,7 +25,7 @@ from .stage import Measures, Settings, autocast
 from .teacher import FlowDraws, conditions, flow_loss, read, word_losses
 
 # Words at full weight have several times the gradients of pictures, and are learnt first anyway.
-WORDS, COURSE, BALANCE = 0.1, 0.007, 0.003
+WORDS, COURSE, BALANCE = 0.2, 0.007, 0.003
 LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
@@ -50,7 +50,6 @@ class JointStage:
     name = "joint"
     # At a rate that does not fall, drawing stops getting better after some 1,000 steps.
     hold = 0.0
-    bend = 2.0
 
     def __init__(
         self,

@@ -141,11 +141,8 @@ class Optimiser:
             kept.copy_(saved)
 
 
-def speed_at(step: int, steps: int, hold: float, bend: float = 1.0, floor: float = 0.01) -> float:
-    """Speed of a step: warm up over the first ones, hold, then fall to `floor`.
-
-    It falls in a line where `bend` is 1, and faster first, slower last, where it is more.
-    """
+def speed_at(step: int, steps: int, hold: float, floor: float = 0.01) -> float:
+    """Speed of a step: warm up over the first ones, hold, then fall in a line to `floor`."""
     warm = min(1.0, (step + 1) / max(1, min(100, steps // 10)))
     left = min(1.0, (1 - step / steps) / (1 - hold))
-    return warm * (floor + (1 - floor) * left**bend)
+    return warm * (floor + (1 - floor) * left)

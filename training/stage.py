@@ -48,7 +48,6 @@ class Stage(Protocol):
     name: str
     steps: int
     hold: float  # share of the steps before the rate falls
-    bend: float  # how much faster it falls first than last (`speed_at`)
     optimiser: Optimiser
 
     def modules(self) -> dict[str, nn.Module]:
@@ -121,7 +120,7 @@ def train_step(stage: Stage, step: int) -> Measures:
     losses = stage.losses(step)
     losses["loss"].backward()
     average_gradients(stage.optimiser.parameters)
-    length = stage.optimiser.step(speed_at(step, stage.steps, stage.hold, stage.bend))
+    length = stage.optimiser.step(speed_at(step, stage.steps, stage.hold))
     return {name: float(value.detach()) for name, value in losses.items()} | {"gradient": length}
 
 

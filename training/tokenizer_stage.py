@@ -34,7 +34,6 @@ class TokenizerStage:
 
     name = "tokenizer"
     hold = 0.4
-    bend = 1.0
 
     def __init__(self, components: Components, settings: Settings, steps: int, batch: int) -> None:
         self.components, self.settings, self.steps, self.batch = components, settings, steps, batch
