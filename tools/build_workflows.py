@@ -136,7 +136,7 @@ def two_edits(canvas: Canvas) -> None:
     )
     model = _model(canvas)
     prompt = f"{GENERATE}A large green square in the centre on a white background."
-    drawn = canvas.add("Generate", (1, 0), model=model, prompt=prompt, seed=11)
+    drawn = canvas.add("Generate", (1, 0), model=model, prompt=prompt, seed=12)
     parts = _show(canvas, model, drawn["features"], 1, "04_start")
     canvas.group("One picture", drawn, *parts)
     branches = ("Change the colour of the square to purple.", "Change the background to yellow.")

@@ -90,20 +90,20 @@ LONG = {"edit": 0.16, "chain": 0.07, "draw_then_edit": 0.02}
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.1,
-    "draw_two": 0.17,
-    "draw_counted": 0.1,
-    "draw_related": 0.12,
-    "ask": 0.13,
-    "describe": 0.04,
-    "copy": 0.03,
-    "edit": 0.14,
-    "sharpen": 0.04,
+    "draw_one": 0.08,
+    "draw_two": 0.19,
+    "draw_counted": 0.12,
+    "draw_related": 0.19,
+    "ask": 0.1,
+    "describe": 0.03,
+    "copy": 0.02,
+    "edit": 0.13,
+    "sharpen": 0.03,
     "colourise": 0.01,
     "segment": 0.01,
     "keep_only": 0.01,
-    "region": 0.03,
-    "chain": 0.05,
+    "region": 0.02,
+    "chain": 0.04,
     "draw_then_edit": 0.02,
 }
 SHORT_PHASES = (

@@ -86,7 +86,7 @@ def draw_plot(ways: dict[str, list[Step]]) -> Image.Image:
     pen = ImageDraw.Draw(sheet)
     panels = {
         "every step so far right": (lambda s: s.still_right, 0.0, 1.0),
-        "kept part, PSNR in dB": (lambda s: s.preserved, 10.0, 45.0),
+        "kept part, PSNR in dB": (lambda s: s.preserved, 10.0, 50.0),
     }
     for column, (title, (value, low, high)) in enumerate(panels.items()):
         left = column * PANEL[0]
