@@ -131,7 +131,7 @@ def test_the_sidebar_shows_common_turns_once_and_where_branches_split(place):
     assert left == "Turn 2, Branch 1, Change the colour of the square to purple."
     assert right == "Turn 2, Branch 2, Change the background to yellow."
     assert "splits into 2 branches" in card(browser, SIDE, 0).text
-    assert "seed 11" in card(browser, SIDE, 0).text and "steps 2" in card(browser, SIDE, 0).text
+    assert "seed 12" in card(browser, SIDE, 0).text and "steps 2" in card(browser, SIDE, 0).text
     assert "tokens" in card(browser, SIDE, 0).text
     drawn = browser.run(
         "return [...document.querySelectorAll('.ming-in-sidebar img')].map((i) => i.naturalWidth)"
