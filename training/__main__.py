@@ -10,8 +10,10 @@ import argparse
 from pathlib import Path
 
 from ming_cli.world.vocabulary import write_tokenizer
+from ming_core import CheckpointError, find_checkpoint
 
 from .curriculum import CURRICULA
+from .publish import copy_tokenizer
 from .run import train
 from .sizes import PRESETS
 from .together import launch
@@ -45,15 +47,36 @@ def main() -> None:
         action="store_true",
         help="torch.compile the blocks: faster, needs a C++ compiler",
     )
+    parser.add_argument(
+        "--begin-with",
+        type=Path,
+        help="a checkpoint that the joint stage goes on from, such as `bundled`; "
+        "a larger --size adds layers to it",
+    )
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="share of the full learning rates; 0.3 to go on"
+    )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     args = parser.parse_args()
     least = min(args.batch, args.tokenizer_batch)
     if not 1 <= args.processes <= least:
         parser.error(f"--processes must be 1 to {least}, the smaller batch; it is {args.processes}")
-    # Made once: a run keeps its words even if the world's language grows meanwhile.
-    if not (args.folder / "tokenizer").is_dir():
-        write_tokenizer(args.folder / "tokenizer")
+    try:
+        _bring_words(args)
+    except CheckpointError as error:
+        parser.error(str(error))
     launch(train, args)
+
+
+def _bring_words(args: argparse.Namespace) -> None:
+    """Make the tokenizer once: a run keeps its words even if the world's language grows."""
+    words = args.folder / "tokenizer"
+    if words.is_dir():
+        return
+    if args.begin_with is None:
+        write_tokenizer(words)
+    else:
+        copy_tokenizer(find_checkpoint(args.begin_with).univision, words)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
+from ming_core import CheckpointError, load_model
 from ming_core.config import MingConfig
 from ming_core.model import Components
 from ming_core.operations import ExpertLinear, TorchOperations
@@ -12,6 +15,7 @@ from ming_core.operations import ExpertLinear, TorchOperations
 from .experts import make_dense
 
 SMALL = 0.02
+LAYERS = "transformer.layers."
 OUTPUTS = ("dense", "down_proj", "down", "attn.proj", "mlp.w3", "mlp.fc2")  # write to the residual
 
 
@@ -28,6 +32,50 @@ def fresh_components(config: MingConfig, seed: int) -> Components:
         nn.init.zeros_(silent.weight)
     make_dense(components.language_model.transformer)
     return components
+
+
+def begin_with(components: Components, folder: Path) -> None:
+    """Take the weights of a checkpoint; layers it lacks follow copies of themselves, silently.
+
+    A layer that is new has the weights of the one before it and writes nothing yet, so that a
+    deeper model begins as good as the one it grew from (Net2Net, Chen et al. 2016).
+
+    Raises CheckpointError where the checkpoint has other widths, or more layers.
+    """
+    known = load_model(folder).parts
+    for name, module in components.named().items():
+        weights = known.named()[name].state_dict()
+        if module is components.language_model:
+            before = len(known.language_model.transformer.layers)
+            weights = _grown(weights, before, len(components.language_model.transformer.layers))
+        for path, own in module.state_dict().items():
+            if path not in weights or weights[path].shape != own.shape:
+                seen = tuple(weights[path].shape) if path in weights else "missing"
+                raise CheckpointError(
+                    f"{folder} does not fit this size: {name}.{path} is {seen}, expected "
+                    f"{tuple(own.shape)}. Choose the --size it was trained with, or a deeper one."
+                )
+        module.load_state_dict(weights)
+    for stage in (components.low_level_encoder, components.semantic_decoder):
+        stage.mean, stage.scale = known.semantic_decoder.mean, known.semantic_decoder.scale
+
+
+def _grown(weights: dict[str, Tensor], before: int, now: int) -> dict[str, Tensor]:
+    """Spread the weights of `before` layers over `now` ones."""
+    if now < before:
+        raise CheckpointError(
+            f"the checkpoint has {before} layers, this size {now}. Choose a deeper --size."
+        )
+    result = {name: tensor for name, tensor in weights.items() if not name.startswith(LAYERS)}
+    for layer in range(now):
+        origin = layer * before // now
+        is_new = layer > 0 and (layer - 1) * before // now == origin
+        prefix = f"{LAYERS}{origin}."
+        for path in [name.removeprefix(prefix) for name in weights if name.startswith(prefix)]:
+            tensor = weights[prefix + path]
+            is_silent = is_new and path.removesuffix(".weight").endswith(OUTPUTS)
+            result[f"{LAYERS}{layer}.{path}"] = torch.zeros_like(tensor) if is_silent else tensor
+    return result
 
 
 def _initialise(path: str, layer: nn.Module, generator: torch.Generator) -> None:

@@ -22,6 +22,7 @@ from .sizes import Sizes, ming_config, mingtok_config, univision_config
 
 LIMIT = 16_000_000  # bytes that both folders may take
 VISION = "vision."
+TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path) -> int:
@@ -31,9 +32,7 @@ def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path)
     the loader takes them from there when the big folder has none.
     """
     univision, mingtok = folder / "Ming-UniVision", folder / "MingTok-Vision"
-    univision.mkdir(parents=True, exist_ok=True)
-    for file in sorted(tokenizer.glob("*.json")):
-        shutil.copy(file, univision / file.name)
+    copy_tokenizer(tokenizer, univision)
     vocabulary = vocabulary_of(tokenizer)
     mean, scale = components.semantic_decoder.mean, components.semantic_decoder.scale
     tensors = published_tensors(components, sizes, vocabulary)
@@ -43,6 +42,13 @@ def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path)
     _write(mingtok, mingtok_config(sizes, mean, scale), vision)
     files = [path for path in folder.rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy a tokenizer's files from one folder into another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        shutil.copy(source / name, folder / name)
 
 
 def published_tensors(

@@ -12,7 +12,7 @@ import torch
 from ming_cli.world.vocabulary import vocabulary_of
 from ming_core.text_tokenizer import TextTokenizer
 
-from .build import compile_blocks, fresh_components
+from .build import begin_with, compile_blocks, fresh_components
 from .curriculum import CURRICULA
 from .decoder_stage import DecoderStage
 from .joint_stage import JointStage
@@ -45,6 +45,7 @@ class Run:
             args.workers,
             measure_every=args.measure_every,
             rank=args.rank,
+            rate=args.rate,
         )
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
@@ -89,7 +90,10 @@ class Run:
         """Take up the folder's state, if there is one; returns the stage and step to go on from."""
         path = self.folder / "state.pt"
         if not path.is_file():
-            return self.stage(TokenizerStage.name), 0
+            if self.args.begin_with is None:
+                return self.stage(TokenizerStage.name), 0
+            begin_with(self.components, self.args.begin_with)
+            return self.stage(JointStage.name), 0
         state = torch.load(path, map_location="cpu", weights_only=True)
         stage = self.stage(state["stage"])
         load_state(state, stage)

@@ -32,6 +32,7 @@ class Sizes:
 
 PRESETS = {
     "small": Sizes(),
+    "deep": Sizes(layers=6),
     "full": Sizes(
         hidden=192, heads=6, kv_heads=2, expert_width=192, flow_width=192, flow_depth=3, layers=5
     ),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .muon import Optimiser, speed_at
+from .muon import Optimiser, fast_type, speed_at
 from .sheets import save_curves
 from .together import average_gradients
 
@@ -32,6 +32,7 @@ class Settings:
     save_every: float = 120.0  # seconds
     measure_every: int = 500  # steps
     rank: int = 0  # which of the processes that train together this one is
+    rate: float = 1.0  # share of the full rates, where a trained model goes on
 
     def draw_of(self, step: int) -> int:
         """Return a number that is this process's alone at a step, to draw random numbers from.
@@ -46,6 +47,7 @@ class Stage(Protocol):
     """One stage: a loss per step, the optimiser that lowers it, and a measure of success."""
 
     name: str
+    settings: Settings
     steps: int
     hold: float  # share of the steps before the rate falls
     optimiser: Optimiser
@@ -65,9 +67,13 @@ class Stage(Protocol):
 
 @contextlib.contextmanager
 def autocast(device: torch.device) -> Iterator[None]:
-    """Compute in bf16 where it is safe; plain attention is faster at our lengths than tiles."""
+    """Compute in bf16 where it is safe and fast; plain attention is faster than tiles on a CPU."""
     kernel = SDPBackend.MATH if device.type == "cpu" else SDPBackend.EFFICIENT_ATTENTION
-    with torch.autocast(device.type, torch.bfloat16), sdpa_kernel([kernel, SDPBackend.MATH]):
+    is_half = fast_type(device) is torch.bfloat16
+    with (
+        torch.autocast(device.type, torch.bfloat16, enabled=is_half),
+        sdpa_kernel([kernel, SDPBackend.MATH]),
+    ):
         yield
 
 
@@ -120,7 +126,8 @@ def train_step(stage: Stage, step: int) -> Measures:
     losses = stage.losses(step)
     losses["loss"].backward()
     average_gradients(stage.optimiser.parameters)
-    length = stage.optimiser.step(speed_at(step, stage.steps, stage.hold))
+    speed = stage.settings.rate * speed_at(step, stage.steps, stage.hold)
+    length = stage.optimiser.step(speed)
     return {name: float(value.detach()) for name, value in losses.items()} | {"gradient": length}
 
 

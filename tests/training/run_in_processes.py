@@ -58,6 +58,8 @@ if __name__ == "__main__":
         batch=4,
         minutes=20.0,
         seed=1,
+        rate=1.0,
+        begin_with=None,
         device="cpu",
         workers=0,
         threads=1,

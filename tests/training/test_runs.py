@@ -37,6 +37,8 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "batch": 3,
         "minutes": None,
         "seed": 1,
+        "rate": 1.0,
+        "begin_with": None,
         "device": "cpu",
         "workers": 0,
         "measure_every": 1000,
@@ -145,6 +147,73 @@ def test_what_is_published_loads_and_is_what_was_trained(tiny_run):
         loaded = model.components[component].state_dict()[path]
         assert torch.equal(loaded, tensor.bfloat16().float()), name
     assert model.config.mingtok.mean == run.components.semantic_decoder.mean
+
+
+def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_run, monkeypatch):
+    import dataclasses
+
+    from ming_core import CheckpointError
+    from training import run as command
+    from training.publish import publish
+
+    run = tiny_run("source", joint_steps=20)
+    assert run.go()
+    folder = run.folder / "checkpoint"
+    publish(run.components, run.sizes, run.folder / "tokenizer", folder)
+    same, deeper, wider = (
+        dataclasses.replace(run.sizes, **change)
+        for change in ({}, {"layers": 2 * run.sizes.layers + 1}, {"hidden": 64})
+    )
+    flows = []
+    for name, sizes in (("same", same), ("deeper", deeper)):
+        monkeypatch.setitem(command.PRESETS, "test", sizes)
+        going_on = tiny_run(name, begin_with=folder, seed=9, joint_steps=40)
+        stage, step = going_on.adopt()
+        assert (stage.name, step) == ("joint", 0)
+        assert going_on.components.semantic_decoder.mean == pytest.approx(
+            run.components.semantic_decoder.mean
+        )
+        flows.append([float(stage.losses(step)["flow"].detach()) for step in (11, 12, 13)])
+        if name == "same":
+            for path, tensor in weights_of(going_on).items():
+                assert torch.equal(tensor, weights_of(run)[path].bfloat16().float()), path
+    assert max(flows[0]) > 0
+    assert flows[1] == pytest.approx(flows[0], rel=1e-4)
+    layers = going_on.components.language_model.transformer.layers
+    before = [p.clone() for p in layers.parameters()]
+    train_step(stage, 11)
+    still = [b for b, p in zip(before, layers.parameters(), strict=True) if torch.equal(b, p)]
+    assert len(still) < len(before) / 2  # what was silent learns
+    monkeypatch.setitem(command.PRESETS, "test", wider)
+    with pytest.raises(CheckpointError, match=r"expected \("):
+        tiny_run("wider", begin_with=folder).adopt()
+    monkeypatch.setitem(command.PRESETS, "test", dataclasses.replace(same, layers=1))
+    with pytest.raises(CheckpointError, match="deeper"):
+        tiny_run("less", begin_with=folder).adopt()
+
+
+def test_a_run_that_goes_on_takes_its_share_of_the_rate(tiny_run):
+    rates = []
+    for share in (1.0, 0.25):
+        stage = tiny_run("rate", rate=share).stage("joint")
+        train_step(stage, 1)
+        rates.append(
+            [o.param_groups[0]["lr"] for o in (stage.optimiser.muon, stage.optimiser.adam)]
+        )
+    assert rates[1] == pytest.approx([rate / 4 for rate in rates[0]])
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_a_cpu_that_only_imitates_bf16_computes_in_fp32(monkeypatch, has_bf16: bool):
+    from training.muon import fast_type
+    from training.stage import autocast
+
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+    expected = torch.bfloat16 if has_bf16 else torch.float32
+    with autocast(torch.device("cpu")):
+        assert torch.nn.functional.linear(torch.ones(2, 4), torch.ones(3, 4)).dtype == expected
+    assert fast_type(torch.device("cpu")) == expected
+    assert fast_type(torch.device("cuda")) == torch.bfloat16
 
 
 def test_dense_experts_are_the_engines(model):
