@@ -12,7 +12,7 @@ from ming_core.config import MingConfig
 from ming_core.model import Components
 from ming_core.operations import ExpertLinear, TorchOperations
 
-from .experts import make_dense
+from .experts import make_balanced
 
 SMALL = 0.02
 LAYERS = "transformer.layers."
@@ -30,7 +30,7 @@ def fresh_components(config: MingConfig, seed: int) -> Components:
     velocity = components.language_model.velocity
     for silent in (velocity.modulation, velocity.final_linear):
         nn.init.zeros_(silent.weight)
-    make_dense(components.language_model.transformer)
+    make_balanced(components.language_model.transformer)
     return components
 
 

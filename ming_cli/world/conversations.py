@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ming_core.prompt import region_prompt
 
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
-from .questions import COMPARED, any_question, describe_request, description, question
+from .questions import any_question, describe_request, description
 from .render import Effect
 from .scene import Scene, SceneMaker, Taste
 from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
@@ -110,21 +110,6 @@ def ask(dice: Dice) -> Conversation:
         asked = any_question(dice.voice, scene, dice.taste)
         turns.append(Say(asked.words, asked.answer, given, asked.kind))
         given = None
-    return Conversation("ask", tuple(turns))
-
-
-def compare(dice: Dice) -> Conversation:
-    """Ask several times what only a comparison of words and picture answers: is it there, how many.
-
-    Practice alone: among all kinds of questions these come too seldom to be learnt.
-    """
-    scene = dice.scene()
-    asked = [
-        question(dice.voice, scene, dice.rng.choice(COMPARED), dice.taste)
-        for _ in range(dice.rng.randint(2, 4))
-    ]
-    given: list[Shown | None] = [Shown(scene), *[None] * (len(asked) - 1)]
-    turns = [Say(a.words, a.answer, g, a.kind) for a, g in zip(asked, given, strict=True)]
     return Conversation("ask", tuple(turns))
 
 
@@ -233,7 +218,6 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "keep_only": keep_only,
     "chain": edit_chain,
     "draw_then_edit": draw_then_edit,
-    "compare": compare,
 }
 
 

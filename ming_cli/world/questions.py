@@ -67,7 +67,6 @@ LEADS = {
     "zh": ("", "请告诉我：", "看图。", "现在，", "一个问题："),
 }
 KINDS = tuple(ASK["en"])
-COMPARED = ("how_many", "is_there")  # what is asked about must be compared with all that is seen
 OBJECTS = {"en": ("objects", "things", "shapes"), "zh": ("物体", "东西", "形状")}
 
 

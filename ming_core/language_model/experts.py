@@ -134,11 +134,16 @@ class MixtureOfExperts(nn.Module):
 
     def _route(self, tokens: Tensor, is_given_image: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return routing weights (T, top_k) in fp32 and the chosen experts (T, top_k)."""
-        logits = self.text_router(tokens)
-        if self.image_router is not None and is_given_image is not None:
-            logits = torch.where(is_given_image[:, None], self.image_router(tokens), logits)
+        logits = self._scores(tokens, is_given_image)
         if self.norm_topk_prob:
             # Probabilities divided by their sum are the softmax of the chosen scores alone.
             scores, chosen = logits.float().topk(self.top_k, dim=-1)
             return scores.softmax(dim=-1), chosen
         return logits.float().softmax(dim=-1).topk(self.top_k, dim=-1)
+
+    def _scores(self, tokens: Tensor, is_given_image: Tensor | None) -> Tensor:
+        """Return what the router of each token thinks of every expert (T, experts)."""
+        scores = self.text_router(tokens)
+        if self.image_router is not None and is_given_image is not None:
+            scores = torch.where(is_given_image[:, None], self.image_router(tokens), scores)
+        return scores
