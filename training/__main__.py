@@ -61,11 +61,13 @@ def main() -> None:
     least = min(args.batch, args.tokenizer_batch)
     if not 1 <= args.processes <= least:
         parser.error(f"--processes must be 1 to {least}, the smaller batch; it is {args.processes}")
+    if not 0 < args.rate <= 1:
+        parser.error(f"--rate must be above 0 and at most 1; it is {args.rate:g}")
     try:
         _bring_words(args)
+        launch(train, args)
     except CheckpointError as error:
         parser.error(str(error))
-    launch(train, args)
 
 
 def _bring_words(args: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """A run that stops and goes on ends with the same weights, and what it publishes loads."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 import torch
@@ -190,6 +191,28 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     monkeypatch.setitem(command.PRESETS, "test", dataclasses.replace(same, layers=1))
     with pytest.raises(CheckpointError, match="deeper"):
         tiny_run("less", begin_with=folder).adopt()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--rate", "3"], "at most 1"),
+        (["--begin-with", "nowhere"], "nowhere is no folder"),
+        (["--begin-with", "bundled", "--size", "full"], "Choose the --size"),
+    ],
+)
+def test_the_command_says_what_cannot_be_gone_on_from(
+    tmp_path, monkeypatch, capsys, arguments: list[str], said: str
+):
+    from training.__main__ import main
+
+    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setattr("sys.argv", ["training", str(tmp_path / "run"), *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run" / "state.pt").exists()
 
 
 def test_a_run_that_goes_on_takes_its_share_of_the_rate(tiny_run):
