@@ -207,6 +207,7 @@ def test_the_command_says_what_cannot_be_gone_on_from(
     from training.__main__ import main
 
     monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)  # it would stay for all tests
     monkeypatch.setattr("sys.argv", ["training", str(tmp_path / "run"), *arguments])
     with pytest.raises(SystemExit) as left:
         main()
