@@ -143,7 +143,7 @@ class MixtureOfExperts(nn.Module):
 
     def _scores(self, tokens: Tensor, is_given_image: Tensor | None) -> Tensor:
         """Return what the router of each token thinks of every expert (T, experts)."""
-        scores = self.text_router(tokens)
+        logits = self.text_router(tokens)
         if self.image_router is not None and is_given_image is not None:
-            scores = torch.where(is_given_image[:, None], self.image_router(tokens), scores)
-        return scores
+            logits = torch.where(is_given_image[:, None], self.image_router(tokens), logits)
+        return logits
