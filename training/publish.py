@@ -22,7 +22,6 @@ from .sizes import Sizes, ming_config, mingtok_config, univision_config
 
 LIMIT = 16_000_000  # bytes that both folders may take
 VISION = "vision."
-TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path) -> int:
@@ -47,8 +46,8 @@ def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path)
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy a tokenizer's files from one folder into another."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        shutil.copy(source / name, folder / name)
+    for file in sorted(source.glob("*token*.json")):
+        shutil.copy(file, folder / file.name)
 
 
 def published_tensors(

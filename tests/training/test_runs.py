@@ -1,6 +1,7 @@
 """A run that stops and goes on ends with the same weights, and what it publishes loads."""
 
 import argparse
+import copy
 from pathlib import Path
 
 import pytest
@@ -240,16 +241,23 @@ def test_a_cpu_that_only_imitates_bf16_computes_in_fp32(monkeypatch, has_bf16: b
     assert fast_type(torch.device("cuda")) == torch.bfloat16
 
 
-def test_dense_experts_are_the_engines(model):
+def test_learning_experts_are_the_engines_and_tell_how_evenly_they_are_chosen(model):
     from ming_core.language_model.experts import MixtureOfExperts
 
-    layer = model.parts.language_model.transformer.layers[0].mlp
+    layer = copy.deepcopy(model.parts.language_model.transformer.layers[0].mlp)
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(2, 9, 32, generator=generator)
     is_image = torch.arange(9).expand(2, -1) > 5
     with torch.no_grad():
-        dense, sparse = layer(x, is_image), MixtureOfExperts.forward(layer, x, is_image)
-    assert (dense - sparse).abs().max() < 1e-5
+        learning, plain = layer(x, is_image), MixtureOfExperts.forward(layer, x, is_image)
+        assert (learning - plain).abs().max() < 1e-5
+        for router in (layer.text_router, layer.image_router):
+            router.weight.zero_()
+        layer(x, is_image)
+        assert float(layer.balance) == pytest.approx(1)
+        layer.text_router.weight[0] = layer.image_router.weight[0] = 9 * x[0, 0]
+        layer(x[:, :1].repeat(1, 9, 1)[:1], is_image[:1])
+        assert float(layer.balance) == pytest.approx(layer.num_experts / layer.top_k, rel=1e-3)
 
 
 def test_muon_makes_updates_orthogonal():
