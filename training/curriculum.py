@@ -90,23 +90,23 @@ LONG = {"edit": 0.16, "chain": 0.07, "draw_then_edit": 0.02}
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.08,
-    "draw_two": 0.19,
+    "draw_one": 0.1,
+    "draw_two": 0.18,
     "draw_counted": 0.12,
-    "draw_related": 0.19,
+    "draw_related": 0.16,
     "ask": 0.1,
-    "describe": 0.03,
+    "describe": 0.02,
     "copy": 0.02,
-    "edit": 0.13,
+    "edit": 0.16,
     "sharpen": 0.03,
     "colourise": 0.01,
     "segment": 0.01,
     "keep_only": 0.01,
-    "region": 0.02,
-    "chain": 0.04,
+    "region": 0.03,
+    "chain": 0.03,
     "draw_then_edit": 0.02,
 }
-LAST_PHASE = Phase(1.0, LAST, 3, chinese=0.25, plain=0.3, most_copied=3)
+LAST_PHASE = Phase(1.0, LAST, 3, chinese=0.3, plain=0.25, most_copied=3)
 SHORT_PHASES = (
     Phase(0.09, PLAIN, 1, BARE, 0.0, 1.0),
     Phase(0.22, EDITED, 1, EASY, 0.2, 0.5),

@@ -20,12 +20,14 @@ from .curriculum import BatchMaker, Phase
 from .experts import balance_loss
 from .muon import Optimiser, Rates
 from .probation import probation
+from .probes import DRAWING_HEADS, Probes, probe_loss
 from .sequences import Batch, SequenceMaker
 from .stage import Measures, Settings, autocast
 from .teacher import FlowDraws, conditions, flow_loss, read, word_losses
 
 # Words at full weight have several times the gradients of pictures, and are learnt first anyway.
-WORDS, COURSE, BALANCE = 0.2, 0.007, 0.003
+WORDS, COURSE, BALANCE = 0.4, 0.007, 0.003
+PLAN = 0.04  # of what the probes say is about to be drawn: gradients as long as those of pictures
 LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
@@ -69,13 +71,17 @@ class JointStage:
         self.maker = BatchMaker(phases, size[0], size[1], settings, small, large)
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
-        named = components.language_model.named_parameters()
-        self.optimiser = Optimiser(list(named), replace(Rates(), adam=1.5e-3))
+        self.probes = Probes(config.flow.width, DRAWING_HEADS).to(settings.device)
+        # Silent at first: what a random probe asks for is noise to a model that can draw.
+        for silent in self.probes.parameters():
+            nn.init.zeros_(silent)
+        named = [*components.language_model.named_parameters(), *self.probes.named_parameters()]
+        self.optimiser = Optimiser(named, replace(Rates(), adam=1.5e-3))
         self._ahead: tuple[int, object] | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Return all components: the tokenizer is needed to go on, too."""
-        return self.components.named()
+        return {**self.components.named(), "probes": self.probes}
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a step and its parts."""
@@ -89,13 +95,15 @@ class JointStage:
             result = read(self.components, batch, self._feedback(len(batch.drawn), generator))
             answers, course = word_losses(self.components, result.hidden, batch)
             balance = balance_loss(language.transformer)
-            flow = torch.zeros((), device=device)
+            flow = plan = torch.zeros((), device=device)
             if result.drawn is not None:
                 z = conditions(self.components, result.hidden, batch, self.num_tokens)
                 learnt = batch.is_learnt.to(device)
                 flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
-        loss = flow + WORDS * answers + COURSE * course + BALANCE * balance
-        parts = {"loss": loss, "flow": flow, "words": answers, "course": course}
+                truth = {name: known[learnt] for name, known in result.drawn.truth.items()}
+                plan = probe_loss(self.probes(z[learnt]), truth)
+        loss = flow + PLAN * plan + WORDS * answers + COURSE * course + BALANCE * balance
+        parts = {"loss": loss, "flow": flow, "plan": plan, "words": answers, "course": course}
         return {**parts, "balance": balance}
 
     @torch.no_grad()

@@ -1,7 +1,8 @@
-"""Training-only linear probes: what every visual token's feature must say about the picture.
+"""Training-only linear probes: what every visual token must say about the picture.
 
-Our stand-in for the published teacher: without them features hold pixels but no meaning, and
-the language model learns to see colours only.
+Asked of the tokenizer's features they are our stand-in for the published teacher: without them
+features hold pixels but no meaning, and the language model learns to see colours only. Asked of the
+flow head's conditions they make the language model know what it is about to draw (decision 0027).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_cli.world.render import Rendering, SceneTensors
+from ming_cli.world.render import Effect, Rendering, SceneTensors
 from ming_cli.world.scene import ALL_COLOURS, SHAPES, SIDE
 
 COVERED = 0.12  # share of a patch from which on it belongs to a thing
@@ -25,21 +26,24 @@ HEADS = {
     "background": len(ALL_COLOURS),
     "offset": 3,
 }
+# What is known before a patch is drawn; where it lies is no question there.
+DRAWING_HEADS = {name: HEADS[name] for name in list(HEADS)[3:]} | {"marked": 1, "left": 5}
 WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}
-OF_THINGS = ("shape", "colour", "outlined", "offset")
+OF_THINGS = ("shape", "colour", "outlined", "offset", "marked")
 
 
 class Probes(nn.Module):
     """One linear layer over features, read as several heads."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: dict[str, int] = HEADS) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, sum(HEADS.values()))
+        self.heads = heads
+        self.linear = nn.Linear(width, sum(heads.values()))
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Map features (B, N, D) to (B, N, size) per head."""
-        parts = self.linear(features).float().split(list(HEADS.values()), dim=-1)
-        return dict(zip(HEADS, parts, strict=True))
+        parts = self.linear(features).float().split(list(self.heads.values()), dim=-1)
+        return dict(zip(self.heads, parts, strict=True))
 
 
 def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[str, Tensor]:
@@ -53,28 +57,35 @@ def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[s
     place = scenes.place.gather(1, owner[..., None].expand(-1, -1, 3))
     centres = (torch.stack((column, row), dim=-1) + 0.5) * (SIDE / side)
     offset = torch.cat(((place[..., :2] - centres) / 16, place[..., 2:] / 16), dim=-1)
+    begun = (covered > COVERED).cummax(dim=1).values.sum(dim=-1)  # (B, N)
+    is_thing = most > COVERED
+    has_mark = (scenes.effect == Effect.MARK)[:, None]
+    is_marked = has_mark & is_thing & (owner == scenes.marked[:, None])
     return {
         "index": index,
         "row": row * 6 // side,
         "column": column * 6 // side,
-        "is_thing": (most > COVERED).float(),
+        "is_thing": is_thing.float(),
         "shape": scenes.shape.gather(1, owner).clamp(min=0),
         "colour": scenes.colour.gather(1, owner),
         "outlined": scenes.is_outlined.gather(1, owner).float(),
         "background": scenes.background[:, None].expand(-1, side * side),
         "offset": offset,
+        "marked": is_marked.float(),
+        "left": (begun[:, -1:] - begun).clamp(max=DRAWING_HEADS["left"] - 1),
     }
 
 
 def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
     """Return the weighted sum of all heads' losses; heads of things count on covered patches."""
     things = truth["is_thing"] > 0
-    total = said["index"].new_zeros(())
+    total = torch.zeros((), device=things.device)
     for name, logits in said.items():
         target = truth[name]
         if name in OF_THINGS:
             logits, target = logits[things], target[things]
-        if name == "index" and target.max() >= HEADS["index"]:
+        is_out_of_range = name == "index" and target.max() >= HEADS["index"]
+        if is_out_of_range or not len(target):
             continue
         if name == "offset":
             loss = F.l1_loss(logits, target)

@@ -22,6 +22,7 @@ from ming_core.mingtok.low_level_encoder import LowLevelEncoder
 from ming_core.model import Components
 from ming_core.progress import Meter
 
+from .probes import patch_truth
 from .sequences import IGNORED, Batch
 
 PIXELS_PER_PATCH = 16
@@ -57,11 +58,13 @@ class WholeStep(Step):
 
 @dataclass
 class Pictures:
-    """Pictures as the model has them: normalised latents (P, N, C), features, busy patches."""
+    """Pictures as the model has them: normalised latents (P, N, C), features, busy patches, and
+    what is true of every patch (`patch_truth`)."""
 
     latents: Tensor
     features: Tensor
     is_busy: Tensor
+    truth: dict[str, Tensor]
 
 
 @torch.no_grad()
@@ -79,19 +82,22 @@ def encode(
     """
     encoder, semantic = components.low_level_encoder, components.semantic_decoder
     device = encoder.pos_embed.device
-    latents, busy = [], []
+    latents, busy, truths = [], [], []
     chunk = CHUNK if device.type == "cpu" else DEVICE_CHUNK
     for start in range(0, len(shown), chunk):
         some = shown[start : start + chunk]
         tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])
-        drawn = render(tensors.to(device), size)
+        tensors = tensors.to(device)
+        drawn = render(tensors, size)
         found = encoder.normalised(encoder(drawn.pixels)[:, :-1].float())
         latents.append(_without_foresight(encoder, some, drawn, found) if is_drawn else found)
         covered = F.avg_pool2d(drawn.coverage.amax(1, keepdim=True), PIXELS_PER_PATCH)
         busy.append(covered.flatten(1) > BUSY)
+        truths.append(patch_truth(tensors, drawn, size // PIXELS_PER_PATCH))
     values = torch.cat(latents)
     fed = values if noise is None else values + noise
-    return Pictures(values, semantic(semantic.raw(fed)).float(), torch.cat(busy))
+    truth = {name: torch.cat([known[name] for known in truths]) for name in truths[0]}
+    return Pictures(values, semantic(semantic.raw(fed)).float(), torch.cat(busy), truth)
 
 
 def _without_foresight(

@@ -109,6 +109,26 @@ def test_training_changes_every_weight_and_leaves_the_tokenizer_alone_later(tiny
     assert speed_at(500, 1000, 0.0) == pytest.approx(0.505)
 
 
+def test_probes_are_silent_at_first_and_then_teach_what_is_about_to_be_drawn(tiny_run):
+    run = tiny_run("probes", joint_steps=40)
+    stage = run.stage("joint")
+    language = list(run.components.language_model.parameters())
+    step = next(s for s in range(40) if stage.maker.batch(s).drawn)
+
+    def taught() -> float:
+        plan = stage.losses(step)["plan"]
+        given = torch.autograd.grad(plan, language, allow_unused=True, materialize_grads=True)
+        return max(float(gradient.abs().max()) for gradient in given)
+
+    assert taught() == 0
+    first, *_, last = [train_step(stage, step)["plan"] for _ in range(12)]
+    assert last < first
+    assert taught() > 0
+    unseen = next(s for s in range(40) if not stage.maker.batch(s).drawn)
+    assert stage.losses(unseen)["plan"] == 0
+    assert stage.modules()["probes"] is stage.probes
+
+
 def test_the_decoder_stage_trains_the_pixel_decoder_alone(tiny_run):
     run = tiny_run("decoder", decoder_steps=1)
     assert run.go()

@@ -154,6 +154,54 @@ def test_patches_with_something_in_them_keep_their_latents(model):
     assert not is_kept[0].any()
 
 
+def test_a_patch_is_asked_what_is_still_to_be_drawn(model):
+    """Counted from the first patch that shows a thing, and none of it said of the features."""
+    from training.probes import HEADS, Probes
+    from training.teacher import encode
+
+    size = SIZES["small"]
+    first, second = (
+        placed(Thing(shape, "red", "small", 0, 0, size), cell)
+        for shape, cell in (("square", (2, 2)), ("circle", (0, 0)))
+    )
+    shown = [
+        Shown(Scene("blue", (first, second)), Effect.MARK, marked=0),
+        Shown(Scene("blue", (first, second))),
+        Shown(Scene("blue")),
+    ]
+    truth = encode(model.parts, shown, 96, is_drawn=True).truth
+    left = truth["left"]
+    assert left[0].tolist() == [2] + [1] * 27 + [0] * 8  # the first patch has a rim alone
+    assert torch.equal(left[0], left[1])
+    assert not left[2].any()
+    assert truth["marked"][0].nonzero().flatten().tolist() == [28, 29, 34]
+    assert not truth["marked"][1:].any()
+    features = encode(model.parts, shown, 96, is_drawn=True).features
+    assert set(Probes(features.shape[-1])(features)) == set(HEADS)
+    assert "left" not in HEADS, "features must not tell what comes later (decision 0022)"
+
+
+def test_a_picture_of_nothing_can_be_asked_about(model):
+    from training.probes import DRAWING_HEADS, Probes, probe_loss
+    from training.teacher import encode
+
+    empty = encode(model.parts, [Shown(Scene("blue"))], 96, is_drawn=True)
+    probes = Probes(empty.features.shape[-1], DRAWING_HEADS)
+    assert torch.isfinite(probe_loss(probes(empty.features), empty.truth))
+
+
+def test_more_than_can_be_counted_is_many(model):
+    from training.probes import DRAWING_HEADS
+    from training.teacher import encode
+
+    cells = [(row, column) for row in (0, 1) for column in (0, 1, 2)]
+    things = [placed(Thing("star", "red", "small", 0, 0, SIZES["small"]), cell) for cell in cells]
+    left = encode(model.parts, [Shown(Scene("blue", tuple(things)))], 96, is_drawn=True).truth[
+        "left"
+    ]
+    assert len(things) > DRAWING_HEADS["left"] - 1 == left[0, 0]
+
+
 class Silent:
     """A velocity network that always says zero."""
 
@@ -177,7 +225,7 @@ def test_a_patch_counts_once_however_often_it_is_tried(busy: int):
 
     is_busy = torch.arange(40).reshape(2, 20) % 4 == 0
     latents = torch.where(is_busy, 100.0, 0.0)[..., None].expand(2, 20, 3)
-    pictures = Pictures(latents, torch.zeros(2, 20, 4), is_busy)
+    pictures = Pictures(latents, torch.zeros(2, 20, 4), is_busy, {})
     learnt, generator = torch.tensor([True, False]), torch.Generator().manual_seed(0)
     loss = flow_loss(
         Silent(), torch.zeros(2, 20, 4), pictures, learnt, FlowDraws(1, busy), generator
