@@ -29,9 +29,10 @@ NOISE = (
     "Ming-UniVision can do. For that, give the folder of the published checkpoint."
 )
 SMALL = (
-    "The small bundled model knows few things at a time, drawn flat. Asked for plainly, two in ten "
-    "edits of one thing and one in three pictures of two things go wrong (bundled/MODEL_CARD.md "
-    "has the figures). The published checkpoint runs the same workflows: give its folder."
+    "The small bundled model knows few things at a time, drawn flat. Asked for plainly, one in "
+    "seven edits of one thing and one in four pictures of two things go wrong "
+    "(bundled/MODEL_CARD.md has the figures). The published checkpoint runs the same workflows: "
+    "give its folder."
 )
 
 
