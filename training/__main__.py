@@ -28,7 +28,6 @@ def main() -> None:
     parser.add_argument("--tokenizer-steps", type=int, default=6000)
     parser.add_argument("--tokenizer-batch", type=int, default=64, help="pictures per step")
     parser.add_argument("--joint-steps", type=int, default=20000)
-    parser.add_argument("--flow-steps", type=int, default=2000, help="of the flow head alone")
     parser.add_argument("--decoder-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=96, help="short sequences per joint step")
     parser.add_argument("--minutes", type=float, help="stop after so long; run again to go on")

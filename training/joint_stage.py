@@ -85,8 +85,11 @@ class JointStage:
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a step and its parts."""
-        batch, generator = self._batch(step), self._generator(step)
+        batch = self._batch(step)
         device = self.settings.device
+        generator = torch.Generator().manual_seed(
+            self.settings.seed * 999_983 + self.settings.draw_of(step)
+        )
         language = self.components.language_model
         with autocast(device):
             result = read(self.components, batch, self._feedback(len(batch.drawn), generator))
@@ -111,10 +114,6 @@ class JointStage:
         )
         model.device = self.settings.device
         return probation(model, folder)
-
-    def _generator(self, step: int) -> torch.Generator:
-        seed = self.settings.seed * 999_983 + self.settings.draw_of(step)
-        return torch.Generator().manual_seed(seed)
 
     def _feedback(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Noise on the latents that are fed back, which at generation are never quite right."""

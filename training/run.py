@@ -15,7 +15,6 @@ from ming_core.text_tokenizer import TextTokenizer
 from .build import begin_with, compile_blocks, fresh_components
 from .curriculum import CURRICULA
 from .decoder_stage import DecoderStage
-from .flow_stage import FlowStage
 from .joint_stage import JointStage
 from .publish import publish
 from .sizes import PRESETS, ming_config
@@ -29,7 +28,6 @@ log = logging.getLogger("ming.training")
 GATES = {
     "tokenizer": {"psnr_at_0.0": 34.0, "index": 0.95},
     "joint": {"copy_psnr": 30.0},
-    "flow": {"copy_psnr": 30.0},
     "decoder": {"small": 0.95},
 }
 
@@ -72,14 +70,12 @@ class Run:
         if name == DecoderStage.name:
             size = (args.decoder_steps, args.tokenizer_batch // args.processes)
             return DecoderStage(self.components, self.settings, *size)
-        kind = FlowStage if name == FlowStage.name else JointStage
-        steps = args.flow_steps if kind is FlowStage else args.joint_steps
-        phases, size = CURRICULA[args.curriculum], (steps, args.batch // args.processes)
-        return kind(self.components, self.config, self.tokenizer, self.settings, phases, size)
+        phases, size = CURRICULA[args.curriculum], (args.joint_steps, args.batch // args.processes)
+        return JointStage(self.components, self.config, self.tokenizer, self.settings, phases, size)
 
     def go(self) -> bool:
         """Train what is left; returns whether everything is done."""
-        names = [TokenizerStage.name, JointStage.name, FlowStage.name, DecoderStage.name]
+        names = [TokenizerStage.name, JointStage.name, DecoderStage.name]
         stage, start = self.adopt()
         for name in names[names.index(stage.name) :]:
             if name != stage.name:

@@ -35,7 +35,6 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "tokenizer_steps": 4,
         "tokenizer_batch": 8,
         "joint_steps": 4,
-        "flow_steps": 4,
         "decoder_steps": 4,
         "batch": 3,
         "minutes": None,
@@ -66,7 +65,7 @@ def weights_of(run) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("after", ["tokenizer", "joint", "flow", "decoder"])
+@pytest.mark.parametrize("after", ["tokenizer", "joint", "decoder"])
 def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch):
     whole = tiny_run("whole")
     assert whole.go()
@@ -128,19 +127,6 @@ def test_probes_are_silent_at_first_and_then_teach_what_is_about_to_be_drawn(tin
     unseen = next(s for s in range(40) if not stage.maker.batch(s).drawn)
     assert stage.losses(unseen)["plan"] == 0
     assert stage.modules()["probes"] is stage.probes
-
-
-def test_the_flow_stage_trains_the_velocity_network_alone(tiny_run):
-    run = tiny_run("flow", flow_steps=12)
-    stage = run.stage("flow")
-    before = {n: t.clone() for n, t in weights_of(run).items()}
-    losses = [float(train_step(stage, 0)["loss"]) for _ in range(12)]
-    assert losses[-1] < losses[0]  # the same pictures every time
-    assert all(stage.maker.batch(step).drawn for step in range(12))
-    stage.optimiser.settle()
-    changed = {n for n, t in weights_of(run).items() if not torch.equal(t, before[n])}
-    assert changed
-    assert all(name.startswith("language_model.velocity.") for name in changed)
 
 
 def test_the_decoder_stage_trains_the_pixel_decoder_alone(tiny_run):
