@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import islice
 from pathlib import Path
 
 from ming_core import ImageSampling, load_model
 
 from .evaluation.cases import KINDS, RECONSTRUCTIONS, cases_of
+from .evaluation.crowd import MOST_PROCESSES, Job, play_jobs, usual_processes
 from .evaluation.measures import (
     Figures,
     ask_figures,
@@ -41,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) here")
     parser.add_argument("--only", nargs="*", choices=sorted(KINDS), help="these lines alone")
     parser.add_argument("--cases", type=int, help="so many cases per line instead")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        choices=range(1, MOST_PROCESSES + 1),
+        default=usual_processes(),
+        help="play in so many processes at once; default: one per CPU core, one on a GPU",
+    )
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--solver", default="euler")
     parser.add_argument("--text-guidance", type=float, default=3.0)
@@ -61,13 +70,12 @@ def main(args: argparse.Namespace) -> int:
         image_guidance=args.image_guidance,
         temperature=args.temperature,
     )
-    player = Player(load_model(folder), sampling)
     began = time.monotonic()
-    played = play_all(player, args)
+    played = play_all(folder, sampling, args)
     report = report_of(played)
     if not args.only or "copy" in args.only:
         count = RECONSTRUCTIONS["quick" if args.quick else "full"]
-        report["reconstruct"] = reconstruct(player, count)
+        report["reconstruct"] = reconstruct(Player(load_model(folder)), count)
     for line, figures in report.items():
         shown = "  ".join(f"{name} {value:g}" for name, value in figures.items())
         print(f"{line:<12} {shown}")
@@ -80,13 +88,17 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def play_all(player: Player, args: argparse.Namespace) -> dict[str, list[Played]]:
+def play_all(
+    folder: Path, sampling: ImageSampling, args: argparse.Namespace
+) -> dict[str, list[Played]]:
     """Play the cases of every wanted line, each with its own seed."""
-    played: dict[str, list[Played]] = {}
-    for name in args.only or KINDS:
-        cases = cases_of(name, is_quick=args.quick, is_plain=args.plain)[: args.cases]
-        played[name] = [player.play(case, seed) for seed, case in enumerate(cases)]
-    return played
+    lines = {
+        name: cases_of(name, is_quick=args.quick, is_plain=args.plain)[: args.cases]
+        for name in args.only or KINDS
+    }
+    jobs = [Job(case, seed, sampling) for some in lines.values() for seed, case in enumerate(some)]
+    played = iter(play_jobs(folder, jobs, args.processes))
+    return {name: list(islice(played, len(cases))) for name, cases in lines.items()}
 
 
 def report_of(played: dict[str, list[Played]]) -> dict[str, Figures]:

@@ -15,7 +15,7 @@ from ming_core.operations import ExpertLinear, TorchOperations
 from .experts import make_balanced
 
 SMALL = 0.02
-LAYERS = "transformer.layers."
+LAYERS = {"language_model": "transformer.layers.", "pixel_decoder": "blocks."}  # that may be added
 OUTPUTS = ("dense", "down_proj", "down", "attn.proj", "mlp.w3", "mlp.fc2")  # write to the residual
 
 
@@ -45,9 +45,8 @@ def begin_with(components: Components, folder: Path) -> None:
     known = load_model(folder).parts
     for name, module in components.named().items():
         weights = known.named()[name].state_dict()
-        if module is components.language_model:
-            before = len(known.language_model.transformer.layers)
-            weights = _grown(weights, before, len(components.language_model.transformer.layers))
+        if name in LAYERS:
+            weights = _grown(weights, LAYERS[name], module.get_submodule(LAYERS[name][:-1]))
         for path, own in module.state_dict().items():
             if path not in weights or weights[path].shape != own.shape:
                 seen = tuple(weights[path].shape) if path in weights else "missing"
@@ -60,21 +59,25 @@ def begin_with(components: Components, folder: Path) -> None:
         stage.mean, stage.scale = known.semantic_decoder.mean, known.semantic_decoder.scale
 
 
-def _grown(weights: dict[str, Tensor], before: int, now: int) -> dict[str, Tensor]:
-    """Spread the weights of `before` layers over `now` ones."""
+def _grown(weights: dict[str, Tensor], layers: str, own: nn.Module) -> dict[str, Tensor]:
+    """Spread the weights of the layers whose names begin with `layers` over those in `own`."""
+    before = len({name[len(layers) :].split(".")[0] for name in weights if name.startswith(layers)})
+    now = len(list(own.children()))
     if now < before:
         raise CheckpointError(
-            f"the checkpoint has {before} layers, this size {now}. Choose a deeper --size."
+            f"the checkpoint has {before} layers ({layers}), this size {now}. "
+            "Choose a deeper --size."
         )
-    result = {name: tensor for name, tensor in weights.items() if not name.startswith(LAYERS)}
+    result = {name: tensor for name, tensor in weights.items() if not name.startswith(layers)}
     for layer in range(now):
         origin = layer * before // now
         is_new = layer > 0 and (layer - 1) * before // now == origin
-        prefix = f"{LAYERS}{origin}."
+        prefix = f"{layers}{origin}."
         for path in [name.removeprefix(prefix) for name in weights if name.startswith(prefix)]:
             tensor = weights[prefix + path]
-            is_silent = is_new and path.removesuffix(".weight").endswith(OUTPUTS)
-            result[f"{LAYERS}{layer}.{path}"] = torch.zeros_like(tensor) if is_silent else tensor
+            part = path.removesuffix(".weight").removesuffix(".bias")
+            is_silent = is_new and part.endswith(OUTPUTS)
+            result[f"{layers}{layer}.{path}"] = torch.zeros_like(tensor) if is_silent else tensor
     return result
 
 

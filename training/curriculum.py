@@ -22,10 +22,11 @@ LARGE = 0.15  # share of reading batches whose pictures are given at twice the s
 GROUPS: dict[str, tuple[str, ...]] = {
     "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
     "read": ("ask", "describe"),
+    "quiz": ("quiz",),
     "edit": ("copy", "sharpen", "colourise", "edit", "segment", "keep_only"),
     "long": ("region", "chain", "draw_then_edit"),
 }
-RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "edit": 0.75, "long": 0.4}
+RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "quiz": 0.6, "edit": 0.75, "long": 0.4}
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,11 @@ BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
     "draw_one": 0.1,
-    "draw_two": 0.18,
-    "draw_counted": 0.12,
+    "draw_two": 0.2,
+    "draw_counted": 0.1,
     "draw_related": 0.16,
-    "ask": 0.1,
+    "ask": 0.02,
+    "quiz": 0.08,
     "describe": 0.02,
     "copy": 0.02,
     "edit": 0.16,

@@ -7,6 +7,7 @@ features stays true. In the first stage a small thing is a few hundred of thousa
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,13 +21,13 @@ from ming_cli.world.scene import ALL_COLOURS, SIZES, SceneMaker, Taste
 from ming_core.model import Components
 
 from .muon import Optimiser, Rates
-from .rich_pictures import rich_scenes
+from .rich_pictures import rich_scenes, tints
 from .sheets import save_pictures
 from .stage import Measures, Settings, autocast
 from .tokenizer_stage import CLEAN, edge_error
 
-NOISE = 0.25  # of a latent channel's spread, at most
-CROWDED = 0.4  # share of pictures that are crowded; the others are scenes as they are asked for
+NOISE = 0.15  # of a latent channel's spread, at most; more of it hides the tips of a star
+CROWDED = 0.25  # share of pictures that are crowded; the others are scenes as they are asked for
 TASTE = Taste(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
 EACH_THING = 1.0  # what a thing counts, however small, where the picture as a whole counts 1
 LEAST_AREA = 150  # pixels; the rest that is seen of a hidden thing is smaller, and no thing
@@ -58,6 +59,8 @@ class DecoderStage:
         crowded = round(self.batch * CROWDED)
         maker = SceneMaker(random.Random(seed), TASTE)
         plain = pack([maker.scene(maker.rng.randint(1, 3)) for _ in range(self.batch - crowded)])
+        named = torch.cat((plain.colour, plain.background[:, None]), dim=1)
+        plain = replace(plain, tint=tints(named, generator))
         drawn = [
             render(s.to(self.settings.device)) for s in (rich_scenes(crowded, generator), plain)
         ]
@@ -67,7 +70,7 @@ class DecoderStage:
         far, squares = (
             (weight * d).mean() / weight.mean() for d in (difference.abs(), difference**2)
         )
-        edges = edge_error(difference)
+        edges = edge_error(difference, weight)
         loss = far + EDGES * edges + SQUARES * squares
         return {"loss": loss, "far": far, "edges": edges, "squares": squares}
 

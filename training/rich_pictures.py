@@ -50,7 +50,7 @@ def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
         torch.where(chance(count) < 0.3, whole(4, count) + 1, 0),
         _effects(chance(count)),
         torch.zeros(count, dtype=torch.long),
-        _tints(torch.cat((colour, background[:, None]), dim=1), generator),
+        tints(torch.cat((colour, background[:, None]), dim=1), generator),
     )
 
 
@@ -63,7 +63,7 @@ def _allowed(colour: Tensor, shape: Tensor, background: Tensor) -> Tensor:
     return colour
 
 
-def _tints(named: Tensor, generator: torch.Generator) -> Tensor:
+def tints(named: Tensor, generator: torch.Generator) -> Tensor:
     """Shift named colours (B, C) within what is nearest to their names, so that there are many."""
     rgb = torch.tensor(RGB)
     wide = torch.rand(len(named), 1, 1, generator=generator) < TINTED

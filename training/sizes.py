@@ -25,6 +25,7 @@ class Sizes:
     flow_depth: int = 3
     vision_width: int = 128
     vision_depth: int = 3
+    pixel_depth: int = 3
     image_size: int = 96
     patch: int = 16
     pixel_patch: int = 8
@@ -32,7 +33,7 @@ class Sizes:
 
 PRESETS = {
     "small": Sizes(),
-    "deep": Sizes(layers=6),
+    "deep": Sizes(layers=6, pixel_depth=6),
     "full": Sizes(
         hidden=192, heads=6, kv_heads=2, expert_width=192, flow_width=192, flow_depth=3, layers=5
     ),
@@ -61,7 +62,7 @@ def mingtok_config(sizes: Sizes, mean: float, scale: float) -> dict[str, Any]:
         },
         "pixel_decoder": {
             "patch_size": sizes.pixel_patch,
-            "decoder_depth": sizes.vision_depth,
+            "decoder_depth": sizes.pixel_depth,
             "embed_dim": sizes.vision_width,
         },
         "scaling_factor": scale,

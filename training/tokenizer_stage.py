@@ -133,6 +133,13 @@ class TokenizerStage:
             stage.mean, stage.scale = mean, scale
 
 
-def edge_error(difference: Tensor) -> Tensor:
-    """Mean difference between neighbouring pixels of what two pictures differ in."""
-    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+def edge_error(difference: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean difference between neighbouring pixels of what two pictures differ in.
+
+    With `weight` (B, 1, S, S) it is the weighted mean.
+    """
+    if weight is None:
+        return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+    across = (weight[..., 1:] * difference.diff(dim=-1).abs()).mean()
+    down = (weight[..., 1:, :] * difference.diff(dim=-2).abs()).mean()
+    return (across + down) / weight.mean()

@@ -13,17 +13,19 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ming_cli.world.conversations import Conversation, edit_chain
-from ming_core import ImageSampling, load_model
+from ming_core import ImageSampling
 
 from .cases import ANYTHING, Kind, cases_of, some_of
+from .crowd import Job, play_jobs, usual_processes
 from .measures import is_edited, kept_psnr, mean, verdict_of
-from .player import Played, Player
+from .player import Played
 
 LENGTH = 6
 WAYS = {"latent context": False, "decode and re-encode": True}
@@ -31,6 +33,7 @@ SIX_EDITS = Kind(partial(edit_chain, length=LENGTH), ANYTHING, 0, most_things=2)
 INKS = {"latent context": "#1565c0", "decode and re-encode": "#c62828"}
 PAGES = ("latent_chain", "latent_chain_plain")  # of anything, and in plain words
 PANEL = (420, 260)
+Row = tuple[str, float, float]  # setting, all right, background right
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,9 @@ def steps_of(played: Sequence[Played]) -> list[Step]:
     ]
 
 
-def sweep(player: Player, count: int, *, is_plain: bool) -> list[tuple[str, float, float]]:
+def sweep(folder: Path, count: int, processes: int, *, is_plain: bool) -> list[Row]:
     """Return the share of right single pictures, and of right backgrounds, per setting."""
-    base = player.sampling
+    base = ImageSampling()
     settings = {
         f"text guidance {g:g}": replace(base, text_guidance=g) for g in (1.0, 2.0, 3.0, 5.0)
     }
@@ -71,12 +74,12 @@ def sweep(player: Player, count: int, *, is_plain: bool) -> list[tuple[str, floa
     for temperature in (0.8, 1.0, 1.2):
         settings[f"temperature {temperature:g}"] = replace(base, temperature=temperature)
     cases = cases_of("single", is_quick=False, is_plain=is_plain)[:count]
+    jobs = [Job(case, i, how) for how in settings.values() for i, case in enumerate(cases)]
+    verdicts = iter([verdict_of(played) for played in play_jobs(folder, jobs, processes)])
     rows = []
-    for name, sampling in settings.items():
-        other = Player(player.model, sampling)
-        verdicts = [verdict_of(other.play(case, seed)) for seed, case in enumerate(cases)]
-        right = mean([v.everything for v in verdicts])
-        rows.append((name, right, mean([v.background for v in verdicts])))
+    for name in settings:
+        some = list(islice(verdicts, len(cases)))
+        rows.append((name, mean([v.everything for v in some]), mean([v.background for v in some])))
     return rows
 
 
@@ -107,7 +110,7 @@ def draw_plot(ways: dict[str, list[Step]]) -> Image.Image:
 
 def page_of(
     ways: dict[str, list[Step]],
-    rows: list[tuple[str, float, float]],
+    rows: list[Row],
     cases: int,
     singles: int,
     *,
@@ -159,15 +162,15 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="one thing, plain English alone")
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
-    player = Player(load_model(args.folder), ImageSampling())
-    ways = {}
-    for name, by_pixels in WAYS.items():
-        played = [
-            player.play(case, seed * 10, by_pixels=by_pixels)
-            for seed, case in enumerate(chain_cases(args.cases, is_plain=args.plain))
-        ]
-        ways[name] = steps_of(played)
-    rows = sweep(player, args.singles, is_plain=args.plain)
+    cases, processes = chain_cases(args.cases, is_plain=args.plain), usual_processes()
+    jobs = [
+        Job(case, seed * 10, ImageSampling(), by_pixels)
+        for by_pixels in WAYS.values()
+        for seed, case in enumerate(cases)
+    ]
+    played = iter(play_jobs(args.folder, jobs, processes))
+    ways = {name: steps_of(list(islice(played, len(cases)))) for name in WAYS}
+    rows = sweep(args.folder, args.singles, processes, is_plain=args.plain)
     args.docs.mkdir(parents=True, exist_ok=True)
     name = PAGES[args.plain]
     draw_plot(ways).save(args.docs / f"{name}.png")

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from ming_core.prompt import region_prompt
 
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
-from .questions import any_question, describe_request, description
+from .questions import COMPARING, any_question, describe_request, description, question
 from .render import Effect
 from .scene import Scene, SceneMaker, Taste
 from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
 from .words import Voice
+
+QUIZ, COMPARED = 6, 0.7  # questions of a quiz, and the share of them that compare
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,22 @@ def ask(dice: Dice) -> Conversation:
         turns.append(Say(asked.words, asked.answer, given, asked.kind))
         given = None
     return Conversation("ask", tuple(turns))
+
+
+def quiz(dice: Dice) -> Conversation:
+    """Ask many questions about one picture, mostly those that compare; a lesson, no test."""
+    scene = dice.scene()
+    given: Shown | None = Shown(scene)
+    turns: list[Say] = []
+    for _ in range(QUIZ):
+        if dice.rng.random() < COMPARED:
+            kind = dice.rng.choice(COMPARING)
+            asked = question(dice.voice, scene, kind, dice.taste)
+        else:
+            asked = any_question(dice.voice, scene, dice.taste)
+        turns.append(Say(asked.words, asked.answer, given, asked.kind))
+        given = None
+    return Conversation("quiz", tuple(turns))
 
 
 def copy(dice: Dice) -> Conversation:
@@ -209,6 +227,7 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "draw_related": draw_related,
     "describe": describe,
     "ask": ask,
+    "quiz": quiz,
     "copy": copy,
     "sharpen": sharpen,
     "colourise": colourise,

@@ -67,6 +67,8 @@ LEADS = {
     "zh": ("", "请告诉我：", "看图。", "现在，", "一个问题："),
 }
 KINDS = tuple(ASK["en"])
+COMPARING = ("how_many", "is_there")  # learnt last: what is said is compared with all that is seen
+ANY_COLOUR = 0.33  # share of questions whether there is a thing of some shape, whatever its colour
 OBJECTS = {"en": ("objects", "things", "shapes"), "zh": ("物体", "东西", "形状")}
 
 
@@ -177,14 +179,17 @@ def _is_there(voice: Voice, scene: Scene, taste: Taste) -> tuple[dict[str, str],
     thing = rng.choice(scene.things)
     shape, colour = thing.shape, thing.colour
     chance = rng.random()
-    if chance < 0.3:
+    if rng.random() < ANY_COLOUR:
+        shape, colour = shape if chance < 0.5 else rng.choice(SHAPES), None
+    elif chance < 0.3:
         shape = rng.choice(SHAPES)
     elif chance < 0.6:
         colour = rng.choice(taste.colours)
-    if not taste.allows(shape, colour):  # "no" would teach that there is no such thing
+    # "no" would teach that there is no such thing.
+    if colour is not None and not taste.allows(shape, colour):
         shape, colour = thing.shape, thing.colour
     said = Mention(shape, colour)
-    is_true = any(t.shape == shape and t.colour == colour for t in scene.things)
+    is_true = any(t.shape == shape and colour in (None, t.colour) for t in scene.things)
     phrase = noun_phrase(voice, said)
     if voice.language == "en":
         phrase = a_thing(voice, said)

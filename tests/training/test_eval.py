@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ming_cli import eval as command
+from ming_cli.evaluation import crowd
 from ming_cli.evaluation.cases import KINDS, cases_of
 from ming_cli.evaluation.measures import (
     ask_figures,
@@ -87,10 +88,11 @@ def test_plain_cases_are_of_one_filled_thing_in_english():
 
 
 def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(command, "load_model", lambda _: model)
+    for module in (command, crowd):
+        monkeypatch.setattr(module, "load_model", lambda _: model)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    words = ["somewhere", "--quick", "--cases", "1", "--steps", "1", "--json"]
+    words = ["somewhere", "--quick", "--cases", "1", "--steps", "1", "--json", "--processes", "1"]
     sheet = tmp_path / "sheet.png"
     with torch.inference_mode():
         assert command.main(parser.parse_args([*words, "--sheet", str(sheet)])) == 0
@@ -101,6 +103,19 @@ def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
     assert keys <= set(report["generate"])
     assert {"success", "preserved_psnr", "chain3"} <= set(report["edit"])
     assert sheet.stat().st_size > 1000
+
+
+def test_two_processes_play_what_one_plays_in_the_same_order():
+    cases = [case for name in ("single", "ask") for case in cases_of(name, is_quick=True)[:5]]
+    jobs = [crowd.Job(case, n, ImageSampling(steps=1)) for n, case in enumerate(cases)]
+    alone, shared = (crowd.play_jobs(BUNDLED, jobs, processes) for processes in (1, 2))
+    for case, a, b in zip(cases, alone, shared, strict=True):
+        assert a.conversation == b.conversation == case
+        assert a.words == b.words
+        for one, other in zip(a.pictures, b.pictures, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
 
 
 def test_failures_are_framed_in_another_colour():

@@ -185,9 +185,10 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     publish(run.components, run.sizes, run.folder / "tokenizer", folder)
     same, deeper, wider = (
         dataclasses.replace(run.sizes, **change)
-        for change in ({}, {"layers": 2 * run.sizes.layers + 1}, {"hidden": 64})
+        for change in ({}, {"layers": 2 * run.sizes.layers + 1, "pixel_depth": 5}, {"hidden": 64})
     )
-    hidden = []
+    hidden, painted = [], []
+    features = torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(4))
     for name, sizes in (("same", same), ("deeper", deeper)):
         monkeypatch.setitem(command.PRESETS, "test", sizes)
         going_on = tiny_run(name, begin_with=folder, seed=9, joint_steps=40)
@@ -198,10 +199,14 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
         )
         with torch.no_grad():
             hidden.append(read(going_on.components, stage.maker.batch(11)).hidden)
+            painted.append(going_on.components.pixel_decoder(features, (4, 4)))
         if name == "same":
             for path, tensor in weights_of(going_on).items():
                 assert torch.equal(tensor, weights_of(run)[path].bfloat16().float()), path
     assert torch.allclose(hidden[1], hidden[0], atol=1e-4)
+    assert len(going_on.components.pixel_decoder.blocks) == 5
+    assert painted[0].std() > 0.01
+    assert torch.allclose(painted[1], painted[0], atol=1e-5)
     layers = going_on.components.language_model.transformer.layers
     before = [p.clone() for p in layers.parameters()]
     train_step(stage, 11)

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from ming_cli.world.conversations import TASKS, Conversation, Dice, Shown, ask
+from ming_cli.world.conversations import QUIZ, TASKS, Conversation, Dice, Shown, ask
 from ming_cli.world.questions import description
 from ming_cli.world.render import RGB, pack, render
 from ming_cli.world.scene import (
@@ -139,6 +139,26 @@ def test_descriptions_say_everything_about_a_scene():
             text = description(scene, language)
             assert seen.setdefault(text, facts) == facts
             assert text.isascii() == (language == "en")
+
+
+def test_a_quiz_compares_and_its_answers_are_true():
+    counts = {"yes": 0, "no": 0}
+    for seed in range(300):
+        conversation = TASKS["quiz"](Dice(random.Random(seed), chinese=0.0, is_plain=True))
+        things = scenes_of(conversation)[0].things
+        compared = [turn for turn in conversation.turns if turn.kind in ("how_many", "is_there")]
+        assert len(conversation.turns) == QUIZ
+        for turn in compared:
+            if turn.kind == "how_many":
+                continue
+            asked = turn.words.lower().strip("?").split()
+            name = asked[-1]
+            colour = next((c for c in COLOURS if c in asked), None)
+            is_true = any(t.shape == name and colour in (None, t.colour) for t in things)
+            assert turn.answer == ("yes" if is_true else "no"), turn
+            if colour is None:
+                counts[turn.answer] += 1
+    assert min(counts.values()) > 0.35 * sum(counts.values()) > 50
 
 
 def test_edits_change_what_they_say():
