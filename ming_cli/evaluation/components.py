@@ -52,3 +52,11 @@ def shrunk(mask: Array) -> Array:
     """Return a mask without its outermost pixels."""
     padded = np.pad(mask, 1)
     return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+
+
+def grown(mask: Array, pixels: int) -> Array:
+    """Return a mask widened by so many pixels up, down, left and right."""
+    for _ in range(pixels):
+        padded = np.pad(mask, 1)
+        mask = mask | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return mask

@@ -14,11 +14,14 @@ import torch
 from ming_cli.world.render import MARK, pack, silhouettes
 from ming_cli.world.scene import COLOURS, PALETTE, SHAPES, SIDE, SIZES, Cell, Scene, Thing, cell_of
 
-from .components import filled, labelled, shrunk
+from .components import filled, grown, labelled, shrunk
 
 FAR = 62.0  # RGB distance from the background from which on a pixel belongs to a thing
 LEAST_AREA = 45  # pixels of the smallest thing
 RIM = 3  # pixels along the border that are always background
+RIM_WIDTH = 2  # pixels around a thing where its colour may be mixed with the background's
+OFF_LINE = 60.0  # RGB distance that a mixed colour may lie off the line between its two colours
+STRETCHES = (1.0, 1.08, 1.16)  # of templates: where a rim is soft, tips end short of where they are
 HOLLOW = 0.5  # a thing whose inner part is less than so much of its own colour is an outline
 
 Array = np.ndarray
@@ -57,19 +60,20 @@ def look(picture: Array) -> Sight:
     """Look at a picture (96, 96, 3) of bytes."""
     pixels = picture.astype(np.float32)
     base, is_graded = _background(pixels)
-    distance = np.sqrt(((pixels - base) ** 2).sum(-1))
     things = []
-    nearest = _nearest(pixels)
-    for colour in range(len(COLOURS)):
-        own = (nearest == colour) & (distance > FAR)
-        for part in labelled(own, LEAST_AREA):
-            core = shrunk(part)
-            # The mixed rim of two colours can look like a third: such slivers have no core.
-            if core.sum() < 0.12 * part.sum() or core.sum() < 8:
-                continue
-            seen = _thing(part, COLOURS[colour])
-            if seen is not None:
-                things.append(seen)
+    taken = np.zeros(pixels.shape[:2], dtype=bool)
+    for colour, part in _parts(pixels, base):
+        # A rim of mixed pixels belongs to the thing whose colour is half of them or more, and none
+        # of them is a thing of a third colour, however much it looks like it.
+        share = _share(pixels, base, PALETTE_RGB[colour])
+        own = (part | (grown(part, RIM_WIDTH) & (share >= 0.5))) & ~taken
+        core = shrunk(own)
+        if own.sum() < LEAST_AREA or core.sum() < max(8, 0.12 * own.sum()):
+            continue
+        taken |= own | (grown(own, RIM_WIDTH) & (share > 0))
+        seen = _thing(own, COLOURS[colour])
+        if seen is not None:
+            things.append(seen)
     return Sight(_colour_of_background(base), is_graded, tuple(things))
 
 
@@ -115,6 +119,26 @@ def _colour_of_background(base: Array) -> str:
     return COLOURS[int(gaps.min(axis=0).argmin())]
 
 
+def _parts(pixels: Array, base: Array) -> list[tuple[int, Array]]:
+    """Return what lies together in one colour, with the colour, by what is left without its rim."""
+    is_far = np.sqrt(((pixels - base) ** 2).sum(-1)) > FAR
+    nearest = _nearest(pixels)
+    parts = [
+        (colour, part)
+        for colour in range(len(COLOURS))
+        for part in labelled((nearest == colour) & is_far, LEAST_AREA)
+    ]
+    return sorted(parts, key=lambda item: -int(shrunk(item[1]).sum()))
+
+
+def _share(pixels: Array, base: Array, colour: Array) -> Array:
+    """Return how much of a colour is mixed with the background in every pixel; 0 if others are."""
+    way, from_base = colour - base, pixels - base
+    share = (from_base * way).sum(-1) / np.maximum((way**2).sum(-1), 1.0)
+    off_line = np.sqrt(((from_base - share[..., None] * way) ** 2).sum(-1))
+    return share * (off_line < OFF_LINE)
+
+
 def _nearest(pixels: Array) -> Array:
     """Return the palette's nearest colour of every pixel (H, W)."""
     gaps = ((pixels[:, :, None] - PALETTE_RGB) ** 2).sum(-1)
@@ -128,9 +152,9 @@ def _thing(part: Array, colour: str) -> Seen | None:
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
     if bottom - top < 6 or right - left < 6:
         return None
-    scores = {name: overlap(mask, template) for name, template in _templates(mask).items()}
-    shape = max(scores, key=lambda name: scores[name])
-    radius = _radius(shape, bottom - top, right - left)
+    scores = {kind: overlap(mask, template) for kind, template in _templates(mask).items()}
+    shape, stretch = max(scores, key=lambda kind: scores[kind])
+    radius = stretch * _radius(shape, bottom - top, right - left)
     size = min(SIZES, key=lambda name: abs(SIZES[name] - radius))
     inner = shrunk(shrunk(shrunk(mask)))
     solid = (part & inner).sum() / max(1, inner.sum())
@@ -141,7 +165,7 @@ def _thing(part: Array, colour: str) -> Seen | None:
         float(left + right) / 2,
         float(top + bottom) / 2,
         bool(solid < HOLLOW),
-        scores[shape],
+        scores[shape, stretch],
         mask,
     )
 
@@ -165,19 +189,20 @@ def _radius(shape: str, height: int, width: int) -> float:
     return (height / (bottom - top) + width / (right - left)) / 2
 
 
-def _templates(mask: Array) -> dict[str, Array]:
-    """Return each shape drawn so that it fills the mask's bounding box best."""
+def _templates(mask: Array) -> dict[tuple[str, float], Array]:
+    """Return each shape drawn about a mask's bounding box, as wide as it and somewhat wider."""
     rows, columns = np.nonzero(mask)
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    kinds = [(shape, stretch) for shape in SHAPES for stretch in STRETCHES]
     things = []
-    for shape in SHAPES:
-        radius = _radius(shape, bottom - top, right - left)
+    for shape, stretch in kinds:
+        radius = stretch * _radius(shape, bottom - top, right - left)
         a, b, c, d = EXTENTS[shape]
         x = (left + right) / 2 - radius * (a + c) / 2
         y = (top + bottom) / 2 - radius * (b + d) / 2
         things.append(Thing(shape, "red", "large", float(x), float(y), float(radius)))
     drawn = true_masks(Scene("white", tuple(things)))
-    return dict(zip(SHAPES, drawn, strict=True))
+    return dict(zip(kinds, drawn, strict=True))
 
 
 def to_picture(image: torch.Tensor) -> Array:

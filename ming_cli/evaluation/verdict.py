@@ -11,6 +11,7 @@ from ming_cli.world.scene import Scene
 from ming_cli.world.wishes import Wish
 from ming_cli.world.words import Mention
 
+from .components import grown
 from .judge import Array, Seen, Sight, look, overlap, true_masks
 
 DISTANCE = 14.0  # pixels two things must at least be apart for one to be left of the other
@@ -81,11 +82,7 @@ def preserved_psnr(picture: Array, before: Array, changed: Array) -> float:
 def changed_region(before: Array, after: Array, reach: int = 3) -> Array:
     """Return where two true pictures differ, widened by `reach` pixels."""
     region = np.abs(before.astype(int) - after.astype(int)).max(-1) > 12
-    for _ in range(reach):
-        padded = np.pad(region, 1)
-        beside = padded[1:-1, :-2] | padded[1:-1, 2:]
-        region = region | beside | padded[:-2, 1:-1] | padded[2:, 1:-1]
-    return region
+    return grown(region, reach)
 
 
 def _kind_right(thing: Seen, said: Mention) -> bool:
