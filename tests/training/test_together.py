@@ -33,7 +33,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path):
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1_0", "2_0", "2_1")
     )
     assert first["weights"] == second["weights"]
-    assert torch.allclose(torch.tensor(first["weights"]), torch.tensor(alone["weights"]), atol=1e-6)
+    assert torch.allclose(torch.tensor(first["weights"]), torch.tensor(alone["weights"]), atol=1e-5)
     assert first["said"] == second["said"] == [0.25, 7.0]
 
 
