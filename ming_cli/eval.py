@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes",
         type=int,
         choices=range(1, MOST_PROCESSES + 1),
-        default=usual_processes(),
-        help="play in so many processes at once; default: one per CPU core, one on a GPU",
+        help="play in so many processes at once; default: one per CPU core where the model is "
+        "small, one on a GPU",
     )
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--solver", default="euler")
@@ -97,7 +97,7 @@ def play_all(
         for name in args.only or KINDS
     }
     jobs = [Job(case, seed, sampling) for some in lines.values() for seed, case in enumerate(some)]
-    played = iter(play_jobs(folder, jobs, args.processes))
+    played = iter(play_jobs(folder, jobs, args.processes or usual_processes(folder)))
     return {name: list(islice(played, len(cases))) for name, cases in lines.items()}
 
 

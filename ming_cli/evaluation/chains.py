@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="one thing, plain English alone")
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     args = parser.parse_args()
-    cases, processes = chain_cases(args.cases, is_plain=args.plain), usual_processes()
+    cases, processes = chain_cases(args.cases, is_plain=args.plain), usual_processes(args.folder)
     jobs = [
         Job(case, seed * 10, ImageSampling(), by_pixels)
         for by_pixels in WAYS.values()

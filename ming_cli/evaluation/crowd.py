@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from ming_core import ImageSampling, MingModel, load_model
 
 from .player import Played, Player
 
-MOST_PROCESSES = 8  # each has the model, and torch, for itself
+MOST_PROCESSES = 8
+LARGE = 2**30  # bytes of weights; each process has the model, and torch, for itself
 CHUNK = 4  # cases at a time: few, so that no process ends long before the others
 
 
@@ -30,20 +32,28 @@ class Job:
     by_pixels: bool = False
 
 
-def usual_processes() -> int:
-    """Return how many processes to play in: one per CPU core, one alone where there is a GPU."""
-    return 1 if torch.cuda.is_available() else min(MOST_PROCESSES, os.cpu_count() or 1)
+def usual_processes(folder: Path) -> int:
+    """Return how many processes to play a folder in: one per CPU core.
+
+    One alone where there is a GPU, or where the weights are larger than a gigabyte.
+    """
+    weights = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    if torch.cuda.is_available() or weights > LARGE:
+        return 1
+    return min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
 def play_jobs(folder: Path, jobs: Sequence[Job], processes: int) -> list[Played]:
-    """Play all jobs with the model of a folder, in their order."""
+    """Play all jobs with the model of a folder, in their order.
+
+    Raises CheckpointError, from whichever process, where the folder cannot be loaded.
+    """
     if processes <= 1:
         model = load_model(folder)
         return [_play(model, job) for job in jobs]
     # Spawned: a forked child inherits locks of torch's threads, and may wait for them for ever.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (folder,)) as pool:
-        return list(pool.map(_play_here, jobs, chunksize=CHUNK))
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return list(pool.map(partial(_play_here, folder), jobs, chunksize=CHUNK))
 
 
 def _play(model: MingModel, job: Job) -> Played:
@@ -51,13 +61,12 @@ def _play(model: MingModel, job: Job) -> Played:
     return player.play(job.conversation, job.seed, by_pixels=job.by_pixels)
 
 
-_model: list[MingModel] = []  # a worker process's own
+def _play_here(folder: Path, job: Job) -> Played:
+    return _play(_loaded(folder), job)
 
 
-def _begin(folder: Path) -> None:
+@cache
+def _loaded(folder: Path) -> MingModel:
+    """Load the model of a worker process; with its first job, so that errors reach the parent."""
     torch.set_num_threads(1)
-    _model.append(load_model(folder))
-
-
-def _play_here(job: Job) -> Played:
-    return _play(_model[0], job)
+    return load_model(folder)

@@ -23,7 +23,7 @@ from ming_cli.evaluation.measures import (
 from ming_cli.evaluation.player import Played, Player, picture_of
 from ming_cli.evaluation.sheet import Tile, draw_tiles
 from ming_cli.world.conversations import Conversation, Shown
-from ming_core import ImageSampling, load_model
+from ming_core import CheckpointError, ImageSampling, load_model
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
 LEAST_RIGHT, LEAST_DESCRIBED, LEAST_COPIED = 16, 9, 36.0  # of 20, of 10, dB
@@ -148,3 +148,18 @@ def pictures_of(played: Played) -> tuple[np.ndarray, np.ndarray]:
     assert isinstance(answer, Shown)
     assert played.pictures[0] is not None
     return played.pictures[0], picture_of(answer)
+
+
+def test_a_folder_that_a_process_cannot_load_is_said_clearly(tmp_path):
+    jobs = [crowd.Job(cases_of("single", is_quick=True)[0], 0, ImageSampling())]
+    with pytest.raises(CheckpointError, match="nowhere is no folder"):
+        crowd.play_jobs(tmp_path / "nowhere", jobs, 2)
+
+
+def test_large_weights_are_not_loaded_once_per_core(tmp_path, monkeypatch):
+    monkeypatch.setattr(crowd.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(crowd.torch.cuda, "is_available", lambda: False)
+    assert crowd.usual_processes(BUNDLED) == crowd.MOST_PROCESSES
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(crowd.LARGE + 1)  # sparse: takes no room
+    assert crowd.usual_processes(tmp_path) == 1
