@@ -7,17 +7,19 @@ ever dropped again.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ming_cli.world.conversations import TASKS, Conversation, Dice
-from ming_cli.world.scene import ALL_COLOURS, Taste
+from ming_cli.world.scene import ALL_COLOURS, SIDE, Taste
 from ming_core.guidance import Branch
 
 from .sequences import Batch, SequenceMaker, collate
 from .stage import Settings
 
 GUIDED = 0.1  # share of drawing sequences that train a guidance branch
-LARGE = 0.15  # share of reading batches whose pictures are given at twice the size
+LARGE = 0.5  # share of reading batches whose pictures are given at twice the size, as Describe does
+EXACT = 0.5  # share of batches whose given pictures are rendered at the size they are given at
+RENDERED = (SIDE, 2 * SIDE, 3 * SIDE)  # sides of the others: a user's pictures are resized
 # Tasks that are alike in length share batches, so that little is padded.
 GROUPS: dict[str, tuple[str, ...]] = {
     "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
@@ -91,20 +93,20 @@ LONG = {"edit": 0.16, "chain": 0.07, "draw_then_edit": 0.02}
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.1,
-    "draw_two": 0.2,
-    "draw_counted": 0.1,
-    "draw_related": 0.16,
-    "ask": 0.02,
-    "quiz": 0.08,
-    "describe": 0.02,
+    "draw_one": 0.08,
+    "draw_two": 0.16,
+    "draw_counted": 0.09,
+    "draw_related": 0.14,
+    "ask": 0.04,
+    "quiz": 0.06,
+    "describe": 0.08,
     "copy": 0.02,
     "edit": 0.16,
-    "sharpen": 0.03,
+    "sharpen": 0.04,
     "colourise": 0.01,
     "segment": 0.01,
     "keep_only": 0.01,
-    "region": 0.03,
+    "region": 0.05,
     "chain": 0.03,
     "draw_then_edit": 0.02,
 }
@@ -143,7 +145,8 @@ class BatchMaker:
             weights[group] = share / RELATIVE_SIZE[group]
         group = rng.choices(list(weights), list(weights.values()))[0]
         tasks = [task for task in GROUPS[group] if task in names]
-        is_large = group == "read" and rng.random() < LARGE
+        is_large = group in ("read", "quiz") and rng.random() < LARGE
+        rendered_size = 0 if rng.random() < EXACT else rng.choice(RENDERED)
         maker = self.large if is_large else self.small
         # All processes have the same kind of work; what it is about is each one's own.
         rng = random.Random(f"{self.settings.seed} {self.settings.draw_of(step)}")
@@ -158,7 +161,8 @@ class BatchMaker:
             else:
                 other = self._conversation(task, phase, rng).turns[-1]
                 sequences.append(maker.guided(conversation, other, branch))
-        return collate(sequences, maker.tokenizer.eos, maker.given_tokens)
+        batch = collate(sequences, maker.tokenizer.eos, maker.given_tokens)
+        return replace(batch, rendered_size=rendered_size)
 
     def _conversation(self, task: str, phase: Phase, rng: random.Random) -> Conversation:
         dice = Dice(

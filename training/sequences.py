@@ -138,6 +138,7 @@ class Batch:
     drawn_slots: Tensor
     is_learnt: Tensor
     given_tokens: int
+    rendered_size: int = 0  # side at which given pictures are rendered; 0: as they are given
 
     def visible(self) -> Tensor:
         """What every token sees: (B, L, L) booleans."""

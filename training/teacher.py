@@ -75,10 +75,12 @@ def encode(
     noise: Tensor | None = None,
     *,
     is_drawn: bool = False,
+    rendered_size: int = 0,
 ) -> Pictures:
     """Render and encode pictures; `noise` (P, N, C) is added to what is fed back alone.
 
     Where pictures are those to be drawn, empty patches tell nothing of what comes after them.
+    Those rendered at another size than `size` are resized to it, as a user's pictures are.
     """
     encoder, semantic = components.low_level_encoder, components.semantic_decoder
     device = encoder.pos_embed.device
@@ -88,7 +90,7 @@ def encode(
         some = shown[start : start + chunk]
         tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])
         tensors = tensors.to(device)
-        drawn = render(tensors, size)
+        drawn = _resized(render(tensors, rendered_size or size), size)
         found = encoder.normalised(encoder(drawn.pixels)[:, :-1].float())
         latents.append(_without_foresight(encoder, some, drawn, found) if is_drawn else found)
         covered = F.avg_pool2d(drawn.coverage.amax(1, keepdim=True), PIXELS_PER_PATCH)
@@ -98,6 +100,17 @@ def encode(
     fed = values if noise is None else values + noise
     truth = {name: torch.cat([known[name] for known in truths]) for name in truths[0]}
     return Pictures(values, semantic(semantic.raw(fed)).float(), torch.cat(busy), truth)
+
+
+def _resized(drawn: Rendering, size: int) -> Rendering:
+    """Resize as Encode Image to Latent does: bicubic, with all pixels that a new one covers."""
+    if drawn.pixels.shape[-1] == size:
+        return drawn
+    pixels, coverage = (
+        F.interpolate(picture, (size, size), mode="bicubic", antialias=True)
+        for picture in (drawn.pixels, drawn.coverage)
+    )
+    return Rendering(pixels.clamp(-1, 1), coverage.clamp(0, 1))
 
 
 def _without_foresight(
@@ -136,7 +149,9 @@ def read(components: Components, batch: Batch, feedback: Tensor | None = None) -
     is_given = torch.zeros_like(batch.ids, dtype=torch.bool)
     if batch.given:
         given_size = round(batch.given_tokens**0.5) * PIXELS_PER_PATCH
-        features = encode(components, batch.given, given_size).features
+        features = encode(
+            components, batch.given, given_size, rendered_size=batch.rendered_size
+        ).features
         slots = _slots(batch.given_slots, batch.given_tokens)
         embeddings = _placed(embeddings, slots, language.connector(features))
         is_given.view(-1)[slots] = True

@@ -21,6 +21,7 @@ from ming_core import (
     expand,
     generate,
 )
+from ming_core.pixels import ImageUse
 
 from .judge import Array, to_picture
 
@@ -50,17 +51,21 @@ class Player:
         context: LatentContext | None = None
         last: Features | None = None
         for number, turn in enumerate(conversation.turns):
-            features = None if turn.given is None else self.features(picture_of(turn.given))
+            features = None
+            if turn.given is not None:
+                # As in the workflows: what is asked about is given larger than what is edited.
+                use: ImageUse = "understand" if isinstance(turn.answer, str) else "edit"
+                features = self.features(picture_of(turn.given), use)
             if by_pixels and number and last is not None:
                 context, features = None, self.features(self.painted(last))
             context, drawn = self._turn(played, turn, context, features, seed + number)
             last = drawn or features or last
         return played
 
-    def features(self, picture: Array, use: str = "edit") -> Features:
+    def features(self, picture: Array, use: ImageUse = "edit") -> Features:
         """Encode a picture as the nodes Encode Image to Latent and Semantic Expand do."""
         image = torch.from_numpy(np.ascontiguousarray(picture)).float()[None] / 255
-        return expand(self.model, encode_image(self.model, image, use))  # type: ignore[arg-type]
+        return expand(self.model, encode_image(self.model, image, use))
 
     def painted(self, features: Features) -> Array:
         """Decode features to a picture of bytes."""

@@ -14,9 +14,9 @@ from ming_cli.world.conversations import (
     edit,
     region_then_edit,
 )
-from ming_cli.world.render import Effect, pack, render
+from ming_cli.world.render import Effect, pack, render, to_bytes
 from ming_cli.world.scene import SIZES, Scene, Thing, placed
-from ming_core import ImageSampling, LatentContext, Latents, expand
+from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
 from ming_core.flow.sampler import LatentSampler
 from ming_core.generation import parts_of
 from ming_core.guidance import Branch
@@ -43,6 +43,23 @@ def drawn_latents(model, *shown: Shown) -> torch.Tensor:
     from training.teacher import encode
 
     return encode(model.parts, list(shown), 96, is_drawn=True).latents
+
+
+@pytest.mark.parametrize(("use", "side"), [("edit", 96), ("understand", 192)])
+@pytest.mark.parametrize("rendered", [96, 288])
+def test_given_pictures_are_resized_as_the_engine_resizes_them(model, use, side, rendered):
+    from training.teacher import encode
+
+    scene = Scene("blue", (placed(Thing("star", "red", "large", 0, 0, SIZES["large"]), (0, 1)),))
+    image = to_bytes(render(pack([scene]), rendered).pixels).float() / 255
+    engines = encode_image(model, image, use).values
+    ours = encode(model.parts, [Shown(scene)], side, rendered_size=rendered).latents
+    exact = encode(model.parts, [Shown(scene)], side).latents
+    apart, unresized = ((some - engines).abs().mean() for some in (ours, exact))
+    if rendered == side:
+        assert torch.equal(ours, exact)
+    else:  # the engine rounds to bytes, and no more than that
+        assert apart < 0.3 * unresized
 
 
 def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, noise):

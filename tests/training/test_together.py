@@ -72,6 +72,22 @@ def test_each_process_has_its_own_part_of_a_step(tmp_path: Path, vocabulary):
         assert bool(first.drawn) == bool(second.drawn)
 
 
+def test_pictures_are_asked_about_at_every_size_that_users_give(tmp_path: Path, vocabulary):
+    from ming_core.text_tokenizer import TextTokenizer
+    from training.curriculum import LAST_PHASE, RENDERED, BatchMaker
+    from training.sequences import SequenceMaker
+    from training.stage import Settings
+
+    tokenizer = TextTokenizer.load(vocabulary[0])
+    small, large = (SequenceMaker(tokenizer, 36, given) for given in (36, 144))
+    maker = BatchMaker((LAST_PHASE,), 100, 4, Settings(tmp_path), small, large)
+    batches = [maker.batch(step) for step in range(100)]
+    kinds = {(b.given_tokens, b.rendered_size, bool(b.drawn)) for b in batches if b.given}
+    assert {(36, size, True) for size in (0, *RENDERED)} <= kinds
+    assert {(144, False)} == {(given, drawn) for given, _, drawn in kinds if given == 144}
+    assert len({rendered for given, rendered, _ in kinds if given == 144}) >= 3
+
+
 def test_the_running_mean_is_what_is_measured_and_what_remains():
     line = nn.Linear(2, 1)
     optimiser = optimiser_of(line)
