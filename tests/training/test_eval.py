@@ -150,6 +150,17 @@ def pictures_of(played: Played) -> tuple[np.ndarray, np.ndarray]:
     return played.pictures[0], picture_of(answer)
 
 
+def test_pictures_are_given_at_the_size_for_what_is_wanted(monkeypatch):
+    player, seen = Player(load_model(BUNDLED), ImageSampling(steps=1)), []
+    features = player.features
+    monkeypatch.setattr(
+        player, "features", lambda *given: seen.append(features(*given)) or seen[-1]
+    )
+    for name in ("describe", "ask", "copy"):
+        player.play(cases_of(name, is_quick=True)[0], 0)
+    assert [each.grid for each in seen] == [(12, 12), (12, 12), (6, 6)]
+
+
 def test_a_folder_that_a_process_cannot_load_is_said_clearly(tmp_path):
     jobs = [crowd.Job(cases_of("single", is_quick=True)[0], 0, ImageSampling())]
     with pytest.raises(CheckpointError, match="nowhere is no folder"):

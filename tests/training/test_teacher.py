@@ -1,6 +1,7 @@
 """The batched, teacher-forced forward of the training equals the engine's cached generation."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,6 +61,21 @@ def test_given_pictures_are_resized_as_the_engine_resizes_them(model, use, side,
         assert torch.equal(ours, exact)
     else:  # the engine rounds to bytes, and no more than that
         assert apart < 0.3 * unresized
+
+
+def test_what_is_read_are_the_resized_pictures(model):
+    from training.sequences import SequenceMaker, collate
+    from training.teacher import read
+
+    scene = Scene("blue", (placed(Thing("star", "red", "large", 0, 0, SIZES["large"]), (0, 1)),))
+    asked = Conversation("ask", (Say("What is it?", "a star", Shown(scene)),))
+    maker = SequenceMaker(model.tokenizer, N)
+    batch = collate([maker.plain(asked)], model.tokenizer.eos, maker.given_tokens)
+    exact, same, resized = (
+        read(model.parts, replace(batch, rendered_size=size)).hidden for size in (0, 96, 288)
+    )
+    assert torch.equal(exact, same)
+    assert not torch.equal(exact, resized)
 
 
 def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, noise):
