@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing, nn
 
+from ming_cli.parent import end_with_parent
+
 
 def launch(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     """Run `main` in `args.processes` processes that know of each other, `args.rank` being told."""
@@ -30,6 +32,7 @@ def _join(
     rank: int, main: Callable[[argparse.Namespace], None], args: argparse.Namespace, meeting: str
 ) -> None:
     args.rank = rank
+    end_with_parent()
     distributed.init_process_group(
         "gloo", meeting, timedelta(days=1), world_size=args.processes, rank=rank
     )

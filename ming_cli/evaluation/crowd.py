@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ming_cli.parent import end_with_parent
 from ming_cli.world.conversations import Conversation
 from ming_core import ImageSampling, MingModel, load_model
 
@@ -52,7 +53,7 @@ def play_jobs(folder: Path, jobs: Sequence[Job], processes: int) -> list[Played]
         model = load_model(folder)
         return [_play(model, job) for job in jobs]
     # Spawned: a forked child inherits locks of torch's threads, and may wait for them for ever.
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         return list(pool.map(partial(_play_here, folder), jobs, chunksize=CHUNK))
 
 

@@ -37,6 +37,16 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path):
     assert first["said"] == second["said"] == [0.25, 7.0]
 
 
+def test_processes_end_with_the_one_that_began_them():
+    command = [sys.executable, "-P", str(HERE / "wait_in_processes.py")]
+    # Each holds the pipe's other end: it closes when the last of them is gone.
+    began = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert began.stdout is not None
+    assert {began.stdout.readline().strip() for _ in range(2)} == {"process 0", "process 1"}
+    began.kill()
+    began.communicate(timeout=120)
+
+
 def test_a_run_in_two_processes_keeps_them_alike_and_publishes_once(tmp_path: Path):
     from ming_core import load_model
 
