@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
     "read": ("ask", "describe"),
     "quiz": ("quiz",),
-    "edit": ("copy", "sharpen", "colourise", "edit", "segment", "keep_only"),
+    "edit": ("copy", "sharpen", "colourise", "edit", "edit_one", "segment", "keep_only"),
     "long": ("region", "chain", "draw_then_edit"),
 }
 RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "quiz": 0.6, "edit": 0.75, "long": 0.4}
@@ -60,7 +60,9 @@ EVERYTHING = {
     "ask": 0.1,
     "describe": 0.08,
     "copy": 0.02,
-    "edit": 0.2,
+    "quiz": 0.05,
+    "edit": 0.12,
+    "edit_one": 0.12,
     "sharpen": 0.03,
     "colourise": 0.02,
     "segment": 0.02,
@@ -89,28 +91,28 @@ RARE = {"sharpen": 0.02, "colourise": 0.02, "segment": 0.02, "keep_only": 0.02, 
 ONE = {"draw_one": 0.46, **READ, **RARE, "edit": 0.2, "chain": 0.02}
 # Numbers and relations leave places open: what was drawn so far must be counted while drawing.
 TWO = {"draw_two": 0.17, "draw_counted": 0.08, "draw_related": 0.09}
-LONG = {"edit": 0.16, "chain": 0.07, "draw_then_edit": 0.02}
+LONG = {"edit": 0.12, "edit_one": 0.1, "quiz": 0.05, "chain": 0.07, "draw_then_edit": 0.02}
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.08,
-    "draw_two": 0.16,
-    "draw_counted": 0.09,
-    "draw_related": 0.14,
-    "ask": 0.04,
-    "quiz": 0.06,
-    "describe": 0.08,
+    "draw_one": 0.06,
+    "draw_two": 0.14,
+    "draw_counted": 0.07,
+    "draw_related": 0.1,
+    "ask": 0.05,
+    "quiz": 0.07,
+    "describe": 0.06,
     "copy": 0.02,
-    "edit": 0.16,
-    "sharpen": 0.04,
+    "edit": 0.1,
+    "edit_one": 0.18,
+    "sharpen": 0.03,
     "colourise": 0.01,
-    "segment": 0.01,
-    "keep_only": 0.01,
+    "segment": 0.02,
+    "keep_only": 0.02,
     "region": 0.05,
-    "chain": 0.03,
-    "draw_then_edit": 0.02,
+    "chain": 0.02,
 }
-LAST_PHASE = Phase(1.0, LAST, 3, chinese=0.3, plain=0.25, most_copied=3)
+LAST_PHASE = Phase(1.0, LAST, 3, chinese=0.3, plain=0.2, most_copied=3)
 SHORT_PHASES = (
     Phase(0.09, PLAIN, 1, BARE, 0.0, 1.0),
     Phase(0.22, EDITED, 1, EASY, 0.2, 0.5),

@@ -20,6 +20,7 @@ from ming_cli.world.conversations import (
     draw_one,
     edit,
 )
+from ming_cli.world.questions import conclusion
 from ming_cli.world.render import pack, render, to_bytes
 from ming_cli.world.scene import Taste
 from ming_core import (
@@ -51,7 +52,8 @@ def probation(model: MingModel, folder: Path) -> Measures:
         right = 0
         for _ in range(QUESTIONS):
             turn = task(dice()).turns[0]
-            right += answer(model, turn.words, turn.given) == turn.answer
+            said = answer(model, turn.words, turn.given)
+            right += conclusion(said) == conclusion(str(turn.answer))
         result[name] = right / QUESTIONS
     for name, task in (("copy", copy), ("edit", edit)):
         cases = [task(dice()) for _ in range(PICTURES)]

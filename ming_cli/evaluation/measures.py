@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ming_cli.world.conversations import Shown
+from ming_cli.world.questions import conclusion
 
 from .judge import Array, look, overlap, overlay
 from .player import Played, picture_of
@@ -88,7 +89,8 @@ def ask_figures(played: list[Played]) -> Figures:
     by_kind: dict[str, list[bool]] = {}
     for p in played:
         for turn, said in zip(p.conversation.turns, p.words, strict=True):
-            by_kind.setdefault(turn.kind, []).append(said.strip() == turn.answer)
+            is_right = conclusion(said) == conclusion(str(turn.answer))
+            by_kind.setdefault(turn.kind, []).append(is_right)
     every = [right for rights in by_kind.values() for right in rights]
     return {"accuracy": mean(every)} | {kind: mean(r) for kind, r in sorted(by_kind.items())}
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from ming_core.prompt import region_prompt
 
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
-from .questions import COMPARING, any_question, describe_request, description, question
+from .questions import COMPARING, POINTING, any_question, describe_request, description, question
 from .render import Effect
 from .scene import Scene, SceneMaker, Taste
 from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
 from .words import Voice
 
-QUIZ, COMPARED = 6, 0.7  # questions of a quiz, and the share of them that compare
+QUIZ, COMPARED = 5, 0.4  # questions of a quiz, and the share of them that compare
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,13 @@ class Dice:
         """Return a scene of up to `most_things`."""
         return self.maker.scene(self.rng.randint(fewest, max(fewest, self.most_things)))
 
+    def crowd(self) -> Scene:
+        """Return a scene of several things, no two of one shape: which is meant, its shape says."""
+        while True:
+            scene = self.maker.scene(max(2, self.most_things))
+            if len({thing.shape for thing in scene.things}) == len(scene.things):
+                return scene
+
 
 def draw_one(dice: Dice) -> Conversation:
     """Draw one thing."""
@@ -116,16 +123,13 @@ def ask(dice: Dice) -> Conversation:
 
 
 def quiz(dice: Dice) -> Conversation:
-    """Ask many questions about one picture, mostly those that compare; a lesson, no test."""
-    scene = dice.scene()
+    """Ask many questions about one of many things; a lesson, no test (decision 0031)."""
+    scene = dice.crowd()
     given: Shown | None = Shown(scene)
     turns: list[Say] = []
     for _ in range(QUIZ):
-        if dice.rng.random() < COMPARED:
-            kind = dice.rng.choice(COMPARING)
-            asked = question(dice.voice, scene, kind, dice.taste)
-        else:
-            asked = any_question(dice.voice, scene, dice.taste)
+        kinds = COMPARING if dice.rng.random() < COMPARED else POINTING
+        asked = question(dice.voice, scene, dice.rng.choice(kinds), dice.taste)
         turns.append(Say(asked.words, asked.answer, given, asked.kind))
         given = None
     return Conversation("quiz", tuple(turns))
@@ -155,6 +159,17 @@ def edit(dice: Dice) -> Conversation:
     step = dice.edits.any_edit(scene)
     turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
     return Conversation("edit", (turn,))
+
+
+def edit_one(dice: Dice) -> Conversation:
+    """Edit one of many things; a lesson, no test (decision 0031)."""
+    scene = dice.crowd()
+    while True:
+        step = dice.edits.any_edit(scene)
+        if step.index is not None:
+            break
+    turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
+    return Conversation("edit_one", (turn,))
 
 
 def region_then_edit(dice: Dice) -> Conversation:
@@ -232,6 +247,7 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "sharpen": sharpen,
     "colourise": colourise,
     "edit": edit,
+    "edit_one": edit_one,
     "region": region_then_edit,
     "segment": segment,
     "keep_only": keep_only,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 from ming_core.prompt import DESCRIBE_PROMPT
@@ -67,7 +68,10 @@ LEADS = {
     "zh": ("", "请告诉我：", "看图。", "现在，", "一个问题："),
 }
 KINDS = tuple(ASK["en"])
-COMPARING = ("how_many", "is_there")  # learnt last: what is said is compared with all that is seen
+# What is said is compared with all that is seen. Such an answer first says what that is and
+# concludes from it (decision 0030): "A red circle, a blue square: no".
+COMPARING = ("how_many", "is_there")
+POINTING = ("colour", "where", "size")  # about one thing, which its shape tells from others
 ANY_COLOUR = 0.33  # share of questions whether there is a thing of some shape, whatever its colour
 OBJECTS = {"en": ("objects", "things", "shapes"), "zh": ("物体", "东西", "形状")}
 
@@ -105,6 +109,22 @@ def description(scene: Scene, language: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def things_seen(scene: Scene, language: str) -> str:
+    """Name all things of a scene, row by row, as the answers of comparing questions begin."""
+    voice = plain_voice(Voice(random.Random(0), language))
+    ordered = sorted(scene.things, key=lambda t: (t.cell, t.x))
+    named = [a_thing(voice, Mention(thing.shape, thing.colour)) for thing in ordered]
+    if language == "zh":
+        return "，".join(named)
+    text = ", ".join(named)
+    return text[0].upper() + text[1:]
+
+
+def conclusion(answer: str) -> str:
+    """Return what an answer comes to: all of it, or what follows the things that were seen."""
+    return re.split("[:：]", answer)[-1].strip()
+
+
 def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
     """Ask a question of one kind about a scene of a taste."""
     rng, language = voice.rng, voice.language
@@ -131,12 +151,15 @@ def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
             "where": lambda: answers.place(thing.cell),
             "size": lambda: answers.size(thing.size),
         }[kind]()
+    if kind in COMPARING:
+        colon = "：" if language == "zh" else ": "
+        answer = things_seen(scene, language) + colon + answer
     return Question(kind, lead + form.format(**fill), answer)
 
 
 def can_ask(scene: Scene, kind: str) -> bool:
     """Tell whether a question kind has one answer: things must differ in shape to be pointed at."""
-    if kind in ("colour", "where", "size"):
+    if kind in POINTING:
         shapes = [thing.shape for thing in scene.things]
         return len(set(shapes)) == len(shapes)
     if kind == "what":

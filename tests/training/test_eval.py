@@ -22,7 +22,7 @@ from ming_cli.evaluation.measures import (
 )
 from ming_cli.evaluation.player import Played, Player, picture_of
 from ming_cli.evaluation.sheet import Tile, draw_tiles
-from ming_cli.world.conversations import Conversation, Shown
+from ming_cli.world.conversations import Conversation, Say, Shown
 from ming_core import CheckpointError, ImageSampling, load_model
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
@@ -66,6 +66,13 @@ def test_a_model_that_does_nothing_gets_nothing():
     for played in mute:
         played.words = ["" for _ in played.words]
     assert ask_figures(mute)["accuracy"] == 0
+
+
+def test_of_an_answer_that_lists_what_is_there_the_conclusion_counts():
+    for said, share in (("yes", 1), ("A teal heart: yes", 1), ("A teal heart: no", 0), ("", 0)):
+        only = Say("Is there a red circle?", "A red circle: yes", kind="is_there")
+        figures = ask_figures([Played(Conversation("ask", (only,)), [said], [None])])
+        assert figures["is_there"] == figures["accuracy"] == share
 
 
 def test_cases_are_the_same_every_time_and_enough():
