@@ -164,10 +164,7 @@ def edit(dice: Dice) -> Conversation:
 def edit_one(dice: Dice) -> Conversation:
     """Edit one of many things; a lesson, no test (decision 0031)."""
     scene = dice.crowd()
-    while True:
-        step = dice.edits.any_edit(scene)
-        if step.index is not None:
-            break
+    step = _edit_of_a_thing(dice, scene)
     turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
     return Conversation("edit_one", (turn,))
 
@@ -175,10 +172,7 @@ def edit_one(dice: Dice) -> Conversation:
 def region_then_edit(dice: Dice) -> Conversation:
     """Show the region an edit concerns, then edit."""
     scene = dice.scene()
-    while True:
-        step = dice.edits.any_edit(scene)
-        if step.index is not None:
-            break
+    step = _edit_of_a_thing(dice, scene)
     region = Shown(scene, Effect.MARK, step.index)
     asked = Say(region_prompt(step.words), region, Shown(scene), "region", edit=step)
     done = Say(step.words, Shown(step.after), None, step.kind, edit=step)
@@ -254,6 +248,13 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "chain": edit_chain,
     "draw_then_edit": draw_then_edit,
 }
+
+
+def _edit_of_a_thing(dice: Dice, scene: Scene) -> EditStep:
+    while True:
+        step = dice.edits.any_edit(scene)
+        if step.index is not None:
+            return step
 
 
 def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:
