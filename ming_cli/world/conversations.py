@@ -164,7 +164,7 @@ def edit(dice: Dice) -> Conversation:
 def edit_one(dice: Dice) -> Conversation:
     """Edit one of many things; a lesson, no test (decision 0031)."""
     scene = dice.crowd()
-    step = _edit_of_a_thing(dice, scene)
+    step, _ = _edit_of_a_thing(dice, scene)
     turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
     return Conversation("edit_one", (turn,))
 
@@ -172,8 +172,8 @@ def edit_one(dice: Dice) -> Conversation:
 def region_then_edit(dice: Dice) -> Conversation:
     """Show the region an edit concerns, then edit."""
     scene = dice.scene()
-    step = _edit_of_a_thing(dice, scene)
-    region = Shown(scene, Effect.MARK, step.index)
+    step, index = _edit_of_a_thing(dice, scene)
+    region = Shown(scene, Effect.MARK, index)
     asked = Say(region_prompt(step.words), region, Shown(scene), "region", edit=step)
     done = Say(step.words, Shown(step.after), None, step.kind, edit=step)
     return Conversation("region", (asked, done))
@@ -250,11 +250,11 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
 }
 
 
-def _edit_of_a_thing(dice: Dice, scene: Scene) -> EditStep:
+def _edit_of_a_thing(dice: Dice, scene: Scene) -> tuple[EditStep, int]:
     while True:
         step = dice.edits.any_edit(scene)
         if step.index is not None:
-            return step
+            return step, step.index
 
 
 def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:
