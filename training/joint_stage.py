@@ -20,14 +20,15 @@ from .curriculum import BatchMaker, Phase
 from .experts import balance_loss
 from .muon import Optimiser, Rates
 from .probation import probation
-from .probes import DRAWING_HEADS, Probes, probe_loss
+from .probes import DRAWING_HEADS, MEANT_HEADS, Probes, probe_loss, thing_truth
 from .sequences import Batch, SequenceMaker
 from .stage import Measures, Settings, autocast
-from .teacher import FlowDraws, conditions, flow_loss, read, word_losses
+from .teacher import FlowDraws, Read, conditions, flow_loss, read, word_losses
 
 # Words at full weight have several times the gradients of pictures, and are learnt first anyway.
 WORDS, COURSE, BALANCE = 0.4, 0.007, 0.003
 PLAN = 0.04  # of what the probes say is about to be drawn: gradients as long as those of pictures
+MEANT = 0.15  # of what the token before a picture must tell of the thing that was meant
 LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
@@ -72,16 +73,20 @@ class JointStage:
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
         self.probes = Probes(config.flow.width, DRAWING_HEADS).to(settings.device)
+        told = config.language.num_kv_heads * config.language.head_size
+        asked = range(config.language.num_layers // 2, config.language.num_layers)
+        self.meant = nn.ModuleList(Probes(told, MEANT_HEADS) for _ in asked).to(settings.device)
         # Silent at first: what a random probe asks for is noise to a model that can draw.
-        for silent in self.probes.parameters():
+        for silent in (*self.probes.parameters(), *self.meant.parameters()):
             nn.init.zeros_(silent)
-        named = [*components.language_model.named_parameters(), *self.probes.named_parameters()]
+        parts = (components.language_model, self.probes, self.meant)
+        named = [named for part in parts for named in part.named_parameters()]
         self.optimiser = Optimiser(named, replace(Rates(), adam=1.5e-3))
         self._ahead: tuple[int, object] | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Return all components: the tokenizer is needed to go on, too."""
-        return {**self.components.named(), "probes": self.probes}
+        return {**self.components.named(), "probes": self.probes, "meant": self.meant}
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a step and its parts."""
@@ -95,16 +100,18 @@ class JointStage:
             result = read(self.components, batch, self._feedback(len(batch.drawn), generator))
             answers, course = word_losses(self.components, result.hidden, batch)
             balance = balance_loss(language.transformer)
-            flow = plan = torch.zeros((), device=device)
+            flow = plan = meant = torch.zeros((), device=device)
             if result.drawn is not None:
                 z = conditions(self.components, result.hidden, batch, self.num_tokens)
                 learnt = batch.is_learnt.to(device)
                 flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
                 truth = {name: known[learnt] for name, known in result.drawn.truth.items()}
                 plan = probe_loss(self.probes(z[learnt]), truth)
-        loss = flow + PLAN * plan + WORDS * answers + COURSE * course + BALANCE * balance
-        parts = {"loss": loss, "flow": flow, "plan": plan, "words": answers, "course": course}
-        return {**parts, "balance": balance}
+                meant = self._meant_loss(result, batch)
+        loss = flow + PLAN * plan + MEANT * meant
+        loss = loss + WORDS * answers + COURSE * course + BALANCE * balance
+        parts = {"loss": loss, "flow": flow, "plan": plan, "meant": meant, "words": answers}
+        return {**parts, "course": course, "balance": balance}
 
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
@@ -114,6 +121,18 @@ class JointStage:
         )
         model.device = self.settings.device
         return probation(model, folder)
+
+    def _meant_loss(self, result: Read, batch: Batch) -> Tensor:
+        """Ask the token before every picture which thing its instruction pointed at."""
+        things = [shown.meant for shown in batch.drawn]
+        asked = [at for at, thing in enumerate(things) if thing is not None]
+        told = result.told.flatten(1, 2)[:, batch.drawn_slots[asked] - 1]
+        truth = thing_truth([t for t in things if t is not None], told.device)
+        # All processes of a run must have gradients of the same weights.
+        total = sum(weight.sum() for weight in self.meant.parameters()) * 0
+        for probes, layer in zip(self.meant, told, strict=True):
+            total = total + probe_loss(probes(layer), truth) / len(told)
+        return total
 
     def _feedback(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Noise on the latents that are fed back, which at generation are never quite right."""

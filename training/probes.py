@@ -2,7 +2,8 @@
 
 Asked of the tokenizer's features they are our stand-in for the published teacher: without them
 features hold pixels but no meaning, and the language model learns to see colours only. Asked of the
-flow head's conditions they make the language model know what it is about to draw (decision 0027).
+flow head's conditions they make the language model know what it is about to draw (decision 0027);
+asked of the token before a picture, which thing was meant (decision 0032).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_cli.world.render import Effect, Rendering, SceneTensors
-from ming_cli.world.scene import ALL_COLOURS, SHAPES, SIDE
+from ming_cli.world.render import Effect, Rendering, SceneTensors, pack, render
+from ming_cli.world.scene import ALL_COLOURS, CENTRES, SHAPES, SIDE, SIZES, Scene, Thing
 
 COVERED = 0.12  # share of a patch from which on it belongs to a thing
 HEADS = {
@@ -27,7 +28,20 @@ HEADS = {
     "offset": 3,
 }
 # What is known before a patch is drawn; where it lies is no question there.
-DRAWING_HEADS = {name: HEADS[name] for name in list(HEADS)[3:]} | {"marked": 1, "left": 5}
+DRAWING_HEADS = {name: HEADS[name] for name in list(HEADS)[3:]} | {
+    "marked": 1,
+    "left": 5,
+    "meant": 1,
+}
+# Of the thing that an instruction points at, as it was before.
+MEANT_HEADS = {
+    "shape": len(SHAPES),
+    "colour": len(ALL_COLOURS),
+    "row": len(CENTRES),
+    "column": len(CENTRES),
+    "size": len(SIZES),
+    "outlined": 1,
+}
 WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}
 OF_THINGS = ("shape", "colour", "outlined", "offset", "marked")
 
@@ -76,14 +90,39 @@ def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[s
     }
 
 
+def meant_truth(things: list[Thing | None], side: int, device: torch.device) -> Tensor:
+    """Return which of side x side patches showed the thing meant: (B, N); -1 where none was."""
+    scenes = [Scene("white", () if thing is None else (thing,)) for thing in things]
+    covered = F.avg_pool2d(render(pack(scenes).to(device)).coverage[:, 0], SIDE // side).flatten(1)
+    is_none = torch.tensor([thing is None for thing in things], device=device)
+    return torch.where(is_none[:, None], -1.0, (covered > COVERED).float())
+
+
+def thing_truth(things: list[Thing], device: torch.device) -> dict[str, Tensor]:
+    """Return what is true of each of B things: (B,) per head of MEANT_HEADS."""
+    rows = {
+        "is_thing": [1.0] * len(things),
+        "shape": [SHAPES.index(thing.shape) for thing in things],
+        "colour": [ALL_COLOURS.index(thing.colour) for thing in things],
+        "row": [thing.cell[0] for thing in things],
+        "column": [thing.cell[1] for thing in things],
+        "size": [list(SIZES).index(thing.size) for thing in things],
+        "outlined": [float(thing.is_outlined) for thing in things],
+    }
+    return {name: torch.tensor(row, device=device) for name, row in rows.items()}
+
+
 def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
-    """Return the weighted sum of all heads' losses; heads of things count on covered patches."""
+    """Return the weighted sum of all heads' losses; heads of things count on covered patches,
+    `meant` where something was."""
     things = truth["is_thing"] > 0
     total = torch.zeros((), device=things.device)
     for name, logits in said.items():
         target = truth[name]
         if name in OF_THINGS:
             logits, target = logits[things], target[things]
+        if name == "meant":
+            logits, target = logits[target >= 0], target[target >= 0]
         is_out_of_range = name == "index" and target.max() >= HEADS["index"]
         if is_out_of_range or not len(target):
             continue

@@ -5,7 +5,7 @@ The engine's own `build_prompt` and `prompt_masks` are used, so layout and guida
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -83,6 +83,8 @@ class SequenceMaker:
         sequence.hidden += [start + i for i, seen in enumerate(own.tolist()) if not seen]
         sequence.hidden_from = len(sequence.ids)
         self._add_answer(sequence, last.answer)
+        # Which thing is meant is said in words that the branch does not see.
+        sequence.drawn[-1] = replace(sequence.drawn[-1], meant=None)
         sequence.labels = [IGNORED] * len(sequence.ids)
         sequence.is_learnt = [False] * (len(sequence.drawn) - 1) + [True]
         return sequence

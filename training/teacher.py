@@ -22,7 +22,7 @@ from ming_core.mingtok.low_level_encoder import LowLevelEncoder
 from ming_core.model import Components
 from ming_core.progress import Meter
 
-from .probes import patch_truth
+from .probes import meant_truth, patch_truth
 from .sequences import IGNORED, Batch
 
 PIXELS_PER_PATCH = 16
@@ -32,13 +32,20 @@ VISIBLE = 0.02  # of 2, the range of pixels: what differs less from the backgrou
 
 
 class NoCache(WorkingCache):
-    """A cache that keeps nothing: every layer sees the keys and values of this forward alone."""
+    """A cache for no later call: every layer sees the keys and values of this forward alone.
 
-    def __init__(self) -> None:  # no buffers on purpose
+    The values of the layers from one on are kept to be looked at: (B, kv_heads, L, head_size) each.
+    """
+
+    def __init__(self, kept_from: int) -> None:  # no buffers on purpose
         self.length = 0
+        self.kept_from = kept_from
+        self.told: list[Tensor] = []
 
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return what was given."""
+        if layer >= self.kept_from:
+            self.told.append(values)
         return keys, values
 
     def advance(self, num_tokens: int) -> None:
@@ -96,6 +103,9 @@ def encode(
         covered = F.avg_pool2d(drawn.coverage.amax(1, keepdim=True), PIXELS_PER_PATCH)
         busy.append(covered.flatten(1) > BUSY)
         truths.append(patch_truth(tensors, drawn, size // PIXELS_PER_PATCH))
+        if is_drawn:
+            meant = [s.meant for s in some]
+            truths[-1]["meant"] = meant_truth(meant, size // PIXELS_PER_PATCH, device)
     values = torch.cat(latents)
     fed = values if noise is None else values + noise
     truth = {name: torch.cat([known[name] for known in truths]) for name in truths[0]}
@@ -134,9 +144,11 @@ def _without_foresight(
 
 @dataclass
 class Read:
-    """What a forward gives: hidden states (B, L, H), and the drawn pictures."""
+    """What a forward gives: hidden states (B, L, H), what every token tells those after it in each
+    layer of the second half (layers, B, L, kv_heads * head_size), and the drawn pictures."""
 
     hidden: Tensor
+    told: Tensor
     drawn: Pictures | None
 
 
@@ -161,8 +173,9 @@ def read(components: Components, batch: Batch, feedback: Tensor | None = None) -
         slots = _slots(batch.drawn_slots, side * side)
         embeddings = _placed(embeddings, slots, language.connector(drawn.features))
     step = WholeStep(batch.positions, None, is_given, batch.visible())
-    hidden = language.transformer(embeddings, NoCache(), step, Meter(None, 0))
-    return Read(hidden, drawn)
+    cache = NoCache(len(language.transformer.layers) // 2)
+    hidden = language.transformer(embeddings, cache, step, Meter(None, 0))
+    return Read(hidden, torch.stack(cache.told).transpose(2, 3).flatten(3), drawn)
 
 
 def _slots(first: Tensor, tokens: int) -> Tensor:

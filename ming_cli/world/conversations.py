@@ -15,7 +15,7 @@ from ming_core.prompt import region_prompt
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
 from .questions import COMPARING, POINTING, any_question, describe_request, description, question
 from .render import Effect
-from .scene import Scene, SceneMaker, Taste
+from .scene import Scene, SceneMaker, Taste, Thing
 from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
 from .words import Voice
 
@@ -24,11 +24,13 @@ QUIZ, COMPARED = 5, 0.4  # questions of a quiz, and the share of them that compa
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture: a scene, what was done to it, and which thing is marked."""
+    """A picture: a scene, what was done to it, and which thing is marked; and, where words that
+    pointed at a thing of the picture before led to it, that thing as it was there."""
 
     scene: Scene
     effect: Effect = Effect.NONE
     marked: int = 0
+    meant: Thing | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def edit(dice: Dice) -> Conversation:
     """Edit a given picture once."""
     scene = dice.scene()
     step = dice.edits.any_edit(scene)
-    turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
+    turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
     return Conversation("edit", (turn,))
 
 
@@ -165,7 +167,7 @@ def edit_one(dice: Dice) -> Conversation:
     """Edit one of many things; a lesson, no test (decision 0031)."""
     scene = dice.crowd()
     step, _ = _edit_of_a_thing(dice, scene)
-    turn = Say(step.words, Shown(step.after), Shown(scene), step.kind, edit=step)
+    turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
     return Conversation("edit_one", (turn,))
 
 
@@ -173,9 +175,9 @@ def region_then_edit(dice: Dice) -> Conversation:
     """Show the region an edit concerns, then edit."""
     scene = dice.scene()
     step, index = _edit_of_a_thing(dice, scene)
-    region = Shown(scene, Effect.MARK, index)
+    region = Shown(scene, Effect.MARK, index, scene.things[index])
     asked = Say(region_prompt(step.words), region, Shown(scene), "region", edit=step)
-    done = Say(step.words, Shown(step.after), None, step.kind, edit=step)
+    done = Say(step.words, _edited(scene, step), None, step.kind, edit=step)
     return Conversation("region", (asked, done))
 
 
@@ -183,9 +185,10 @@ def segment(dice: Dice) -> Conversation:
     """Show a thing white on black."""
     scene = dice.scene()
     index = dice.rng.randrange(len(scene.things))
-    alone = Scene("black", (replace(scene.things[index], colour="white"),))
+    meant = scene.things[index]
+    alone = Shown(Scene("black", (replace(meant, colour="white"),)), meant=meant)
     words = dice.edits.say(SEGMENT[dice.voice.language], {"it": dice.edits.point(scene, index)})
-    return Conversation("segment", (Say(words, Shown(alone), Shown(scene), "segment"),))
+    return Conversation("segment", (Say(words, alone, Shown(scene), "segment"),))
 
 
 def keep_only(dice: Dice) -> Conversation:
@@ -193,11 +196,12 @@ def keep_only(dice: Dice) -> Conversation:
     while True:
         scene = dice.scene()
         index = dice.rng.randrange(len(scene.things))
-        if scene.things[index].colour != "white":
+        meant = scene.things[index]
+        if meant.colour != "white":
             break
-    alone = Scene("white", (scene.things[index],))
+    alone = Shown(Scene("white", (meant,)), meant=meant)
     words = dice.edits.say(KEEP[dice.voice.language], {"it": dice.edits.point(scene, index)})
-    return Conversation("keep_only", (Say(words, Shown(alone), Shown(scene), "keep_only"),))
+    return Conversation("keep_only", (Say(words, alone, Shown(scene), "keep_only"),))
 
 
 def edit_chain(dice: Dice, length: int = 0) -> Conversation:
@@ -224,7 +228,7 @@ def chain_from(dice: Dice, scene: Scene, length: int) -> Conversation:
     given: Shown | None = Shown(scene)
     for _ in range(length):
         step = dice.edits.any_edit(scene)
-        turns.append(Say(step.words, Shown(step.after), given, step.kind, edit=step))
+        turns.append(Say(step.words, _edited(scene, step), given, step.kind, edit=step))
         scene, given = step.after, None
     return Conversation("chain", tuple(turns))
 
@@ -255,6 +259,10 @@ def _edit_of_a_thing(dice: Dice, scene: Scene) -> tuple[EditStep, int]:
         step = dice.edits.any_edit(scene)
         if step.index is not None:
             return step, step.index
+
+
+def _edited(scene: Scene, step: EditStep) -> Shown:
+    return Shown(step.after, meant=None if step.index is None else scene.things[step.index])
 
 
 def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:

@@ -223,6 +223,65 @@ def test_a_picture_of_nothing_can_be_asked_about(model):
     assert torch.isfinite(probe_loss(probes(empty.features), empty.truth))
 
 
+def test_a_picture_is_asked_which_thing_was_meant(model):
+    """On the patches where it lay before the edit; not asked where nothing was meant."""
+    from training.probes import DRAWING_HEADS, MEANT_HEADS, probe_loss, thing_truth
+    from training.teacher import encode
+
+    star = placed(Thing("star", "red", "small", 0, 0, SIZES["small"]), (2, 0))
+    moved = Shown(Scene("blue", (placed(star, (0, 2)),)), meant=star)
+    meant = encode(model.parts, [moved, Shown(moved.scene)], 96, is_drawn=True).truth["meant"]
+    where = meant[0].nonzero().flatten().tolist()
+    assert where
+    assert all(patch // 6 >= 3 and patch % 6 <= 2 for patch in where), "where it lay before"
+    assert (meant[1] == -1).all()
+
+    truth = thing_truth([star], torch.device("cpu"))
+    names = ["shape", "colour", "row", "column", "size", "outlined"]
+    assert [int(truth[name]) for name in names] == [3, 0, 2, 0, 0, 0]
+    assert names == list(MEANT_HEADS)
+
+    silent = torch.zeros(2, 36, DRAWING_HEADS["meant"])
+    things = {"is_thing": torch.zeros(2, 36)}
+    both = probe_loss({"meant": silent}, things | {"meant": meant})
+    first = probe_loss({"meant": silent[:1]}, things | {"meant": meant[:1]})
+    assert first == both == pytest.approx(0.6931, abs=1e-3)
+
+
+def test_what_is_asked_which_thing_was_meant_is_what_the_cache_holds(model):
+    """The values that tokens after it see, in the second half of the layers."""
+    from training.sequences import SequenceMaker, collate
+    from training.teacher import read
+
+    conversation = edit(Dice(random.Random(5), chinese=0.0))
+    turn = conversation.turns[0]
+    maker = SequenceMaker(model.tokenizer, N)
+    sequence = maker.plain(conversation)
+    batch = collate([sequence], model.tokenizer.eos, N)
+    with torch.inference_mode():
+        told = read(model.parts, batch).told[:, 0, sequence.drawn_at[0] - 1]
+        features = expand(model, Latents(latents_of(model, turn.given), (6, 6)))
+        prompt = build_prompt(model.tokenizer, parts_of(model, features, turn.words))
+        opened = OpenTurn(model, LatentContext(model.identity), prompt, Meter(None, 0))
+        opened.feed(model.tokenizer.image)
+        context = opened.close((), Settings(0))
+    half = len(model.parts.language_model.transformer.layers) // 2
+    held = torch.cat([segment.values[half:] for segment in context.segments], dim=2)
+    assert torch.allclose(told, held[:, :, len(prompt.ids)].flatten(1), atol=1e-5)
+
+
+def test_a_branch_without_words_is_not_asked_which_thing_was_meant(model):
+    from training.sequences import SequenceMaker
+
+    conversation = region_then_edit(Dice(random.Random(5), chinese=0.0))
+    turns = conversation.turns
+    assert all(turn.answer.meant == turns[0].given.scene.things[turn.edit.index] for turn in turns)
+    maker = SequenceMaker(model.tokenizer, N)
+    drawn = maker.guided(conversation, turns[-1], Branch.IMAGE_ONLY).drawn
+    assert [each.meant is None for each in drawn] == [False, True]
+    assert all(each.meant for each in maker.plain(conversation).drawn)
+
+
 def test_more_than_can_be_counted_is_many(model):
     from training.probes import DRAWING_HEADS
     from training.teacher import encode
