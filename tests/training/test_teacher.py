@@ -1,5 +1,6 @@
 """The batched, teacher-forced forward of the training equals the engine's cached generation."""
 
+import copy
 import random
 from dataclasses import replace
 
@@ -268,6 +269,37 @@ def test_what_is_asked_which_thing_was_meant_is_what_the_cache_holds(model):
     half = len(model.parts.language_model.transformer.layers) // 2
     held = torch.cat([segment.values[half:] for segment in context.segments], dim=2)
     assert torch.allclose(told, held[:, :, len(prompt.ids)].flatten(1), atol=1e-5)
+
+
+def test_the_token_before_a_picture_is_asked_which_thing_was_meant_and_no_other(model, tmp_path):
+    from training.curriculum import LAST_PHASE
+    from training.joint_stage import JointStage
+    from training.sequences import SequenceMaker, collate
+    from training.stage import Settings
+    from training.teacher import read
+
+    parts = copy.deepcopy(model.parts)
+    stage = JointStage(
+        parts, model.config, model.tokenizer, Settings(tmp_path), (LAST_PHASE,), (1, 1)
+    )
+    for weight in stage.meant.parameters():
+        torch.nn.init.normal_(weight)
+    dice = [Dice(random.Random(5), chinese=0.0) for _ in range(2)]
+    pointed, drawn = region_then_edit(dice[0]), draw_then_edit(dice[1])
+    maker = SequenceMaker(model.tokenizer, N)
+    sequences = [maker.plain(conversation) for conversation in (pointed, drawn)]
+    batch = collate(sequences, model.tokenizer.eos, N)
+    result = read(parts, batch)
+    told = result.told.detach().requires_grad_()
+    stage._meant_loss(replace(result, told=told), batch).backward()
+    is_asked = torch.zeros_like(batch.ids, dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        for at, shown in zip(sequence.drawn_at, sequence.drawn, strict=True):
+            is_asked[row, at - 1] = shown.meant is not None
+    assert (batch.ids[is_asked] == model.tokenizer.image).all()
+    assert 0 < is_asked.sum() < len(batch.drawn)
+    for layer in told.grad:
+        assert torch.equal(layer.abs().sum(-1) > 0, is_asked)
 
 
 def test_a_branch_without_words_is_not_asked_which_thing_was_meant(model):
