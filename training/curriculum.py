@@ -65,6 +65,18 @@ POINTED = {
     "segment": 0.03,
     "keep_only": 0.03,
 }
+# Whether anything is as was said, and how many: within some hundred steps, too (decision 0033).
+COMPARED = {
+    "draw_one": 0.04,
+    "draw_two": 0.06,
+    "draw_counted": 0.04,
+    "draw_related": 0.05,
+    "ask": 0.1,
+    "describe": 0.05,
+    "quiz": 0.5,
+    "edit": 0.06,
+    "edit_one": 0.1,
+}
 EVERYTHING = {
     "draw_one": 0.12,
     "draw_two": 0.15,
@@ -89,6 +101,11 @@ EVERYTHING = {
 def pointed(until: float) -> Phase:
     """Return the phase in which it is learnt which thing is meant."""
     return Phase(until, POINTED, 3, BARE, 0.0, plain=1.0)
+
+
+def compared(until: float) -> Phase:
+    """Return the phase in which it is learnt whether there is what was asked for, and how many."""
+    return Phase(until, COMPARED, 3, BARE, 0.0, plain=1.0)
 
 
 FULL_PHASES = (
@@ -142,11 +159,12 @@ SHORT_PHASES = (
     pointed(0.76),
     LAST_PHASE,
 )
-# The last two are for a model that goes on from a checkpoint.
+# The last three are for a model that goes on from a checkpoint.
 CURRICULA = {
     "full": FULL_PHASES,
     "short": SHORT_PHASES,
     "pointed": (pointed(0.2), LAST_PHASE),
+    "compared": (compared(0.16), LAST_PHASE),
     "last": (LAST_PHASE,),
 }
 

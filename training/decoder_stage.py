@@ -16,10 +16,8 @@ from torch.nn import functional as F
 
 from ming_cli.evaluation.judge import look
 from ming_cli.evaluation.measures import mean
-from ming_cli.evaluation.verdict import judge_scene
 from ming_cli.world.render import pack, render, to_bytes
-from ming_cli.world.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, Taste
-from ming_cli.world.wishes import draw_order, nested
+from ming_cli.world.scene import ALL_COLOURS, SIZES, SceneMaker, Taste
 from ming_core.model import Components
 
 from .muon import Optimiser, Rates
@@ -29,9 +27,7 @@ from .stage import Measures, Settings, autocast
 from .tokenizer_stage import CLEAN, edge_error
 
 NOISE = 0.15  # of a latent channel's spread, at most; more of it hides the tips of a star
-# Shares of pictures that are crowded, and of those with one thing inside another, which are rare
-# among what is asked for and the hardest to paint; the others are scenes as they are asked for.
-CROWDED, NESTED = 0.25, 0.25
+CROWDED = 0.25  # share of pictures that are crowded; the others are scenes as they are asked for
 TASTE = Taste(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
 EACH_THING = 1.0  # what a thing counts, however small, where the picture as a whole counts 1
 LEAST_AREA = 150  # pixels; the rest that is seen of a hidden thing is smaller, and no thing
@@ -60,11 +56,9 @@ class DecoderStage:
         """Return the loss of a step and its parts; the same step always sees the same pictures."""
         seed = self.settings.seed * 1_000_033 + self.settings.draw_of(step)
         generator = torch.Generator().manual_seed(seed)
-        crowded, inside = round(self.batch * CROWDED), round(self.batch * NESTED)
+        crowded = round(self.batch * CROWDED)
         maker = SceneMaker(random.Random(seed), TASTE)
-        scenes = [draw_order(nested(maker)) for _ in range(inside)]
-        others = range(self.batch - crowded - inside)
-        plain = pack(scenes + [maker.scene(maker.rng.randint(1, 3)) for _ in others])
+        plain = pack([maker.scene(maker.rng.randint(1, 3)) for _ in range(self.batch - crowded)])
         named = torch.cat((plain.colour, plain.background[:, None]), dim=1)
         plain = replace(plain, tint=tints(named, generator))
         drawn = [
@@ -95,11 +89,13 @@ class DecoderStage:
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
         """Measure how well unseen scenes of one thing are painted again (dB), and the share of
-        things of every size, and inside others, whose shape the judge still recognises; save a
-        sheet."""
+        things of every size whose shape the judge still recognises; save a sheet."""
         maker = SceneMaker(random.Random(987654), Taste(combinations="all"))
         scenes = [maker.scene(1) for _ in range(MEASURED)]
-        pixels, painted = alone = self._again(scenes)
+        pixels = render(pack(scenes).to(self.settings.device)).pixels
+        encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
+        features = semantic(encoder(pixels)[:, :-1])
+        painted = self.components.pixel_decoder(features, encoder.grid(pixels)).clamp(-1, 1)
         error = ((painted - pixels) / 2).pow(2).flatten(1).mean(1)
         result: Measures = {"psnr": float((-10 * error.log10()).mean())}
         pictures = to_bytes(painted).numpy()
@@ -110,23 +106,8 @@ class DecoderStage:
         for size in SIZES:
             chosen = [r for r, s in zip(is_right, scenes, strict=True) if s.things[0].size == size]
             result[size] = mean(chosen)
-        pairs = [draw_order(nested(maker)) for _ in range(MEASURED)]
-        both = self._again(pairs)
-        pictures = to_bytes(both[1]).numpy()
-        result["inside"] = mean(
-            [judge_scene(picture, scene) for picture, scene in zip(pictures, pairs, strict=True)]
-        )
-        first = [torch.cat((a[:12], b[:12])) for a, b in zip(alone, both, strict=True)]
-        save_pictures(folder / "painted.png", first)
+        save_pictures(folder / "painted.png", [pixels[:12], painted[:12]])
         return result
-
-    def _again(self, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
-        """Render scenes, and paint them again from their features: two of (B, 3, S, S)."""
-        pixels = render(pack(scenes).to(self.settings.device)).pixels
-        encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
-        features = semantic(encoder(pixels)[:, :-1])
-        painted = self.components.pixel_decoder(features, encoder.grid(pixels)).clamp(-1, 1)
-        return pixels, painted
 
 
 def _weight(coverage: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from .curriculum import BatchMaker, Phase
 from .experts import balance_loss
 from .muon import Optimiser, Rates
 from .probation import probation
-from .probes import DRAWING_HEADS, MEANT_HEADS, Probes, probe_loss, thing_truth
+from .probes import ABOUT_HEADS, DRAWING_HEADS, Probes, about_loss, probe_loss
 from .sequences import Batch, SequenceMaker
 from .stage import Measures, Settings, autocast
 from .teacher import FlowDraws, Read, conditions, flow_loss, read, word_losses
@@ -28,7 +28,7 @@ from .teacher import FlowDraws, Read, conditions, flow_loss, read, word_losses
 # Words at full weight have several times the gradients of pictures, and are learnt first anyway.
 WORDS, COURSE, BALANCE = 0.4, 0.007, 0.003
 PLAN = 0.04  # of what the probes say is about to be drawn: gradients as long as those of pictures
-MEANT = 0.15  # of what the token before a picture must tell of the thing that was meant
+ABOUT = 0.15  # of what the token before an answer must tell of the things it is about
 LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
@@ -75,18 +75,18 @@ class JointStage:
         self.probes = Probes(config.flow.width, DRAWING_HEADS).to(settings.device)
         told = config.language.num_kv_heads * config.language.head_size
         asked = range(config.language.num_layers // 2, config.language.num_layers)
-        self.meant = nn.ModuleList(Probes(told, MEANT_HEADS) for _ in asked).to(settings.device)
+        self.about = nn.ModuleList(Probes(told, ABOUT_HEADS) for _ in asked).to(settings.device)
         # Silent at first: what a random probe asks for is noise to a model that can draw.
-        for silent in (*self.probes.parameters(), *self.meant.parameters()):
+        for silent in (*self.probes.parameters(), *self.about.parameters()):
             nn.init.zeros_(silent)
-        parts = (components.language_model, self.probes, self.meant)
+        parts = (components.language_model, self.probes, self.about)
         named = [named for part in parts for named in part.named_parameters()]
         self.optimiser = Optimiser(named, replace(Rates(), adam=1.5e-3))
         self._ahead: tuple[int, object] | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """Return all components: the tokenizer is needed to go on, too."""
-        return {**self.components.named(), "probes": self.probes, "meant": self.meant}
+        return {**self.components.named(), "probes": self.probes, "about": self.about}
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a step and its parts."""
@@ -100,17 +100,17 @@ class JointStage:
             result = read(self.components, batch, self._feedback(len(batch.drawn), generator))
             answers, course = word_losses(self.components, result.hidden, batch)
             balance = balance_loss(language.transformer)
-            flow = plan = meant = torch.zeros((), device=device)
+            about = self._about_loss(result, batch)
+            flow = plan = torch.zeros((), device=device)
             if result.drawn is not None:
                 z = conditions(self.components, result.hidden, batch, self.num_tokens)
                 learnt = batch.is_learnt.to(device)
                 flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
                 truth = {name: known[learnt] for name, known in result.drawn.truth.items()}
                 plan = probe_loss(self.probes(z[learnt]), truth)
-                meant = self._meant_loss(result, batch)
-        loss = flow + PLAN * plan + MEANT * meant
+        loss = flow + PLAN * plan + ABOUT * about
         loss = loss + WORDS * answers + COURSE * course + BALANCE * balance
-        parts = {"loss": loss, "flow": flow, "plan": plan, "meant": meant, "words": answers}
+        parts = {"loss": loss, "flow": flow, "plan": plan, "about": about, "words": answers}
         return {**parts, "course": course, "balance": balance}
 
     @torch.no_grad()
@@ -122,16 +122,14 @@ class JointStage:
         model.device = self.settings.device
         return probation(model, folder)
 
-    def _meant_loss(self, result: Read, batch: Batch) -> Tensor:
-        """Ask the token before every picture which thing its instruction pointed at."""
-        things = [shown.meant for shown in batch.drawn]
-        asked = [at for at, thing in enumerate(things) if thing is not None]
-        told = result.told.flatten(1, 2)[:, batch.drawn_slots[asked] - 1]
-        truth = thing_truth([t for t in things if t is not None], told.device)
+    def _about_loss(self, result: Read, batch: Batch) -> Tensor:
+        """Ask the tokens before answers what the question or the instruction is about."""
+        told = result.told.flatten(1, 2)[:, batch.about_slots]
         # All processes of a run must have gradients of the same weights.
-        total = sum(weight.sum() for weight in self.meant.parameters()) * 0
-        for probes, layer in zip(self.meant, told, strict=True):
-            total = total + probe_loss(probes(layer), truth) / len(told)
+        total = sum(weight.sum() for weight in self.about.parameters()) * 0
+        if batch.about:
+            for probes, layer in zip(self.about, told, strict=True):
+                total = total + about_loss(probes(layer), batch.about) / len(told)
         return total
 
     def _feedback(self, count: int, generator: torch.Generator) -> Tensor | None:

@@ -3,7 +3,8 @@
 Asked of the tokenizer's features they are our stand-in for the published teacher: without them
 features hold pixels but no meaning, and the language model learns to see colours only. Asked of the
 flow head's conditions they make the language model know what it is about to draw (decision 0027);
-asked of the token before a picture, which thing was meant (decision 0032).
+asked of the token before an answer, what the question or the instruction is about (decisions 0032
+and 0033).
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ DRAWING_HEADS = {name: HEADS[name] for name in list(HEADS)[3:]} | {
     "left": 5,
     "meant": 1,
 }
-# Of the thing that an instruction points at, as it was before.
-MEANT_HEADS = {
+MOST = 4  # things that words may be about
+# Of what words are about: how many things, and, where it is one, which.
+ABOUT_HEADS = {
     "shape": len(SHAPES),
     "colour": len(ALL_COLOURS),
     "row": len(CENTRES),
     "column": len(CENTRES),
     "size": len(SIZES),
     "outlined": 1,
+    "number": MOST + 1,
 }
 WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}
 OF_THINGS = ("shape", "colour", "outlined", "offset", "marked")
@@ -98,8 +101,22 @@ def meant_truth(things: list[Thing | None], side: int, device: torch.device) -> 
     return torch.where(is_none[:, None], -1.0, (covered > COVERED).float())
 
 
+def about_loss(said: dict[str, Tensor], about: list[tuple[Thing, ...]]) -> Tensor:
+    """Return the sum of all losses of what was said (B, size) per head of ABOUT_HEADS."""
+    device = said["number"].device
+    numbers = torch.tensor([len(things) for things in about], device=device)
+    total = F.cross_entropy(said["number"], numbers)
+    ones = [things[0] for things in about if len(things) == 1]
+    if not ones:
+        return total
+    truth = thing_truth(ones, device)
+    return total + probe_loss(
+        {name: said[name][numbers == 1] for name in truth if name in said}, truth
+    )
+
+
 def thing_truth(things: list[Thing], device: torch.device) -> dict[str, Tensor]:
-    """Return what is true of each of B things: (B,) per head of MEANT_HEADS."""
+    """Return what is true of each of B things: (B,) per head of ABOUT_HEADS but their number."""
     rows = {
         "is_thing": [1.0] * len(things),
         "shape": [SHAPES.index(thing.shape) for thing in things],

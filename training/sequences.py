@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ming_cli.world.conversations import Conversation, Say, Shown
+from ming_cli.world.scene import Thing
 from ming_core.context import Part, Picture, Text
 from ming_core.guidance import Branch, prompt_masks
 from ming_core.prompt import build_prompt
@@ -28,6 +29,7 @@ class Sequence:
     is_answer where the label is a word of an answer, not a matter of course
     given, drawn  the pictures in order; their patches lie at the positions in `given_at` and
     `drawn_at` (first patch of each)
+    about     position of the token before an answer, and the things that were asked about or for
     hidden    tokens not seen from position `hidden_from` on, where a guidance branch is trained
     """
 
@@ -38,6 +40,7 @@ class Sequence:
     drawn: list[Shown] = field(default_factory=list)
     given_at: list[int] = field(default_factory=list)
     drawn_at: list[int] = field(default_factory=list)
+    about: list[tuple[int, tuple[Thing, ...]]] = field(default_factory=list)
     hidden: list[int] = field(default_factory=list)
     hidden_from: int = 0
     is_learnt: list[bool] = field(default_factory=list)  # per drawn picture
@@ -57,7 +60,7 @@ class SequenceMaker:
         sequence = Sequence()
         for turn in conversation.turns:
             self._add_prompt(sequence, turn)
-            self._add_answer(sequence, turn.answer)
+            self._add_answer(sequence, turn)
         sequence.is_learnt = [True] * len(sequence.drawn)
         return sequence
 
@@ -73,7 +76,7 @@ class SequenceMaker:
         for turn in earlier:
             self._add_prompt(sequence, turn)
             reply_start = len(sequence.ids)
-            self._add_answer(sequence, turn.answer)
+            self._add_answer(sequence, turn)
         start = len(sequence.ids)
         given = last.given if branch is Branch.IMAGE_ONLY or last.given is None else other.given
         self._add_prompt(sequence, Say(other.words, "", given or last.given))
@@ -82,9 +85,9 @@ class SequenceMaker:
         sequence.hidden = list(range(reply_start, start)) if hides_reply else []
         sequence.hidden += [start + i for i, seen in enumerate(own.tolist()) if not seen]
         sequence.hidden_from = len(sequence.ids)
-        self._add_answer(sequence, last.answer)
-        # Which thing is meant is said in words that the branch does not see.
-        sequence.drawn[-1] = replace(sequence.drawn[-1], meant=None)
+        # What it is about is said in words that the branch does not see.
+        drawn = replace(last.answer, meant=None)  # type: ignore[type-var]
+        self._add_answer(sequence, Say("", drawn))
         sequence.labels = [IGNORED] * len(sequence.ids)
         sequence.is_learnt = [False] * (len(sequence.drawn) - 1) + [True]
         return sequence
@@ -101,18 +104,22 @@ class SequenceMaker:
         sequence.labels += [IGNORED] * len(ids)
         sequence.is_answer += [False] * len(ids)
 
-    def _add_answer(self, sequence: Sequence, answer: str | Shown) -> None:
+    def _add_answer(self, sequence: Sequence, turn: Say) -> None:
         """Append the assistant's turn; its end of text is predicted but never read."""
-        tokenizer = self.tokenizer
+        tokenizer, answer = self.tokenizer, turn.answer
         if isinstance(answer, str):
             words = tokenizer.encode([answer])
             ids, is_answer = words, [True] * len(words)
+            asked_at = len(sequence.ids) - 1
         else:
+            asked_at = len(sequence.ids)
             patches = [tokenizer.image_patch] * self.num_tokens
             ids = [tokenizer.image, *patches, tokenizer.image_end]
             is_answer = [False] * len(ids)
             sequence.drawn.append(answer)
             sequence.drawn_at.append(len(sequence.ids) + 1)
+        if turn.about is not None:
+            sequence.about.append((asked_at, turn.about))
         follow = [token if token != tokenizer.image_patch else IGNORED for token in ids]
         sequence.labels[-1], sequence.is_answer[-1] = follow[0], is_answer[0]
         sequence.ids += ids
@@ -125,7 +132,8 @@ class Batch:
     """Sequences padded to one length, and their pictures.
 
     ids, labels, is_answer, positions (B, L); given_slots and drawn_slots (P,) flat indices of
-    each picture's first patch; hidden (B, L) tokens unseen from hidden_from (B,) on
+    each picture's first patch, about_slots those of the tokens that are asked what they are about;
+    hidden (B, L) tokens unseen from hidden_from (B,) on
     """
 
     ids: Tensor
@@ -138,6 +146,8 @@ class Batch:
     drawn: list[Shown]
     given_slots: Tensor
     drawn_slots: Tensor
+    about: list[tuple[Thing, ...]]
+    about_slots: Tensor
     is_learnt: Tensor
     given_tokens: int
     rendered_size: int = 0  # side at which given pictures are rendered; 0: as they are given
@@ -167,6 +177,7 @@ def collate(sequences: list[Sequence], pad: int, given_tokens: int) -> Batch:
             positions[row, sequence.hidden_from :] -= len(sequence.hidden)
     given_slots = [row * length + at for row, s in enumerate(sequences) for at in s.given_at]
     drawn_slots = [row * length + at for row, s in enumerate(sequences) for at in s.drawn_at]
+    about_slots = [row * length + at for row, s in enumerate(sequences) for at, _ in s.about]
     return Batch(
         padded([s.ids for s in sequences], pad),
         padded([s.labels for s in sequences], IGNORED),
@@ -178,6 +189,8 @@ def collate(sequences: list[Sequence], pad: int, given_tokens: int) -> Batch:
         [shown for s in sequences for shown in s.drawn],
         torch.tensor(given_slots, dtype=torch.long),
         torch.tensor(drawn_slots, dtype=torch.long),
+        [things for s in sequences for _, things in s.about],
+        torch.tensor(about_slots, dtype=torch.long),
         torch.tensor([learnt for s in sequences for learnt in s.is_learnt], dtype=torch.bool),
         given_tokens,
     )

@@ -13,13 +13,21 @@ from dataclasses import dataclass, field, replace
 from ming_core.prompt import region_prompt
 
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
-from .questions import COMPARING, POINTING, any_question, describe_request, description, question
+from .questions import (
+    COMPARING,
+    POINTING,
+    Question,
+    any_question,
+    describe_request,
+    description,
+    question,
+)
 from .render import Effect
 from .scene import Scene, SceneMaker, Taste, Thing
 from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
 from .words import Voice
 
-QUIZ, COMPARED = 5, 0.4  # questions of a quiz, and the share of them that compare
+QUIZ, COMPARED = 5, 0.7  # questions of a quiz, and the share of them that compare
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,15 @@ class Say:
     kind: str = ""
     wish: Wish | None = None
     edit: EditStep | None = None
+    meant: tuple[Thing, ...] | None = None  # the things that a question is about
+
+    @property
+    def about(self) -> tuple[Thing, ...] | None:
+        """The things that a question or an instruction is about, as they were before it; None where
+        it is about none in particular."""
+        if isinstance(self.answer, str):
+            return self.meant
+        return None if self.answer.meant is None else (self.answer.meant,)
 
 
 @dataclass(frozen=True)
@@ -119,7 +136,7 @@ def ask(dice: Dice) -> Conversation:
     turns: list[Say] = []
     for _ in range(dice.rng.choice((1, 1, 2, 3))):
         asked = any_question(dice.voice, scene, dice.taste)
-        turns.append(Say(asked.words, asked.answer, given, asked.kind))
+        turns.append(_asked(asked, given))
         given = None
     return Conversation("ask", tuple(turns))
 
@@ -132,7 +149,7 @@ def quiz(dice: Dice) -> Conversation:
     for _ in range(QUIZ):
         kinds = COMPARING if dice.rng.random() < COMPARED else POINTING
         asked = question(dice.voice, scene, dice.rng.choice(kinds), dice.taste)
-        turns.append(Say(asked.words, asked.answer, given, asked.kind))
+        turns.append(_asked(asked, given))
         given = None
     return Conversation("quiz", tuple(turns))
 
@@ -216,7 +233,7 @@ def draw_then_edit(dice: Dice) -> Conversation:
     turns = list(start.turns)
     if dice.rng.random() < 0.4:
         asked = any_question(dice.voice, scene, dice.taste)
-        turns.append(Say(asked.words, asked.answer, None, asked.kind))
+        turns.append(_asked(asked, None))
     edits = chain_from(dice, scene, dice.rng.randint(1, 2)).turns
     turns += [replace(turn, given=None) for turn in edits]
     return Conversation("draw_then_edit", tuple(turns))
@@ -268,6 +285,10 @@ def _edited(scene: Scene, step: EditStep) -> Shown:
 def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:
     wish = wish_for(scene, dice.rng, openness=0.0 if dice.is_plain else openness)
     return _wished(wish.kind, dice, scene, wish)
+
+
+def _asked(asked: Question, given: Shown | None) -> Say:
+    return Say(asked.words, asked.answer, given, asked.kind, meant=asked.meant)
 
 
 def _wished(kind: str, dice: Dice, scene: Scene, wish: Wish) -> Conversation:

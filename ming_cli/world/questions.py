@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ming_core.prompt import DESCRIBE_PROMPT
 
-from .scene import SHAPES, Scene, Taste
+from .scene import SHAPES, Scene, Taste, Thing
 from .words import (
     NUMBERS,
     YES_NO,
@@ -16,6 +16,7 @@ from .words import (
     Voice,
     a_thing,
     background_phrase,
+    fits,
     noun_phrase,
     pointing_at,
     the_thing,
@@ -78,11 +79,13 @@ OBJECTS = {"en": ("objects", "things", "shapes"), "zh": ("物体", "东西", "�
 
 @dataclass(frozen=True)
 class Question:
-    """A question in words, its answer, and what it is about."""
+    """A question in words, its answer, and which things of the scene it is about: none where there
+    is no such thing, None where it is about the background."""
 
     kind: str
     words: str
     answer: str
+    meant: tuple[Thing, ...] | None = None
 
 
 def plain_voice(voice: Voice) -> Voice:
@@ -133,12 +136,13 @@ def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
     index = rng.randrange(len(scene.things))
     thing = scene.things[index]
     fill, answer = {}, ""
+    meant: tuple[Thing, ...] | None = (thing,)
     if kind == "background":
-        answer = answers.colour(scene.background)
+        answer, meant = answers.colour(scene.background), None
     elif kind == "how_many":
-        fill, answer = _how_many(voice, scene)
+        fill, answer, meant = _how_many(voice, scene)
     elif kind == "is_there":
-        fill, answer = _is_there(voice, scene, taste)
+        fill, answer, meant = _is_there(voice, scene, taste)
     elif kind == "what":
         fill, answer = {"place": voice.place(thing.cell)}, answers.shape(thing.shape)
     else:
@@ -154,7 +158,7 @@ def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
     if kind in COMPARING:
         colon = "：" if language == "zh" else ": "
         answer = things_seen(scene, language) + colon + answer
-    return Question(kind, lead + form.format(**fill), answer)
+    return Question(kind, lead + form.format(**fill), answer, meant)
 
 
 def can_ask(scene: Scene, kind: str) -> bool:
@@ -184,20 +188,23 @@ def _without(said: Mention, hidden: str) -> Mention:
     )
 
 
-def _how_many(voice: Voice, scene: Scene) -> tuple[dict[str, str], str]:
+Compared = tuple[dict[str, str], str, tuple[Thing, ...]]  # what is said, the answer, what fits
+
+
+def _how_many(voice: Voice, scene: Scene) -> Compared:
     if voice.rng.random() < 0.5:
-        words, number = voice.word(OBJECTS[voice.language]), len(scene.things)
+        words, fitting = voice.word(OBJECTS[voice.language]), scene.things
     else:
         shape = voice.rng.choice([*(t.shape for t in scene.things), voice.rng.choice(SHAPES)])
-        number = sum(thing.shape == shape for thing in scene.things)
+        fitting = tuple(thing for thing in scene.things if thing.shape == shape)
         words = voice.shape(shape, 2)
     answer = (
         ("zero", *NUMBERS["en"][1:]) if voice.language == "en" else ("零", "一", "二", "三", "四")
     )
-    return {"things": words}, answer[number]
+    return {"things": words}, answer[len(fitting)], fitting
 
 
-def _is_there(voice: Voice, scene: Scene, taste: Taste) -> tuple[dict[str, str], str]:
+def _is_there(voice: Voice, scene: Scene, taste: Taste) -> Compared:
     rng = voice.rng
     thing = rng.choice(scene.things)
     shape, colour = thing.shape, thing.colour
@@ -212,8 +219,8 @@ def _is_there(voice: Voice, scene: Scene, taste: Taste) -> tuple[dict[str, str],
     if colour is not None and not taste.allows(shape, colour):
         shape, colour = thing.shape, thing.colour
     said = Mention(shape, colour)
-    is_true = any(t.shape == shape and colour in (None, t.colour) for t in scene.things)
+    fitting = tuple(thing for thing in scene.things if fits(said, thing))
     phrase = noun_phrase(voice, said)
     if voice.language == "en":
         phrase = a_thing(voice, said)
-    return {"thing": phrase}, YES_NO[voice.language][0 if is_true else 1]
+    return {"thing": phrase}, YES_NO[voice.language][0 if fitting else 1], fitting

@@ -8,16 +8,22 @@ import pytest
 import torch
 
 from ming_cli.world.conversations import (
+    QUIZ,
     Conversation,
     Dice,
     Say,
     Shown,
+    ask,
     draw_then_edit,
     edit,
+    quiz,
     region_then_edit,
+    sharpen,
 )
+from ming_cli.world.questions import KINDS, conclusion
 from ming_cli.world.render import Effect, pack, render, to_bytes
 from ming_cli.world.scene import SIZES, Scene, Thing, placed
+from ming_cli.world.words import PLACE_WORDS
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
 from ming_core.flow.sampler import LatentSampler
 from ming_core.generation import parts_of
@@ -226,7 +232,7 @@ def test_a_picture_of_nothing_can_be_asked_about(model):
 
 def test_a_picture_is_asked_which_thing_was_meant(model):
     """On the patches where it lay before the edit; not asked where nothing was meant."""
-    from training.probes import DRAWING_HEADS, MEANT_HEADS, probe_loss, thing_truth
+    from training.probes import ABOUT_HEADS, DRAWING_HEADS, probe_loss, thing_truth
     from training.teacher import encode
 
     star = placed(Thing("star", "red", "small", 0, 0, SIZES["small"]), (2, 0))
@@ -240,7 +246,7 @@ def test_a_picture_is_asked_which_thing_was_meant(model):
     truth = thing_truth([star], torch.device("cpu"))
     names = ["shape", "colour", "row", "column", "size", "outlined"]
     assert [int(truth[name]) for name in names] == [3, 0, 2, 0, 0, 0]
-    assert names == list(MEANT_HEADS)
+    assert [*names, "number"] == list(ABOUT_HEADS)
 
     silent = torch.zeros(2, 36, DRAWING_HEADS["meant"])
     things = {"is_thing": torch.zeros(2, 36)}
@@ -271,7 +277,7 @@ def test_what_is_asked_which_thing_was_meant_is_what_the_cache_holds(model):
     assert torch.allclose(told, held[:, :, len(prompt.ids)].flatten(1), atol=1e-5)
 
 
-def test_the_token_before_a_picture_is_asked_which_thing_was_meant_and_no_other(model, tmp_path):
+def test_the_tokens_before_answers_are_asked_what_they_are_about_and_no_others(model, tmp_path):
     from training.curriculum import LAST_PHASE
     from training.joint_stage import JointStage
     from training.sequences import SequenceMaker, collate
@@ -282,36 +288,93 @@ def test_the_token_before_a_picture_is_asked_which_thing_was_meant_and_no_other(
     stage = JointStage(
         parts, model.config, model.tokenizer, Settings(tmp_path), (LAST_PHASE,), (1, 1)
     )
-    for weight in stage.meant.parameters():
+    for weight in stage.about.parameters():
         torch.nn.init.normal_(weight)
-    dice = [Dice(random.Random(5), chinese=0.0) for _ in range(2)]
-    pointed, drawn = region_then_edit(dice[0]), draw_then_edit(dice[1])
+    dice = [Dice(random.Random(5), chinese=0.0) for _ in range(4)]
+    tasks = (region_then_edit, draw_then_edit, quiz, sharpen)
+    conversations = [task(each) for task, each in zip(tasks, dice, strict=True)]
     maker = SequenceMaker(model.tokenizer, N)
-    sequences = [maker.plain(conversation) for conversation in (pointed, drawn)]
+    sequences = [maker.plain(conversation) for conversation in conversations]
     batch = collate(sequences, model.tokenizer.eos, N)
     result = read(parts, batch)
     told = result.told.detach().requires_grad_()
-    stage._meant_loss(replace(result, told=told), batch).backward()
+    stage._about_loss(replace(result, told=told), batch).backward()
     is_asked = torch.zeros_like(batch.ids, dtype=torch.bool)
-    for row, sequence in enumerate(sequences):
-        for at, shown in zip(sequence.drawn_at, sequence.drawn, strict=True):
-            is_asked[row, at - 1] = shown.meant is not None
-    assert (batch.ids[is_asked] == model.tokenizer.image).all()
-    assert 0 < is_asked.sum() < len(batch.drawn)
+    for row, (sequence, conversation) in enumerate(zip(sequences, conversations, strict=True)):
+        drawn_at = iter(sequence.drawn_at)
+        words_at = iter([at for at, is_word in starts_of(sequence.is_answer) if is_word])
+        for turn in conversation.turns:
+            at = next(words_at) if isinstance(turn.answer, str) else next(drawn_at) - 1
+            is_asked[row, at] = turn.about is not None
+    assert is_asked.sum(1).tolist()[2:] == [QUIZ, 0], "what is sharpened is no thing in particular"
+    assert is_asked[:2].any(1).all()
     for layer in told.grad:
         assert torch.equal(layer.abs().sum(-1) > 0, is_asked)
 
 
-def test_a_branch_without_words_is_not_asked_which_thing_was_meant(model):
+def starts_of(is_answer):
+    """Where runs of answers begin, and where they end."""
+    changes = zip([False, *is_answer], [*is_answer, False], strict=True)
+    return [(at, now) for at, (before, now) in enumerate(changes) if before != now]
+
+
+def test_questions_say_which_things_they_are_about():
+    """As many as the answer says, and those that the question points at."""
+    asked = [
+        turn
+        for seed in range(200)
+        for turn in ask(Dice(random.Random(seed), chinese=0.0, is_plain=True)).turns
+    ]
+    for turn in asked:
+        answer = conclusion(turn.answer)
+        if turn.kind == "background":
+            assert turn.about is None
+        elif turn.kind == "how_many":
+            assert answer == ("zero", "one", "two", "three", "four")[len(turn.about)]
+        elif turn.kind == "is_there":
+            assert answer == ("yes" if turn.about else "no")
+        else:
+            (thing,) = turn.about
+            place = PLACE_WORDS["en"][thing.cell][0]
+            says = {"what": thing.shape, "colour": thing.colour, "size": thing.size, "where": place}
+            assert answer == says[turn.kind]
+    assert {turn.kind for turn in asked} == set(KINDS)
+
+
+def test_what_words_are_about_is_counted_and_named_where_it_is_one():
+    from training.probes import ABOUT_HEADS, about_loss, thing_truth
+
+    star = placed(Thing("star", "red", "small", 0, 0, SIZES["small"]), (2, 0))
+    about = [(star,), (), (star, star)]
+    right = {name: torch.full((3, size), -9.0) for name, size in ABOUT_HEADS.items()}
+    for name, known in thing_truth([star], torch.device("cpu")).items():
+        if ABOUT_HEADS.get(name, 1) > 1:  # the star is filled, as all that was set says
+            right[name][0, known] = 9.0
+    right["number"][[0, 1, 2], [1, 0, 2]] = 9.0
+    assert about_loss(right, about) < 0.01
+    for name in ABOUT_HEADS:
+        wrong = right | {name: -right[name]}
+        assert about_loss(wrong, about) > 1, name
+    only = {name: said[1:] for name, said in right.items()}
+    assert about_loss(only, about[1:]) < 0.01
+
+
+def test_a_branch_without_words_is_not_asked_what_they_are_about(model):
     from training.sequences import SequenceMaker
 
     conversation = region_then_edit(Dice(random.Random(5), chinese=0.0))
     turns = conversation.turns
-    assert all(turn.answer.meant == turns[0].given.scene.things[turn.edit.index] for turn in turns)
+    meant = turns[0].given.scene.things[turns[0].edit.index]
+    assert [turn.about for turn in turns] == [(meant,)] * 2
     maker = SequenceMaker(model.tokenizer, N)
-    drawn = maker.guided(conversation, turns[-1], Branch.IMAGE_ONLY).drawn
-    assert [each.meant is None for each in drawn] == [False, True]
-    assert all(each.meant for each in maker.plain(conversation).drawn)
+    plain, branch = (
+        maker.plain(conversation),
+        maker.guided(conversation, turns[-1], Branch.IMAGE_ONLY),
+    )
+    assert plain.about == [(at - 1, (meant,)) for at in plain.drawn_at]
+    assert [shown.meant for shown in plain.drawn] == [meant] * 2
+    assert branch.about == plain.about[:1]
+    assert [shown.meant for shown in branch.drawn] == [meant, None]
 
 
 def test_more_than_can_be_counted_is_many(model):
