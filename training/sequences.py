@@ -29,7 +29,7 @@ class Sequence:
     is_answer where the label is a word of an answer, not a matter of course
     given, drawn  the pictures in order; their patches lie at the positions in `given_at` and
     `drawn_at` (first patch of each)
-    about     position of the token before an answer, and the things that were asked about or for
+    about     position of the token before an answer, and the things that it is about
     hidden    tokens not seen from position `hidden_from` on, where a guidance branch is trained
     """
 
