@@ -22,7 +22,7 @@ from ming_cli.world.conversations import (
 )
 from ming_cli.world.questions import KINDS, conclusion
 from ming_cli.world.render import Effect, pack, render, to_bytes
-from ming_cli.world.scene import SIZES, Scene, Thing, placed
+from ming_cli.world.scene import SHAPES, SIZES, Scene, Thing, placed
 from ming_cli.world.words import PLACE_WORDS
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
 from ming_core.flow.sampler import LatentSampler
@@ -331,8 +331,11 @@ def test_questions_say_which_things_they_are_about():
             assert turn.about is None
         elif turn.kind == "how_many":
             assert answer == ("zero", "one", "two", "three", "four")[len(turn.about)]
+            named = [shape for shape in SHAPES if shape in turn.words]
+            assert all(thing.shape in (named or SHAPES) for thing in turn.about)
         elif turn.kind == "is_there":
             assert answer == ("yes" if turn.about else "no")
+            assert all(thing.shape in turn.words for thing in turn.about)
         else:
             (thing,) = turn.about
             place = PLACE_WORDS["en"][thing.cell][0]
