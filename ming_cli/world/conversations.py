@@ -24,7 +24,7 @@ from .questions import (
 )
 from .render import Effect
 from .scene import Scene, SceneMaker, Taste, Thing
-from .wishes import Wish, counted, draw_order, related, say_wish, wish_for
+from .wishes import Wish, counted, draw_order, related, say_wish, settled, wish_for
 from .words import Voice
 
 QUIZ, COMPARED = 5, 0.7  # questions of a quiz, and the share of them that compare
@@ -294,7 +294,9 @@ def _asked(asked: Question, given: Shown | None) -> Say:
 def _wished(kind: str, dice: Dice, scene: Scene, wish: Wish) -> Conversation:
     # The published frame mostly, so that the workflows' prompts work; plain wishes as well.
     words = say_wish(dice.voice, wish, has_frame=dice.is_plain or dice.rng.random() < 0.7)
-    return Conversation(kind, (Say(words, Shown(draw_order(scene)), None, kind, wish=wish),))
+    return Conversation(
+        kind, (Say(words, Shown(draw_order(settled(scene, wish))), None, kind, wish=wish),)
+    )
 
 
 def _restored(

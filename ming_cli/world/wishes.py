@@ -7,10 +7,15 @@ from dataclasses import dataclass, replace
 
 from ming_core.prompt import GENERATE_PREFIX
 
-from .scene import SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
+from .scene import CELLS, SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
 from .words import Mention, Voice, a_thing, background_phrase
 
 RELATIONS = ("left of", "right of", "above", "below", "inside")
+# On the first, every colour that is asked for outside the training can be seen; the others are for
+# things of its own colour.
+PAPERS = ("beige", "white", "black", "blue", "green")
+DOWNWARDS = 2  # the gradient that begins as the plain colour does
+BOTTOM = 2  # row
 ROUND_ENOUGH = ("circle", "square", "diamond")  # shapes that another thing fits into
 RELATION_WORDS = {
     "en": {
@@ -72,6 +77,35 @@ def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish
         scene.gradient > 0 if has_background else None,
         kind="single" if len(mentions) == 1 else "two" if len(mentions) == 2 else "many",
     )
+
+
+def settled(scene: Scene, wish: Wish) -> Scene:
+    """Return a scene as it is drawn where the wish leaves something open (decision 0034).
+
+    A background that is not said is plain paper; a graded one is lighter towards the bottom. Of
+    two things, one whose place is not said lies below the other, or above where that lies at the
+    bottom; if none is said, the second below the first. The same wish for the same scene gives the
+    same.
+    """
+    scene = replace(scene, gradient=DOWNWARDS if scene.gradient else 0)
+    if wish.background is None:
+        taken = {thing.colour for thing in scene.things}
+        paper = next(colour for colour in PAPERS if colour not in taken)
+        scene = replace(scene, background=paper, gradient=0)
+    places = [said.cell for said in wish.mentions]
+    if len(places) != 2 or all(places) or wish.relation:
+        return scene
+    in_order = all(said.fits(it) for said, it in zip(wish.mentions, scene.things, strict=True))
+    things = scene.things if in_order else scene.things[::-1]
+    said = places[0] or places[1]
+    is_first_above = (places[1] is None) == (said is None or said[0] < BOTTOM)
+    rng = random.Random(f"{wish} {scene}")
+    while True:
+        cells = [place or rng.choice(CELLS) for place in places]
+        first, second = (placed(it, cell) for it, cell in zip(things, cells, strict=True))
+        is_laid = first.y < second.y if is_first_above else first.y > second.y
+        if is_laid and is_apart(first, second):
+            return replace(scene, things=(first, second))
 
 
 def counted(maker: SceneMaker) -> tuple[Scene, Wish]:

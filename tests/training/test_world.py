@@ -1,11 +1,12 @@
 """The drawn world: the same scenes give the same pixels, and held out means held out."""
 
+import itertools
 import random
 
 import pytest
 import torch
 
-from ming_cli.world.conversations import QUIZ, TASKS, Conversation, Dice, Shown, ask
+from ming_cli.world.conversations import QUIZ, TASKS, Conversation, Dice, Shown, ask, draw_two
 from ming_cli.world.questions import conclusion, description
 from ming_cli.world.render import RGB, pack, render
 from ming_cli.world.scene import (
@@ -16,8 +17,10 @@ from ming_cli.world.scene import (
     SceneMaker,
     Taste,
     Thing,
+    is_apart,
     is_held_out,
 )
+from ming_cli.world.wishes import PAPERS, related, settled, wish_for
 from ming_cli.world.words import Voice
 from training.curriculum import CURRICULA
 from training.rich_pictures import rich_scenes
@@ -87,7 +90,7 @@ def test_training_has_more_colours_than_evaluation():
         things = {thing.colour for scene in scenes for thing in scene.things}
         return things | {scene.background for scene in scenes}
 
-    assert colours(Taste()) == set(COLOURS)
+    assert colours(Taste()) == {*COLOURS, PAPERS[0]}  # where no background is asked for
     for phases in CURRICULA.values():
         assert all(colours(phase.taste) == set(ALL_COLOURS) for phase in phases)
 
@@ -182,6 +185,52 @@ def test_an_edit_of_one_of_many_things_changes_that_one():
         assert len({t.shape for t in before}) == len(before) == 3
         assert before[turn.edit.index] not in after
         assert len(set(before) & set(after)) == 2
+
+
+def test_what_a_wish_leaves_open_is_always_drawn_alike():
+    rng = random.Random(8)
+    turns = [draw_two(Dice(rng, Taste(graded=0.4))).turns[0] for _ in range(300)]
+    grounds, layouts = set(), set()
+    for turn in turns:
+        scene, mentions = turn.answer.scene, turn.wish.mentions
+        assert scene.gradient in (0, 2)
+        assert scene.background not in {thing.colour for thing in scene.things}
+        assert all(is_apart(a, b) for a, b in itertools.combinations(scene.things, 2))
+        orders = [
+            order
+            for order in itertools.permutations(scene.things)
+            if all(said.fits(thing) for said, thing in zip(mentions, order, strict=True))
+        ]
+        assert orders
+        if turn.wish.background is None:
+            assert scene.gradient == 0
+            grounds.add(scene.background)
+        else:
+            assert (scene.background, scene.gradient > 0) == (
+                turn.wish.background,
+                turn.wish.is_graded,
+            )
+        places = [said.cell for said in mentions]
+        if places[0] and not places[1]:
+            assert any((a.y < b.y) == (places[0][0] < 2) for a, b in orders)
+        if places[1] and not places[0]:
+            assert any((a.y > b.y) == (places[1][0] < 2) for a, b in orders)
+        if not any(places):
+            # Which is drawn first must be known before either is begun.
+            assert any(first.y < second.y for first, second in orders)
+            layouts.add(tuple(thing.cell for thing in scene.things))
+    assert grounds == {PAPERS[0]}
+    assert len(layouts) > 5
+
+
+def test_what_a_wish_says_stays_as_it_was():
+    rng = random.Random(9)
+    for _ in range(100):
+        scene = SceneMaker(rng, Taste(graded=0.0)).scene(rng.randint(1, 3))
+        assert settled(scene, wish_for(scene, rng, openness=0.0)) == scene
+    for _ in range(50):
+        scene, wish = related(SceneMaker(rng, Taste(graded=0.0)))
+        assert settled(scene, wish) == scene
 
 
 def test_edits_change_what_they_say():
