@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from ming_core.prompt import GENERATE_PREFIX
 
 from .scene import CELLS, SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
-from .words import Mention, Voice, a_thing, background_phrase
+from .words import Mention, Voice, a_thing, background_phrase, fits
 
 RELATIONS = ("left of", "right of", "above", "below", "inside")
-# On the first, every colour that is asked for outside the training can be seen; the others are for
-# things of its own colour.
+# On the first, every colour that is asked for outside the training can be seen. The others, one
+# more than a picture has things, are for things of its own colour.
 PAPERS = ("beige", "white", "black", "blue", "green")
 DOWNWARDS = 2  # the gradient that begins as the plain colour does
 BOTTOM = 2  # row
@@ -95,10 +95,10 @@ def settled(scene: Scene, wish: Wish) -> Scene:
     places = [said.cell for said in wish.mentions]
     if len(places) != 2 or all(places) or wish.relation:
         return scene
-    in_order = all(said.fits(it) for said, it in zip(wish.mentions, scene.things, strict=True))
+    in_order = all(fits(said, it) for said, it in zip(wish.mentions, scene.things, strict=True))
     things = scene.things if in_order else scene.things[::-1]
-    said = places[0] or places[1]
-    is_first_above = (places[1] is None) == (said is None or said[0] < BOTTOM)
+    known = places[0] or places[1]
+    is_first_above = (places[1] is None) == (known is None or known[0] < BOTTOM)
     rng = random.Random(f"{wish} {scene}")
     while True:
         cells = [place or rng.choice(CELLS) for place in places]

@@ -152,14 +152,6 @@ class Mention:
         """Say everything about a thing."""
         return cls(thing.shape, thing.colour, thing.size, thing.cell, thing.is_outlined)
 
-    def fits(self, thing: Thing) -> bool:
-        """Tell whether a thing is as is said."""
-        whole = Mention.of(thing)
-        return all(
-            getattr(self, name) in (None, getattr(whole, name))
-            for name in ("shape", "colour", "size", "cell", "is_outlined")
-        )
-
 
 def noun_phrase(voice: Voice, said: Mention) -> str:
     """Say what a thing is, without article and place: "large hollow red circle"."""

@@ -20,8 +20,8 @@ from ming_cli.world.scene import (
     is_apart,
     is_held_out,
 )
-from ming_cli.world.wishes import PAPERS, related, settled, wish_for
-from ming_cli.world.words import Voice
+from ming_cli.world.wishes import PAPERS, Wish, related, settled, wish_for
+from ming_cli.world.words import Mention, Voice, fits
 from training.curriculum import CURRICULA
 from training.rich_pictures import rich_scenes
 
@@ -199,7 +199,7 @@ def test_what_a_wish_leaves_open_is_always_drawn_alike():
         orders = [
             order
             for order in itertools.permutations(scene.things)
-            if all(said.fits(thing) for said, thing in zip(mentions, order, strict=True))
+            if all(fits(said, thing) for said, thing in zip(mentions, order, strict=True))
         ]
         assert orders
         if turn.wish.background is None:
@@ -221,6 +221,13 @@ def test_what_a_wish_leaves_open_is_always_drawn_alike():
             layouts.add(tuple(thing.cell for thing in scene.things))
     assert grounds == {PAPERS[0]}
     assert len(layouts) > 5
+
+
+def test_things_are_not_lost_on_the_paper_they_are_drawn_on():
+    for colour in ALL_COLOURS:
+        scene = Scene("red", (Thing("star", colour, "large", 48.0, 48.0, 16.3),))
+        drawn = settled(scene, Wish((Mention("star", colour),)))
+        assert drawn.background == (PAPERS[1] if colour == PAPERS[0] else PAPERS[0])
 
 
 def test_what_a_wish_says_stays_as_it_was():
