@@ -133,22 +133,22 @@ LONG = {"edit": 0.12, "edit_one": 0.1, "quiz": 0.05, "chain": 0.07, "draw_then_e
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.1,
-    "draw_two": 0.14,
-    "draw_counted": 0.06,
-    "draw_related": 0.09,
-    "ask": 0.05,
-    "quiz": 0.02,
-    "describe": 0.06,
+    "draw_one": 0.12,
+    "draw_two": 0.19,
+    "draw_counted": 0.07,
+    "draw_related": 0.1,
+    "ask": 0.07,
+    "quiz": 0.05,
+    "describe": 0.07,
     "copy": 0.02,
-    "edit": 0.24,
-    "edit_one": 0.08,
+    "edit": 0.17,
+    "edit_one": 0.03,
     "sharpen": 0.02,
     "colourise": 0.01,
     "segment": 0.01,
     "keep_only": 0.02,
-    "region": 0.06,
-    "chain": 0.03,
+    "region": 0.05,
+    "chain": 0.04,
 }
 LAST_PHASE = Phase(1.0, LAST, 3, chinese=0.3, plain=0.2, most_copied=3)
 SHORT_PHASES = (
