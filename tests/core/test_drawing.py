@@ -36,7 +36,7 @@ def batch(model: MingModel, quick: ImageSampling) -> list[Reply]:
 def test_picture_i_of_a_batch_is_the_picture_alone(model, batch: list[Reply], quick, index: int):
     alone = generate(model, "a star", seeds=[7 + index], sampling=quick)[0]
     # The first tokens to rounding; after them rounding itself is fed back and grows.
-    assert torch.allclose(latents(batch[index])[:, :4], latents(alone)[:, :4], atol=1e-5)
+    assert torch.allclose(latents(batch[index])[:, :4], latents(alone)[:, :4], atol=1e-4)
     assert torch.allclose(latents(batch[index]), latents(alone), atol=2e-2)
     ours, theirs = batch[index].context, alone.context
     assert torch.equal(ours.segments[0].keys, theirs.segments[0].keys)
@@ -58,7 +58,7 @@ def test_picture_i_of_several_prompts_is_the_picture_alone(
     alone = [generate(model, asked[i // 2], seeds=[7 + i], **how)[0] for i in range(4)]
     for index, (ours, theirs) in enumerate(zip(together, alone, strict=True)):
         # Rounding is fed back and grows until another expert is chosen, as in any batch.
-        assert torch.allclose(latents(ours)[:, :4], latents(theirs)[:, :4], atol=1e-5)
+        assert torch.allclose(latents(ours)[:, :4], latents(theirs)[:, :4], atol=1e-4)
         assert torch.allclose(latents(ours)[:, :10], latents(theirs)[:, :10], atol=1e-3)
         mine, other = ours.context, theirs.context
         assert mine.turns[-1].prompt_text == asked[index // 2]
