@@ -25,8 +25,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
     "read": ("ask", "describe"),
     "quiz": ("quiz",),
-    "edit": ("copy", "sharpen", "colourise", "edit", "edit_one", "segment", "keep_only"),
-    "long": ("region", "chain", "draw_then_edit"),
+    "edit": ("copy", "sharpen", "colourise", "edit", "edit_one", "redraw", "segment", "keep_only"),
+    "long": ("region", "chain", "draw_then_edit", "matting", "restore_then_edit"),
 }
 RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "quiz": 0.6, "edit": 0.75, "long": 0.4}
 
@@ -133,22 +133,25 @@ LONG = {"edit": 0.12, "edit_one": 0.1, "quiz": 0.05, "chain": 0.07, "draw_then_e
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.12,
-    "draw_two": 0.19,
-    "draw_counted": 0.07,
+    "draw_one": 0.11,
+    "draw_two": 0.17,
+    "draw_counted": 0.06,
     "draw_related": 0.1,
     "ask": 0.07,
     "quiz": 0.05,
-    "describe": 0.07,
+    "describe": 0.08,
     "copy": 0.02,
-    "edit": 0.17,
+    "edit": 0.1,
     "edit_one": 0.03,
-    "sharpen": 0.02,
+    "redraw": 0.14,
+    "sharpen": 0.03,
     "colourise": 0.01,
     "segment": 0.01,
     "keep_only": 0.02,
     "region": 0.05,
     "chain": 0.04,
+    "matting": 0.02,
+    "restore_then_edit": 0.01,
 }
 LAST_PHASE = Phase(1.0, LAST, 3, chinese=0.3, plain=0.2, most_copied=3)
 SHORT_PHASES = (

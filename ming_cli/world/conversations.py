@@ -28,6 +28,7 @@ from .wishes import Wish, counted, draw_order, related, say_wish, settled, wish_
 from .words import Voice
 
 QUIZ, COMPARED = 5, 0.7  # questions of a quiz, and the share of them that compare
+REDRAWN = ("move", "replace", "resize", "outline", "fill")  # edits that go wrong most often
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,14 @@ def edit_one(dice: Dice) -> Conversation:
     return Conversation("edit_one", (turn,))
 
 
+def redraw(dice: Dice) -> Conversation:
+    """Edit a given picture in a way that draws a thing anew; a lesson, no test."""
+    scene = dice.scene()
+    step = dice.edits.any_edit(scene, REDRAWN)
+    turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
+    return Conversation("redraw", (turn,))
+
+
 def region_then_edit(dice: Dice) -> Conversation:
     """Show the region an edit concerns, then edit."""
     scene = dice.scene()
@@ -202,10 +211,7 @@ def segment(dice: Dice) -> Conversation:
     """Show a thing white on black."""
     scene = dice.scene()
     index = dice.rng.randrange(len(scene.things))
-    meant = scene.things[index]
-    alone = Shown(Scene("black", (replace(meant, colour="white"),)), meant=meant)
-    words = dice.edits.say(SEGMENT[dice.voice.language], {"it": dice.edits.point(scene, index)})
-    return Conversation("segment", (Say(words, alone, Shown(scene), "segment"),))
+    return Conversation("segment", (_segmented(dice, scene, index),))
 
 
 def keep_only(dice: Dice) -> Conversation:
@@ -219,6 +225,22 @@ def keep_only(dice: Dice) -> Conversation:
     alone = Shown(Scene("white", (meant,)), meant=meant)
     words = dice.edits.say(KEEP[dice.voice.language], {"it": dice.edits.point(scene, index)})
     return Conversation("keep_only", (Say(words, alone, Shown(scene), "keep_only"),))
+
+
+def matting(dice: Dice) -> Conversation:
+    """Show a thing white on black, then alone on white, in one context."""
+    (kept,) = keep_only(dice).turns
+    scene, meant = kept.given.scene, kept.answer.meant  # type: ignore[union-attr]
+    segmented = _segmented(dice, scene, scene.things.index(meant))  # type: ignore[arg-type]
+    return Conversation("matting", (segmented, replace(kept, given=None)))
+
+
+def restore_then_edit(dice: Dice) -> Conversation:
+    """Sharpen or colour a given picture, then edit it once or twice in the same context."""
+    (restored,) = dice.rng.choice((sharpen, colourise))(dice).turns
+    edits = chain_from(dice, restored.answer.scene, dice.rng.randint(1, 2)).turns  # type: ignore[union-attr]
+    turns = (restored, *(replace(turn, given=None) for turn in edits))
+    return Conversation("restore_then_edit", turns)
 
 
 def edit_chain(dice: Dice, length: int = 0) -> Conversation:
@@ -263,9 +285,12 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "colourise": colourise,
     "edit": edit,
     "edit_one": edit_one,
+    "redraw": redraw,
     "region": region_then_edit,
     "segment": segment,
     "keep_only": keep_only,
+    "matting": matting,
+    "restore_then_edit": restore_then_edit,
     "chain": edit_chain,
     "draw_then_edit": draw_then_edit,
 }
@@ -276,6 +301,13 @@ def _edit_of_a_thing(dice: Dice, scene: Scene) -> tuple[EditStep, int]:
         step = dice.edits.any_edit(scene)
         if step.index is not None:
             return step, step.index
+
+
+def _segmented(dice: Dice, scene: Scene, index: int) -> Say:
+    meant = scene.things[index]
+    alone = Shown(Scene("black", (replace(meant, colour="white"),)), meant=meant)
+    words = dice.edits.say(SEGMENT[dice.voice.language], {"it": dice.edits.point(scene, index)})
+    return Say(words, alone, Shown(scene), "segment")
 
 
 def _edited(scene: Scene, step: EditStep) -> Shown:
