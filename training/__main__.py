@@ -1,7 +1,8 @@
 """One command from scratch to checkpoint: `python -m training FOLDER`. Run it again to go on.
 
-Tokenizer stage, joint stage, decoder stage; FOLDER holds `state.pt` (everything needed to go on, on
-any machine), `journal.jsonl`, `curves.png`, sample sheets, and at the end the checkpoint.
+Tokenizer stage (or, of a model that goes on, refine stage), joint stage, decoder stage; FOLDER
+holds `state.pt` (everything needed to go on, on any machine), `journal.jsonl`, `curves.png`, sample
+sheets, and at the end the checkpoint.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ def main() -> None:
     parser.add_argument("--curriculum", choices=sorted(CURRICULA), default="full")
     parser.add_argument("--tokenizer-steps", type=int, default=6000)
     parser.add_argument("--tokenizer-batch", type=int, default=64, help="pictures per step")
+    parser.add_argument(
+        "--refine-steps",
+        type=int,
+        default=0,
+        help="of the whole tokenizer, near what it was, when --begin-with goes on from a model",
+    )
     parser.add_argument("--joint-steps", type=int, default=20000)
     parser.add_argument("--decoder-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=96, help="short sequences per joint step")

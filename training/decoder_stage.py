@@ -1,11 +1,15 @@
-"""Third stage: the pixel decoder alone learns to paint small things as sharply as large ones.
+"""Last stage: the pixel decoder alone learns to paint small things as sharply as large ones.
 
 Encoder and semantic decoder stay as they are, so what the language model has learnt of latents and
 features stays true. In the first stage a small thing is a few hundred of thousands of pixels.
+
+Before the joint stage of a model that goes on, the same lessons can refine the whole tokenizer,
+held near what it was: where the drawn world has changed, little has to be learnt anew.
 """
 
 from __future__ import annotations
 
+import copy
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +21,8 @@ from torch.nn import functional as F
 from ming_cli.evaluation.judge import look
 from ming_cli.evaluation.measures import mean
 from ming_cli.world.render import pack, render, to_bytes
-from ming_cli.world.scene import ALL_COLOURS, SIZES, SceneMaker, Taste
+from ming_cli.world.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, Taste
+from ming_cli.world.wishes import draw_order, nested
 from ming_core.model import Components
 
 from .muon import Optimiser, Rates
@@ -28,10 +33,12 @@ from .tokenizer_stage import CLEAN, edge_error
 
 NOISE = 0.15  # of a latent channel's spread, at most; more of it hides the tips of a star
 CROWDED = 0.25  # share of pictures that are crowded; the others are scenes as they are asked for
+NESTED = 0.2  # share of the others in which one thing lies inside another
 TASTE = Taste(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
 EACH_THING = 1.0  # what a thing counts, however small, where the picture as a whole counts 1
 LEAST_AREA = 150  # pixels; the rest that is seen of a hidden thing is smaller, and no thing
 EDGES, SQUARES = 0.5, 2.0
+KEPT = 0.1  # of how far latents and features are from what they were
 MEASURED = 126  # scenes of one thing, in colours and shapes of every kind
 
 
@@ -39,13 +46,15 @@ class DecoderStage:
     """Trains the pixel decoder on features of noisy latents."""
 
     name = "decoder"
+    trained: tuple[str, ...] = ("pixel_decoder",)
     hold = 0.0
 
     def __init__(self, components: Components, settings: Settings, steps: int, batch: int) -> None:
         self.components, self.settings, self.steps, self.batch = components, settings, steps, batch
+        named: list[tuple[str, nn.Parameter]] = []
         for name, module in components.named().items():
-            module.requires_grad_(name == "pixel_decoder")
-        named = components.pixel_decoder.named_parameters(prefix="pixel_decoder")
+            module.requires_grad_(name in self.trained)
+            named += module.named_parameters(prefix=name) if name in self.trained else []
         self.optimiser = Optimiser(named, Rates(muon=0.01, adam=1e-3))
 
     def modules(self) -> dict[str, nn.Module]:
@@ -58,7 +67,7 @@ class DecoderStage:
         generator = torch.Generator().manual_seed(seed)
         crowded = round(self.batch * CROWDED)
         maker = SceneMaker(random.Random(seed), TASTE)
-        plain = pack([maker.scene(maker.rng.randint(1, 3)) for _ in range(self.batch - crowded)])
+        plain = pack([_lesson(maker) for _ in range(self.batch - crowded)])
         named = torch.cat((plain.colour, plain.background[:, None]), dim=1)
         plain = replace(plain, tint=tints(named, generator))
         drawn = [
@@ -66,25 +75,32 @@ class DecoderStage:
         ]
         pixels = torch.cat([d.pixels for d in drawn])
         weight = torch.cat([_weight(d.coverage) for d in drawn])
-        difference = self._painted(pixels, generator) - pixels
+        painted, kept = self._painted(pixels, generator)
+        difference = painted - pixels
         far, squares = (
             (weight * d).mean() / weight.mean() for d in (difference.abs(), difference**2)
         )
         edges = edge_error(difference, weight)
-        loss = far + EDGES * edges + SQUARES * squares
-        return {"loss": loss, "far": far, "edges": edges, "squares": squares}
+        loss = far + EDGES * edges + SQUARES * squares + KEPT * kept
+        return {"loss": loss, "far": far, "edges": edges, "squares": squares, "kept": kept}
 
-    def _painted(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Encode pictures, add noise to most latents, and paint them again."""
+    def _painted(self, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Encode pictures, add noise to most latents, and paint them again; returns also how far
+        latents and features are from what they were."""
         encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
         with autocast(self.settings.device):
-            with torch.no_grad():
-                raw = encoder(pixels)[:, :-1].float()
-                strength = torch.rand(len(raw), 1, 1, generator=generator) * NOISE
-                strength *= torch.rand(len(raw), 1, 1, generator=generator) > CLEAN
-                noise = torch.randn(raw.shape, generator=generator) * strength
-                features = semantic(raw + noise.to(raw.device) * raw.std(dim=(0, 1)))
-            return self.components.pixel_decoder(features, encoder.grid(pixels)).float()
+            raw = encoder(pixels)[:, :-1].float()
+            strength = torch.rand(len(raw), 1, 1, generator=generator) * NOISE
+            strength *= torch.rand(len(raw), 1, 1, generator=generator) > CLEAN
+            noise = torch.randn(raw.shape, generator=generator) * strength
+            noise = noise.to(raw.device) * raw.detach().std(dim=(0, 1))
+            features = semantic(raw + noise)
+            painted = self.components.pixel_decoder(features, encoder.grid(pixels)).float()
+            return painted, self._change(pixels, noise, raw, features.float())
+
+    def _change(self, pixels: Tensor, noise: Tensor, raw: Tensor, features: Tensor) -> Tensor:  # noqa: ARG002
+        """What is frozen does not change."""
+        return torch.zeros((), device=raw.device)
 
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
@@ -108,6 +124,41 @@ class DecoderStage:
             result[size] = mean(chosen)
         save_pictures(folder / "painted.png", [pixels[:12], painted[:12]])
         return result
+
+
+class RefineStage(DecoderStage):
+    """Trains the whole tokenizer on, near what it was when the run began."""
+
+    name = "refine"
+    trained = ("low_level_encoder", "semantic_decoder", "pixel_decoder")
+
+    def __init__(self, components: Components, settings: Settings, steps: int, batch: int) -> None:
+        super().__init__(components, settings, steps, batch)
+        parts = (components.low_level_encoder, components.semantic_decoder)
+        self.before = nn.ModuleList(copy.deepcopy(parts)).requires_grad_(False)  # noqa: FBT003
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return all components, and those of before."""
+        return {**super().modules(), "before": self.before}
+
+    def _change(self, pixels: Tensor, noise: Tensor, raw: Tensor, features: Tensor) -> Tensor:
+        """Mean squared change of latents and features, each in units of its spread."""
+        encoder, semantic = self.before
+        with torch.no_grad():
+            old = encoder(pixels)[:, :-1].float()
+            old_features = semantic(old + noise).float()
+        change = [
+            ((now - was) / was.std(dim=(0, 1))).pow(2).mean()
+            for now, was in ((raw, old), (features, old_features))
+        ]
+        return change[0] + change[1]
+
+
+def _lesson(maker: SceneMaker) -> Scene:
+    """Return a scene as it is asked for: one to three things, or one inside another."""
+    if maker.rng.random() < NESTED:
+        return draw_order(nested(maker))
+    return maker.scene(maker.rng.randint(1, 3))
 
 
 def _weight(coverage: Tensor) -> Tensor:

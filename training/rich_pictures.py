@@ -19,6 +19,8 @@ from .stage import Settings
 MOST = 6
 CHUNK = 16  # pictures rendered at a time, so that they stay in the processor's cache
 FREE = 0.5  # share of pictures whose things lie anywhere
+EXACT = 0.5  # share of the others whose things lie on the points of the drawn world
+NESTED = 0.2  # share of pictures whose second thing lies inside the first
 TINTED, TINT = 0.5, 60.0  # share of pictures in other than the named colours, and how far off
 EFFECTS = {Effect.BLUR: 0.04, Effect.SMALL: 0.04, Effect.GREY: 0.06, Effect.MARK: 0.08}
 
@@ -39,8 +41,14 @@ def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
     sizes = torch.tensor(list(SIZES.values()))
     radius = sizes[whole(len(sizes), count, MOST)] * (0.94 + 0.12 * chance(count, MOST))
     anywhere = chance(count, MOST, 2) * (SIDE + 8) - 4
-    centre = torch.tensor(CENTRES)[whole(3, count, MOST, 2)] + chance(count, MOST, 2) * 8 - 4
-    place = torch.where(chance(count, 1, 1) < FREE, anywhere, centre)
+    spread = 8.0 * (chance(count, 1, 1) >= EXACT)
+    centre = torch.tensor(CENTRES)[whole(3, count, MOST, 2)]
+    near = centre + (chance(count, MOST, 2) - 0.5) * spread
+    place = torch.where(chance(count, 1, 1) < FREE, anywhere, near)
+    is_nested = (chance(count) < NESTED) & (shape[:, 1] >= 0)
+    place[:, 1] = torch.where(is_nested[:, None], place[:, 0], place[:, 1])
+    large_and_small = sizes[[-1, 0]]
+    radius[:, :2] = torch.where(is_nested[:, None], large_and_small, radius[:, :2])
     return SceneTensors(
         shape,
         colour,

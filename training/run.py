@@ -14,7 +14,7 @@ from ming_core.text_tokenizer import TextTokenizer
 
 from .build import begin_with, compile_blocks, fresh_components
 from .curriculum import CURRICULA
-from .decoder_stage import DecoderStage
+from .decoder_stage import DecoderStage, RefineStage
 from .joint_stage import JointStage
 from .publish import publish
 from .sizes import PRESETS, ming_config
@@ -28,6 +28,7 @@ log = logging.getLogger("ming.training")
 GATES = {
     "tokenizer": {"psnr_at_0.0": 34.0, "index": 0.95},
     "joint": {"copy_psnr": 30.0},
+    "refine": {"small": 0.95},
     "decoder": {"small": 0.95},
 }
 
@@ -67,6 +68,9 @@ class Run:
         if name == TokenizerStage.name:
             size = (args.tokenizer_steps, args.tokenizer_batch // args.processes)
             return TokenizerStage(self.components, self.settings, *size)
+        if name == RefineStage.name:
+            size = (args.refine_steps, args.tokenizer_batch // args.processes)
+            return RefineStage(self.components, self.settings, *size)
         if name == DecoderStage.name:
             size = (args.decoder_steps, args.tokenizer_batch // args.processes)
             return DecoderStage(self.components, self.settings, *size)
@@ -75,7 +79,7 @@ class Run:
 
     def go(self) -> bool:
         """Train what is left; returns whether everything is done."""
-        names = [TokenizerStage.name, JointStage.name, DecoderStage.name]
+        names = [TokenizerStage.name, RefineStage.name, JointStage.name, DecoderStage.name]
         stage, start = self.adopt()
         for name in names[names.index(stage.name) :]:
             if name != stage.name:
@@ -93,7 +97,8 @@ class Run:
             if self.args.begin_with is None:
                 return self.stage(TokenizerStage.name), 0
             begin_with(self.components, self.args.begin_with)
-            return self.stage(JointStage.name), 0
+            first = RefineStage if self.args.refine_steps else JointStage
+            return self.stage(first.name), 0
         state = torch.load(path, map_location="cpu", weights_only=True)
         stage = self.stage(state["stage"])
         load_state(state, stage)

@@ -21,6 +21,7 @@ LEAST_AREA = 45  # pixels of the smallest thing
 RIM = 3  # pixels along the border that are always background
 RIM_WIDTH = 2  # pixels around a thing where its colour may be mixed with the background's
 OFF_LINE = 60.0  # RGB distance that a mixed colour may lie off the line between its two colours
+BEYOND = 1.3  # share from which on it is no mixture but a colour on the far side: red beyond orange
 STRETCHES = (1.0, 1.08, 1.16)  # of templates: where a rim is soft, tips end short of where they are
 HOLLOW = 0.5  # a thing whose inner part is less than so much of its own colour is an outline
 
@@ -60,9 +61,10 @@ def look(picture: Array) -> Sight:
     """Look at a picture (96, 96, 3) of bytes."""
     pixels = picture.astype(np.float32)
     base, is_graded = _background(pixels)
+    is_far = np.sqrt(((pixels - base) ** 2).sum(-1)) > FAR
     things = []
     taken = np.zeros(pixels.shape[:2], dtype=bool)
-    for colour, part in _parts(pixels, base):
+    for colour, part in _parts(pixels, is_far):
         # A rim of mixed pixels belongs to the thing whose colour is half of them or more, and none
         # of them is a thing of a third colour, however much it looks like it.
         share = _share(pixels, base, PALETTE_RGB[colour])
@@ -71,7 +73,7 @@ def look(picture: Array) -> Sight:
         if own.sum() < LEAST_AREA or core.sum() < max(8, 0.12 * own.sum()):
             continue
         taken |= own | (grown(own, RIM_WIDTH) & (share > 0))
-        seen = _thing(own, COLOURS[colour])
+        seen = _thing(own, ~is_far, COLOURS[colour])
         if seen is not None:
             things.append(seen)
     return Sight(_colour_of_background(base), is_graded, tuple(things))
@@ -119,9 +121,8 @@ def _colour_of_background(base: Array) -> str:
     return COLOURS[int(gaps.min(axis=0).argmin())]
 
 
-def _parts(pixels: Array, base: Array) -> list[tuple[int, Array]]:
+def _parts(pixels: Array, is_far: Array) -> list[tuple[int, Array]]:
     """Return what lies together in one colour, with the colour, by what is left without its rim."""
-    is_far = np.sqrt(((pixels - base) ** 2).sum(-1)) > FAR
     nearest = _nearest(pixels)
     parts = [
         (colour, part)
@@ -136,7 +137,7 @@ def _share(pixels: Array, base: Array, colour: Array) -> Array:
     way, from_base = colour - base, pixels - base
     share = (from_base * way).sum(-1) / np.maximum((way**2).sum(-1), 1.0)
     off_line = np.sqrt(((from_base - share[..., None] * way) ** 2).sum(-1))
-    return share * (off_line < OFF_LINE)
+    return share * (off_line < OFF_LINE) * (share < BEYOND)
 
 
 def _nearest(pixels: Array) -> Array:
@@ -145,8 +146,8 @@ def _nearest(pixels: Array) -> Array:
     return gaps.argmin(-1)
 
 
-def _thing(part: Array, colour: str) -> Seen | None:
-    """Tell what a connected patch of one colour is."""
+def _thing(part: Array, is_ground: Array, colour: str) -> Seen | None:
+    """Tell what a connected patch of one colour is; through an outline the ground is seen."""
     mask = filled(part)
     rows, columns = np.nonzero(mask)
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
@@ -157,7 +158,9 @@ def _thing(part: Array, colour: str) -> Seen | None:
     radius = stretch * _radius(shape, bottom - top, right - left)
     size = min(SIZES, key=lambda name: abs(SIZES[name] - radius))
     inner = shrunk(shrunk(shrunk(mask)))
-    solid = (part & inner).sum() / max(1, inner.sum())
+    # Another thing that lies inside makes it no outline: that is neither its own nor ground.
+    own, ground = (part & inner).sum(), (is_ground & ~part & inner).sum()
+    solid = own / max(1, own + ground)
     return Seen(
         shape,
         colour,

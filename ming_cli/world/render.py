@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .scene import ALL_COLOURS, MORE, PALETTE, SHAPES, SIDE, Scene
 
 STROKE = 3.2  # width of an outline in pixels
-HALO = 1.5  # how far a region mark reaches beyond its thing
+TIP = 1.05  # how far the tips of stars and diamonds reach, in radii
 MARK = (255.0, 0.0, 200.0)
 MARK_OPACITY = 0.85
 LIGHTENED = 0.4  # how far a graded background goes towards white (white goes towards grey)
@@ -110,8 +110,8 @@ def render(scenes: SceneTensors, size: int = SIDE) -> Rendering:
         hides = torch.cat((1 - layer.expand(-1, k, -1, -1), torch.ones_like(cover[:, k:])), dim=1)
         seen = seen * hides
     rows = torch.arange(len(picture), device=picture.device)
-    halo = (HALO + 0.5 - filled[rows, scenes.marked] * steepness[rows, scenes.marked]).clamp(0, 1)
-    picture = _with_effects(picture, halo[:, None], scenes.effect)
+    whole = (0.5 - filled[rows, scenes.marked] * steepness[rows, scenes.marked]).clamp(0, 1)
+    picture = _with_effects(picture, whole[:, None], scenes.effect)
     return Rendering(picture / 127.5 - 1, seen)
 
 
@@ -158,8 +158,8 @@ def _background(scenes: SceneTensors, size: int) -> Tensor:
     return base[..., None, None] + (light - base)[..., None, None] * share
 
 
-def _with_effects(picture: Tensor, halo: Tensor, effect: Tensor) -> Tensor:
-    """Apply each picture's effect; halo (B, 1, S, S) covers its marked thing."""
+def _with_effects(picture: Tensor, whole: Tensor, effect: Tensor) -> Tensor:
+    """Apply each picture's effect; `whole` (B, 1, S, S) is its marked thing, filled."""
     size = picture.shape[-1]
     for kind in Effect:
         rows = torch.nonzero(effect == kind)[:, 0]
@@ -176,7 +176,7 @@ def _with_effects(picture: Tensor, halo: Tensor, effect: Tensor) -> Tensor:
             chosen = (chosen * luma[:, None, None]).sum(1, keepdim=True).expand_as(chosen)
         else:
             mark = torch.tensor(MARK, device=picture.device)[:, None, None]
-            chosen = chosen + (mark - chosen) * halo[rows] * MARK_OPACITY
+            chosen = chosen + (mark - chosen) * whole[rows] * MARK_OPACITY
         picture = picture.index_copy(0, rows, chosen)
     return picture
 
@@ -199,7 +199,7 @@ def _square(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _diamond(x: Tensor, y: Tensor) -> Tensor:
-    return (x.abs() + y.abs() - 1.1) * 0.7071
+    return (x.abs() + y.abs() - TIP) * 0.7071
 
 
 def _triangle(x: Tensor, y: Tensor) -> Tensor:
@@ -213,11 +213,11 @@ def _star(x: Tensor, y: Tensor) -> Tensor:
     folded = (angle - PENTAGON * torch.round(angle / PENTAGON)).abs()
     length = (x * x + y * y).sqrt()
     u, v = length * torch.sin(folded), length * torch.cos(folded)
-    # From the tip (0, 1.1) to the notch at radius 0.46 and half a pentagon's angle.
+    # From the tip (0, TIP) to the notch at radius 0.46 and half a pentagon's angle.
     notch_u, notch_v = 0.46 * 0.5878, 0.46 * 0.8090
-    du, dv = notch_u, notch_v - 1.1
+    du, dv = notch_u, notch_v - TIP
     norm = (du * du + dv * dv) ** 0.5
-    return (u * -dv + (v - 1.1) * du) / norm
+    return (u * -dv + (v - TIP) * du) / norm
 
 
 def _cross(x: Tensor, y: Tensor) -> Tensor:

@@ -31,12 +31,13 @@ MORE: dict[str, tuple[int, int, int]] = {
 }
 ALL_COLOURS = (*PALETTE, *MORE)
 # A word of size is one radius and a place is one point: what is said of a scene is all there is of
-# it, so that a picture asked for in full has one right answer.
+# it, so that a picture asked for in full has one right answer. A place is four of the model's
+# patches and a thing stays within them, so that it is the same four anywhere (decision 0035).
 # The edges of squares lie between pixels: half-covered rims of two colours look like a third.
-SIZES = {"small": 8.2, "medium": 11.7, "large": 16.3}
+SIZES = {"small": 8.2, "medium": 11.7, "large": 15.1}
 SIDE = 96  # pixels of a picture; all lengths of this module are in them
-SLIM = ("star", "cross")  # shapes with little inside
-CENTRES = (19.0, 48.0, 77.0)  # of the three rows and columns of cells
+SLIM = ("star", "cross")  # shapes with too little inside to be hollow
+CENTRES = (16.0, 48.0, 80.0)  # of the three rows and columns of cells
 GAP = 4.0  # pixels at least between two things
 Cell = tuple[int, int]  # row, column
 CELLS: tuple[Cell, ...] = tuple((row, column) for row in range(3) for column in range(3))
@@ -92,7 +93,7 @@ def is_held_out(shape: str, colour: str) -> bool:
 
 def can_be_hollow(thing: Thing) -> bool:
     """Tell whether an outline leaves anything of the inside open."""
-    return thing.size == "large" or (thing.size == "medium" and thing.shape not in SLIM)
+    return thing.size != "small" and thing.shape not in SLIM
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 from ming_core.prompt import GENERATE_PREFIX
 
@@ -15,8 +16,9 @@ RELATIONS = ("left of", "right of", "above", "below", "inside")
 # more than a picture has things, are for things of its own colour.
 PAPERS = ("beige", "white", "black", "blue", "green")
 DOWNWARDS = 2  # the gradient that begins as the plain colour does
+ORDINARY = "medium"  # the size of what nobody called small or large
 BOTTOM = 2  # row
-ROUND_ENOUGH = ("circle", "square", "diamond")  # shapes that another thing fits into
+ROUND_ENOUGH = ("circle", "square")  # shapes that another thing fits into
 RELATION_WORDS = {
     "en": {
         "left of": ("left of", "to the left of"),
@@ -82,21 +84,23 @@ def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish
 def settled(scene: Scene, wish: Wish) -> Scene:
     """Return a scene as it is drawn where the wish leaves something open (decision 0034).
 
-    A background that is not said is plain paper; a graded one is lighter towards the bottom. Of
-    two things, one whose place is not said lies below the other, or above where that lies at the
-    bottom; if none is said, the second below the first. The same wish for the same scene gives the
-    same.
+    A background that is not said is plain paper; a graded one is lighter towards the bottom. A
+    thing whose size is not said is a medium one, but where one lies inside another. Of two things,
+    one whose place is not said lies below the other, or above where that lies at the bottom; if
+    none is said, the second below the first. The same wish for the same scene gives the same.
     """
     scene = replace(scene, gradient=DOWNWARDS if scene.gradient else 0)
     if wish.background is None:
         taken = {thing.colour for thing in scene.things}
         paper = next(colour for colour in PAPERS if colour not in taken)
         scene = replace(scene, background=paper, gradient=0)
+    if wish.relation == "inside":
+        return scene
+    things = _as_said(scene, wish)
+    scene = replace(scene, things=things)
     places = [said.cell for said in wish.mentions]
     if len(places) != 2 or all(places) or wish.relation:
         return scene
-    in_order = all(fits(said, it) for said, it in zip(wish.mentions, scene.things, strict=True))
-    things = scene.things if in_order else scene.things[::-1]
     known = places[0] or places[1]
     is_first_above = (places[1] is None) == (known is None or known[0] < BOTTOM)
     rng = random.Random(f"{wish} {scene}")
@@ -106,6 +110,22 @@ def settled(scene: Scene, wish: Wish) -> Scene:
         is_laid = first.y < second.y if is_first_above else first.y > second.y
         if is_laid and is_apart(first, second):
             return replace(scene, things=(first, second))
+
+
+def _as_said(scene: Scene, wish: Wish) -> tuple[Thing, ...]:
+    """Return the things of a scene in the order of their mentions, of ordinary size where that is
+    open; several of one kind as they are."""
+    if len(wish.mentions) != len(scene.things):
+        return scene.things
+    order = next(
+        order
+        for order in permutations(scene.things)
+        if all(fits(said, it) for said, it in zip(wish.mentions, order, strict=True))
+    )
+    return tuple(
+        it if said.size else replace(it, size=ORDINARY, radius=SIZES[ORDINARY])
+        for said, it in zip(wish.mentions, order, strict=True)
+    )
 
 
 def counted(maker: SceneMaker) -> tuple[Scene, Wish]:
@@ -146,11 +166,9 @@ def side_by_side(maker: SceneMaker, relation: str) -> Scene:
     while True:
         scene = maker.scene(2)
         first, second = scene.things
-        low, high = sorted(rng.sample(range(3), 2))
         line = rng.randint(0, 2)
         is_level = relation in ("left of", "right of")
-        if relation in ("right of", "below"):
-            low, high = high, low
+        low, high = (2, 0) if relation in ("right of", "below") else (0, 2)
         first = placed(first, (line, low) if is_level else (low, line))
         second = placed(second, (line, high) if is_level else (high, line))
         if is_apart(first, second) and not alike(first, second):

@@ -20,7 +20,8 @@ from ming_cli.world.conversations import (
 )
 from ming_cli.world.edits import EditMaker
 from ming_cli.world.render import Effect
-from ming_cli.world.scene import COLOURS, SHAPES, Scene, SceneMaker, Taste
+from ming_cli.world.scene import COLOURS, SHAPES, Scene, SceneMaker, Taste, Thing
+from ming_cli.world.wishes import draw_order, nested
 from ming_cli.world.words import Voice
 
 ANYTHING = Taste(outlined=0.25, graded=0.25, combinations="all")
@@ -62,6 +63,24 @@ def test_pictures_of_wishes_fulfil_them(task):
     turns = [task(Dice(rng, ANYTHING)).turns[0] for _ in range(25)]
     right = [judge_wish(picture_of(turn.answer), turn.wish).everything for turn in turns]
     assert np.mean(right) >= 0.96
+
+
+def test_one_thing_inside_another_is_seen_as_such():
+    """What lies inside makes the other no outline, and a colour beyond the other's is no mix."""
+    rng = random.Random(1)
+    nests = [draw_order(nested(SceneMaker(rng, Taste(combinations="all")))) for _ in range(150)]
+    red, orange = (
+        Thing("square", "red", "small", 48.0, 48.0, 8.2),
+        Thing("circle", "orange", "large", 48.0, 48.0, 15.1),
+    )
+    nests.append(Scene("yellow", (orange, red)))
+    right = [judge_scene(picture_of(Shown(scene)), scene) for scene in nests]
+    assert np.mean(right) >= 0.98
+    assert right[-1]
+    hollow = [scene.with_thing(0, replace(scene.things[0], is_outlined=True)) for scene in nests]
+    filled = [scene.with_thing(0, replace(scene.things[0], is_outlined=False)) for scene in nests]
+    wrong = [judge_scene(picture_of(Shown(a)), b) for a, b in zip(hollow, filled, strict=True)]
+    assert not any(wrong)
 
 
 def test_another_scene_is_wrong():

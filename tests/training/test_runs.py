@@ -35,6 +35,7 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "tokenizer_steps": 4,
         "tokenizer_batch": 8,
         "joint_steps": 4,
+        "refine_steps": 4,
         "decoder_steps": 4,
         "batch": 3,
         "minutes": None,
@@ -65,7 +66,7 @@ def weights_of(run) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("after", ["tokenizer", "joint", "decoder"])
+@pytest.mark.parametrize("after", ["tokenizer", "refine", "joint", "decoder"])
 def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch):
     whole = tiny_run("whole")
     assert whole.go()
@@ -143,6 +144,32 @@ def test_the_decoder_stage_trains_the_pixel_decoder_alone(tiny_run):
     assert set(stage.measure(run.folder)) == {"psnr", "small", "medium", "large"}
 
 
+def test_a_refined_tokenizer_stays_near_what_it_was(tiny_run, monkeypatch):
+    from training import decoder_stage
+
+    run = tiny_run("known", joint_steps=1)
+    assert run.go()
+    known, kept = copy.deepcopy(run.components), {}
+    for weight in (0.0, 100.0):
+        monkeypatch.setattr(decoder_stage, "KEPT", weight)
+        run.components = copy.deepcopy(known)
+        stage = run.stage("refine")
+        first = stage.losses(0)
+        assert first["kept"] == 0
+        for _ in range(12):
+            kept[weight] = train_step(stage, 0)["kept"]
+        if not weight:
+            assert stage.losses(0)["far"] < first["far"]  # the same pictures every time
+        changed = [
+            name
+            for name, part in run.components.named().items()
+            for a, b in zip(part.parameters(), known.named()[name].parameters(), strict=True)
+            if not torch.equal(a, b)
+        ]
+        assert set(changed) == set(stage.trained)
+    assert 0 < kept[100.0] < kept[0.0]
+
+
 def test_a_small_thing_counts_as_much_as_a_large_one():
     from training.decoder_stage import _weight
 
@@ -191,7 +218,7 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     features = torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(4))
     for name, sizes in (("same", same), ("deeper", deeper)):
         monkeypatch.setitem(command.PRESETS, "test", sizes)
-        going_on = tiny_run(name, begin_with=folder, seed=9, joint_steps=40)
+        going_on = tiny_run(name, begin_with=folder, seed=9, joint_steps=40, refine_steps=0)
         stage, step = going_on.adopt()
         assert (stage.name, step) == ("joint", 0)
         assert going_on.components.semantic_decoder.mean == pytest.approx(

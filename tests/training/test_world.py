@@ -2,23 +2,37 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
-from ming_cli.world.conversations import QUIZ, TASKS, Conversation, Dice, Shown, ask, draw_two
+from ming_cli.world.conversations import (
+    QUIZ,
+    REDRAWN,
+    TASKS,
+    Conversation,
+    Dice,
+    Shown,
+    ask,
+    draw_two,
+)
 from ming_cli.world.questions import conclusion, description
-from ming_cli.world.render import RGB, pack, render
+from ming_cli.world.render import RGB, Effect, pack, render
 from ming_cli.world.scene import (
     ALL_COLOURS,
+    CELLS,
+    CENTRES,
     COLOURS,
     SHAPES,
+    SIZES,
     Scene,
     SceneMaker,
     Taste,
     Thing,
     is_apart,
     is_held_out,
+    placed,
 )
 from ming_cli.world.wishes import PAPERS, Wish, related, settled, wish_for
 from ming_cli.world.words import Mention, Voice, fits
@@ -106,6 +120,16 @@ def test_the_tokenizer_never_sees_a_held_out_combination_in_any_tint():
         assert shape < 0 or not is_held_out(SHAPES[shape], ALL_COLOURS[colour])
 
 
+def test_the_tokenizer_sees_things_inside_others_on_the_points_of_the_world_and_anywhere():
+    scenes = rich_scenes(600, torch.Generator().manual_seed(3))
+    first, second = scenes.place[:, 0], scenes.place[:, 1]
+    is_inside = (first[:, :2] == second[:, :2]).all(-1) & (scenes.shape[:, 1] >= 0)
+    is_inside &= (first[:, 2] == SIZES["large"]) & (second[:, 2] == SIZES["small"])
+    assert 0.08 < is_inside.float().mean() < 0.25
+    is_point = torch.isin(scenes.place[:, 2:, :2], torch.tensor(CENTRES)).flatten(1).all(1)
+    assert 0.15 < is_point.float().mean() < 0.35
+
+
 def test_some_of_every_shape_is_held_out_and_most_is_not():
     for shape in SHAPES:
         rare = [c for c in COLOURS if is_held_out(shape, c)]
@@ -187,6 +211,34 @@ def test_an_edit_of_one_of_many_things_changes_that_one():
         assert len(set(before) & set(after)) == 2
 
 
+def test_what_is_cut_out_is_what_was_segmented_before():
+    for seed in range(60):
+        segmented, kept = TASKS["matting"](Dice(random.Random(seed))).turns
+        thing = kept.answer.meant
+        assert thing in segmented.given.scene.things
+        assert segmented.answer.scene == Scene("black", (replace(thing, colour="white"),))
+        assert kept.given is None
+        assert kept.answer.scene == Scene("white", (thing,))
+        assert thing.colour != "white"
+
+
+def test_a_restored_picture_is_edited_in_the_context_that_restored_it():
+    effects = set()
+    for seed in range(60):
+        restored, *edits = TASKS["restore_then_edit"](Dice(random.Random(seed))).turns
+        effects.add(restored.given.effect)
+        assert restored.answer.scene == restored.given.scene
+        assert 1 <= len(edits) <= 2
+        assert all(turn.given is None for turn in edits)
+        assert edits[0].answer.scene != restored.answer.scene
+    assert effects == {Effect.BLUR, Effect.SMALL, Effect.GREY}
+
+
+def test_lessons_of_things_drawn_anew_are_edits_of_a_thing():
+    kinds = [TASKS["redraw"](Dice(random.Random(seed))).turns[0].kind for seed in range(300)]
+    assert set(kinds) == set(REDRAWN)
+
+
 def test_what_a_wish_leaves_open_is_always_drawn_alike():
     rng = random.Random(8)
     turns = [draw_two(Dice(rng, Taste(graded=0.4))).turns[0] for _ in range(300)]
@@ -225,7 +277,7 @@ def test_what_a_wish_leaves_open_is_always_drawn_alike():
 
 def test_things_are_not_lost_on_the_paper_they_are_drawn_on():
     for colour in ALL_COLOURS:
-        scene = Scene("red", (Thing("star", colour, "large", 48.0, 48.0, 16.3),))
+        scene = Scene("red", (Thing("star", colour, "large", 48.0, 48.0, SIZES["large"]),))
         drawn = settled(scene, Wish((Mention("star", colour),)))
         assert drawn.background == (PAPERS[1] if colour == PAPERS[0] else PAPERS[0])
 
@@ -234,10 +286,50 @@ def test_what_a_wish_says_stays_as_it_was():
     rng = random.Random(9)
     for _ in range(100):
         scene = SceneMaker(rng, Taste(graded=0.0)).scene(rng.randint(1, 3))
-        assert settled(scene, wish_for(scene, rng, openness=0.0)) == scene
+        drawn = settled(scene, wish_for(scene, rng, openness=0.0))
+        assert replace(drawn, things=scene.things) == scene
+        assert set(drawn.things) == set(scene.things)
     for _ in range(50):
         scene, wish = related(SceneMaker(rng, Taste(graded=0.0)))
-        assert settled(scene, wish) == scene
+        drawn = settled(scene, wish)
+        assert [thing.cell for thing in drawn.things] == [thing.cell for thing in scene.things]
+        assert all(map(fits, wish.mentions, drawn.things))
+
+
+def test_what_nobody_calls_large_or_small_is_medium():
+    rng = random.Random(10)
+    sizes = set()
+    for _ in range(200):
+        scene = SceneMaker(rng, Taste()).scene(rng.randint(1, 2))
+        wish = wish_for(scene, rng)
+        drawn = settled(scene, wish)
+        for said in wish.mentions:
+            things = [t for t in drawn.things if fits(replace(said, cell=None), t)]
+            assert said.size or any(t.size == "medium" for t in things)
+            sizes |= {t.size for t in things}
+        assert all(t.radius == SIZES[t.size] for t in drawn.things)
+        assert all(is_apart(a, b) for a, b in itertools.combinations(drawn.things, 2))
+    assert len(sizes) == 3
+
+
+def test_one_thing_inside_another_leaves_a_wide_rim():
+    rng = random.Random(12)
+    wishes = [related(SceneMaker(rng)) for _ in range(200)]
+    inside = [settled(*it).things for it in wishes if it[1].relation == "inside"]
+    assert len(inside) > 20
+    for inner, outer in inside:
+        assert (inner.size, outer.size) == ("small", "large")
+        assert (inner.x, inner.y) == (outer.x, outer.y)
+
+
+def test_a_thing_lies_within_the_four_patches_of_its_place():
+    for shape, size, cell in itertools.product(SHAPES, SIZES, CELLS):
+        thing = placed(Thing(shape, "red", size, 0, 0, SIZES[size]), cell)
+        cover = render(pack([Scene("white", (thing,))])).coverage[0, 0]
+        rows, columns = (slice(32 * index, 32 * index + 32) for index in cell)
+        assert cover[rows, columns].any()
+        cover[rows, columns] = 0
+        assert not cover.any()
 
 
 def test_edits_change_what_they_say():
