@@ -22,10 +22,20 @@ EXACT = 0.5  # share of batches whose given pictures are rendered at the size th
 RENDERED = (SIDE, 2 * SIDE, 3 * SIDE)  # sides of the others: a user's pictures are resized
 # Tasks that are alike in length share batches, so that little is padded.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "draw": ("draw_one", "draw_two", "draw_counted", "draw_related"),
+    "draw": ("draw_one", "draw_two", "draw_counted", "draw_related", "draw_inside"),
     "read": ("ask", "describe"),
     "quiz": ("quiz",),
-    "edit": ("copy", "sharpen", "colourise", "edit", "edit_one", "redraw", "segment", "keep_only"),
+    "edit": (
+        "copy",
+        "sharpen",
+        "colourise",
+        "edit",
+        "edit_one",
+        "redraw",
+        "redraw_first",
+        "segment",
+        "keep_only",
+    ),
     "long": ("region", "chain", "draw_then_edit", "matting", "restore_then_edit"),
 }
 RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "quiz": 0.6, "edit": 0.75, "long": 0.4}
@@ -135,15 +145,17 @@ BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 LAST = {
     "draw_one": 0.11,
     "draw_two": 0.17,
-    "draw_counted": 0.06,
-    "draw_related": 0.1,
+    "draw_counted": 0.09,
+    "draw_related": 0.07,
+    "draw_inside": 0.1,
     "ask": 0.07,
     "quiz": 0.05,
     "describe": 0.08,
     "copy": 0.02,
     "edit": 0.1,
     "edit_one": 0.03,
-    "redraw": 0.14,
+    "redraw": 0.09,
+    "redraw_first": 0.16,
     "sharpen": 0.03,
     "colourise": 0.01,
     "segment": 0.01,

@@ -23,12 +23,13 @@ from .questions import (
     question,
 )
 from .render import Effect
-from .scene import Scene, SceneMaker, Taste, Thing
+from .scene import CELLS, Scene, SceneMaker, Taste, Thing
 from .wishes import Wish, counted, draw_order, related, say_wish, settled, wish_for
 from .words import Voice
 
 QUIZ, COMPARED = 5, 0.7  # questions of a quiz, and the share of them that compare
 REDRAWN = ("move", "replace", "resize", "outline", "fill")  # edits that go wrong most often
+REDRAWN_FIRST = ("recolour", "reshape", "replace", "resize")  # of a thing that stays where it is
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ def draw_related(dice: Dice) -> Conversation:
     return _wished("position", dice, scene, wish)
 
 
+def draw_inside(dice: Dice) -> Conversation:
+    """Draw one thing inside another; a lesson, no test: one relation of five is the hardest."""
+    scene, wish = related(dice.maker, ("inside",))
+    return _wished("position", dice, scene, wish)
+
+
 def describe(dice: Dice) -> Conversation:
     """Describe a given picture in full."""
     scene = dice.scene()
@@ -195,6 +202,21 @@ def redraw(dice: Dice) -> Conversation:
     step = dice.edits.any_edit(scene, REDRAWN)
     turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
     return Conversation("redraw", (turn,))
+
+
+def redraw_first(dice: Dice) -> Conversation:
+    """Edit a thing of the first place; a lesson, no test (training/README.md).
+
+    Everything about it must be known before the first patch, with no patch to think over it.
+    """
+    while True:
+        scene = dice.scene()
+        step = dice.edits.any_edit(scene, REDRAWN_FIRST)
+        assert step.index is not None  # noqa: S101  all of these are about a thing
+        if scene.things[step.index].cell == CELLS[0]:
+            break
+    turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
+    return Conversation("redraw_first", (turn,))
 
 
 def region_then_edit(dice: Dice) -> Conversation:
@@ -277,6 +299,7 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "draw_two": draw_two,
     "draw_counted": draw_counted,
     "draw_related": draw_related,
+    "draw_inside": draw_inside,
     "describe": describe,
     "ask": ask,
     "quiz": quiz,
@@ -286,6 +309,7 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "edit": edit,
     "edit_one": edit_one,
     "redraw": redraw,
+    "redraw_first": redraw_first,
     "region": region_then_edit,
     "segment": segment,
     "keep_only": keep_only,

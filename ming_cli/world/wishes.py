@@ -152,9 +152,9 @@ def counted(maker: SceneMaker) -> tuple[Scene, Wish]:
                 return replace(scene, things=tuple(things)), wish
 
 
-def related(maker: SceneMaker) -> tuple[Scene, Wish]:
-    """Return a scene of two things in a relation, and the wish that names it."""
-    relation = maker.rng.choice(RELATIONS)
+def related(maker: SceneMaker, relations: tuple[str, ...] = RELATIONS) -> tuple[Scene, Wish]:
+    """Return a scene of two things in one of some relations, and the wish that names it."""
+    relation = maker.rng.choice(relations)
     scene = nested(maker) if relation == "inside" else side_by_side(maker, relation)
     said = tuple(Mention(t.shape, t.colour, is_outlined=t.is_outlined) for t in scene.things)
     return scene, Wish(said, scene.background, scene.gradient > 0, relation, kind="position")

@@ -239,6 +239,21 @@ def test_lessons_of_things_drawn_anew_are_edits_of_a_thing():
     assert set(kinds) == set(REDRAWN)
 
 
+def test_lessons_of_the_first_place_are_of_things_that_lie_there():
+    for seed in range(60):
+        (turn,) = TASKS["redraw_first"](Dice(random.Random(seed))).turns
+        before, after = turn.given.scene.things, turn.answer.scene.things
+        (changed,) = (a for a, b in zip(before, after, strict=True) if a != b)
+        assert changed == turn.answer.meant
+        assert changed.cell == (0, 0)
+
+
+def test_lessons_of_one_thing_inside_another_are_nothing_else():
+    for seed in range(30):
+        (turn,) = TASKS["draw_inside"](Dice(random.Random(seed))).turns
+        assert turn.wish.relation == "inside"
+
+
 def test_what_a_wish_leaves_open_is_always_drawn_alike():
     rng = random.Random(8)
     turns = [draw_two(Dice(rng, Taste(graded=0.4))).turns[0] for _ in range(300)]
