@@ -27,7 +27,7 @@ def thing(shape: str, colour: str, size: str, cell: Cell) -> Thing:
 
 SHAPES = Scene(
     "white",
-    (thing("circle", "red", "large", (0, 0)), thing("square", "green", "medium", (2, 2))),
+    (thing("circle", "red", "large", (0, 1)), thing("square", "green", "medium", (2, 2))),
 )
 OLD = Scene("blue", (thing("star", "yellow", "large", (1, 1)),))
 SUBJECT = Scene(

@@ -70,6 +70,8 @@ def main() -> None:
         parser.error(f"--processes must be 1 to {least}, the smaller batch; it is {args.processes}")
     if not 0 < args.rate <= 1:
         parser.error(f"--rate must be above 0 and at most 1; it is {args.rate:g}")
+    if args.refine_steps and args.begin_with is None:
+        parser.error("--refine-steps goes on from a model; name it with --begin-with")
     try:
         _bring_words(args)
         launch(train, args)

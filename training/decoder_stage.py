@@ -38,6 +38,7 @@ TASTE = Taste(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
 EACH_THING = 1.0  # what a thing counts, however small, where the picture as a whole counts 1
 LEAST_AREA = 150  # pixels; the rest that is seen of a hidden thing is smaller, and no thing
 EDGES, SQUARES = 0.5, 2.0
+LEAST_SPREAD = 1e-3  # of a channel, so that one that says nothing weighs nothing
 KEPT = 0.1  # of how far latents and features are from what they were
 MEASURED = 126  # scenes of one thing, in colours and shapes of every kind
 
@@ -148,7 +149,7 @@ class RefineStage(DecoderStage):
             old = encoder(pixels)[:, :-1].float()
             old_features = semantic(old + noise).float()
         change = [
-            ((now - was) / was.std(dim=(0, 1))).pow(2).mean()
+            ((now - was) / was.std(dim=(0, 1)).clamp(min=LEAST_SPREAD)).pow(2).mean()
             for now, was in ((raw, old), (features, old_features))
         ]
         return change[0] + change[1]

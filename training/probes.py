@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ming_cli.world.render import Effect, Rendering, SceneTensors, pack, render
 from ming_cli.world.scene import ALL_COLOURS, CENTRES, SHAPES, SIDE, SIZES, Scene, Thing
 
-COVERED = 0.12  # share of a patch from which on it belongs to a thing
+COVERED = 0.05  # share of a patch from which on it belongs to a thing; each of its four does
 HEADS = {
     "index": 36,
     "row": 6,

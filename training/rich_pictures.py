@@ -20,7 +20,7 @@ MOST = 6
 CHUNK = 16  # pictures rendered at a time, so that they stay in the processor's cache
 FREE = 0.5  # share of pictures whose things lie anywhere
 EXACT = 0.5  # share of the others whose things lie on the points of the drawn world
-NESTED = 0.2  # share of pictures whose second thing lies inside the first
+NESTED = 0.2  # share of pictures whose second thing lies on the middle of the first, of any shape
 TINTED, TINT = 0.5, 60.0  # share of pictures in other than the named colours, and how far off
 EFFECTS = {Effect.BLUR: 0.04, Effect.SMALL: 0.04, Effect.GREY: 0.06, Effect.MARK: 0.08}
 

@@ -18,7 +18,7 @@ from .components import filled, grown, labelled, shrunk
 
 FAR = 62.0  # RGB distance from the background from which on a pixel belongs to a thing
 LEAST_AREA = 45  # pixels of the smallest thing
-RIM = 3  # pixels along the border that are always background
+RIM = 2  # pixels along the border, nearly all of them background
 RIM_WIDTH = 2  # pixels around a thing where its colour may be mixed with the background's
 OFF_LINE = 60.0  # RGB distance that a mixed colour may lie off the line between its two colours
 BEYOND = 1.3  # share from which on it is no mixture but a colour on the far side: red beyond orange

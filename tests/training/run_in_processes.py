@@ -54,7 +54,7 @@ if __name__ == "__main__":
         tokenizer_steps=3,
         tokenizer_batch=4,
         joint_steps=4,
-        refine_steps=0,
+        refine_steps=2,
         decoder_steps=2,
         batch=4,
         minutes=20.0,

@@ -20,7 +20,7 @@ from ming_cli.world.conversations import (
 )
 from ming_cli.world.edits import EditMaker
 from ming_cli.world.render import Effect
-from ming_cli.world.scene import COLOURS, SHAPES, Scene, SceneMaker, Taste, Thing
+from ming_cli.world.scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, Taste, Thing, placed
 from ming_cli.world.wishes import draw_order, nested
 from ming_cli.world.words import Voice
 
@@ -83,6 +83,15 @@ def test_one_thing_inside_another_is_seen_as_such():
     assert not any(wrong)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_things_in_all_corners_are_no_background(shape: str):
+    for colours in (("black", "white"), ("blue", "yellow")):
+        corners = [(0, 0), (0, 2), (2, 0), (2, 2)]
+        thing = Thing(shape, colours[1], "large", 0, 0, SIZES["large"])
+        scene = Scene(colours[0], tuple(placed(thing, cell) for cell in corners))
+        assert judge_scene(picture_of(Shown(scene)), scene)
+
+
 def test_another_scene_is_wrong():
     pictures = scenes(40)
     wrong = [
@@ -109,10 +118,8 @@ def test_one_wrong_detail_is_seen(what: str):
     wrong = {
         "shape": replace(thing, shape=SHAPES[SHAPES.index(thing.shape) - 1]),
         "colour": replace(thing, colour=free[0]),
-        "size": replace(thing, size="small", radius=8.0),
-        "cell": replace(thing, x=96 - thing.x, y=thing.y, radius=17)
-        if thing.cell[1] != 1
-        else replace(thing, x=20.0),
+        "size": replace(thing, size="small", radius=SIZES["small"]),
+        "cell": placed(thing, (2 - thing.cell[0], (thing.cell[1] + 1) % 3)),
         "is_outlined": replace(thing, is_outlined=not thing.is_outlined),
         "none": thing,
     }[what]

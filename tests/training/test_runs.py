@@ -230,6 +230,8 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
         if name == "same":
             for path, tensor in weights_of(going_on).items():
                 assert torch.equal(tensor, weights_of(run)[path].bfloat16().float()), path
+    stage, step = tiny_run("refined", begin_with=folder, refine_steps=1).adopt()
+    assert (stage.name, step) == ("refine", 0)
     assert torch.allclose(hidden[1], hidden[0], atol=1e-4)
     assert len(going_on.components.pixel_decoder.blocks) == 5
     assert painted[0].std() > 0.01

@@ -1,6 +1,7 @@
 """The batched, teacher-forced forward of the training equals the engine's cached generation."""
 
 import copy
+import itertools
 import random
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ from ming_cli.world.conversations import (
 )
 from ming_cli.world.questions import KINDS, conclusion
 from ming_cli.world.render import Effect, pack, render, to_bytes
-from ming_cli.world.scene import SHAPES, SIZES, Scene, Thing, placed
+from ming_cli.world.scene import SHAPES, SIZES, Scene, Thing, can_be_hollow, placed
 from ming_cli.world.words import PLACE_WORDS
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
 from ming_core.flow.sampler import LatentSampler
@@ -211,14 +212,26 @@ def test_a_patch_is_asked_what_is_still_to_be_drawn(model):
     ]
     truth = encode(model.parts, shown, 96, is_drawn=True).truth
     left = truth["left"]
-    assert left[0].tolist() == [2] + [1] * 27 + [0] * 8  # the first patch has a rim alone
+    assert left[0].tolist() == [1] * 28 + [0] * 8
     assert torch.equal(left[0], left[1])
     assert not left[2].any()
-    assert truth["marked"][0].nonzero().flatten().tolist() == [28, 29, 34]
+    assert truth["marked"][0].nonzero().flatten().tolist() == [28, 29, 34, 35]
     assert not truth["marked"][1:].any()
     features = encode(model.parts, shown, 96, is_drawn=True).features
     assert set(Probes(features.shape[-1])(features)) == set(HEADS)
     assert "left" not in HEADS, "features must not tell what comes later (decision 0022)"
+
+
+def test_each_of_the_four_patches_of_any_thing_belongs_to_it():
+    from training.probes import patch_truth
+
+    for shape, size, is_outlined in itertools.product(SHAPES, SIZES, (False, True)):
+        thing = Thing(shape, "red", size, 0, 0, SIZES[size], is_outlined)
+        if is_outlined and not can_be_hollow(thing):
+            continue
+        tensors = pack([Scene("blue", (placed(thing, (1, 2)),))])
+        where = patch_truth(tensors, render(tensors), 6)["is_thing"].nonzero()[:, 1].tolist()
+        assert where == [16, 17, 22, 23], thing
 
 
 def test_a_picture_of_nothing_can_be_asked_about(model):

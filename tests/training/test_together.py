@@ -59,8 +59,8 @@ def test_a_run_in_two_processes_keeps_them_alike_and_publishes_once(tmp_path: Pa
     assert model.config.mingtok.scale == float(scale)
     journal = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     measured = [(e["stage"], e["step"]) for e in journal if e["kind"] == "measure"]
-    ends = [("tokenizer", 3), ("joint", 4), ("decoder", 2)]
-    assert measured == [("tokenizer", 2), ends[0], ("joint", 2), *ends[1:]]
+    ends = [("tokenizer", 3), ("refine", 2), ("joint", 4), ("decoder", 2)]
+    assert measured == [("tokenizer", 2), *ends[:2], ("joint", 2), *ends[2:]]
 
 
 def test_each_process_has_its_own_part_of_a_step(tmp_path: Path, vocabulary):

@@ -251,7 +251,10 @@ def test_lessons_of_the_first_place_are_of_things_that_lie_there():
 def test_lessons_of_one_thing_inside_another_are_nothing_else():
     for seed in range(30):
         (turn,) = TASKS["draw_inside"](Dice(random.Random(seed))).turns
+        outer, inner = turn.answer.scene.things
         assert turn.wish.relation == "inside"
+        assert (outer.x, outer.y) == (inner.x, inner.y)
+        assert (outer.size, inner.size) == ("large", "small")
 
 
 def test_what_a_wish_leaves_open_is_always_drawn_alike():
@@ -308,6 +311,9 @@ def test_what_a_wish_says_stays_as_it_was():
         scene, wish = related(SceneMaker(rng, Taste(graded=0.0)))
         drawn = settled(scene, wish)
         assert [thing.cell for thing in drawn.things] == [thing.cell for thing in scene.things]
+        (top, left), (bottom, right) = (thing.cell for thing in drawn.things)
+        apart = {"left of": (0, 2), "right of": (0, -2), "above": (2, 0), "below": (-2, 0)}
+        assert (bottom - top, right - left) == apart.get(wish.relation, (0, 0))
         assert all(map(fits, wish.mentions, drawn.things))
 
 
