@@ -30,7 +30,7 @@ NOISE = (
 )
 SMALL = (
     "The small bundled model knows few things at a time, drawn flat. Asked for plainly, one in "
-    "seven edits of one thing and three in ten relations between two things go wrong "
+    "five relations between two things goes wrong, and edits of what lies at the top left do "
     "(bundled/MODEL_CARD.md has the figures). The published checkpoint runs the same workflows: "
     "give its folder."
 )
