@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ming_cli.evaluation.judge import look
 from ming_cli.evaluation.measures import mean
+from ming_cli.evaluation.verdict import judge_scene
 from ming_cli.world.render import pack, render, to_bytes
 from ming_cli.world.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, Taste
 from ming_cli.world.wishes import draw_order, nested
@@ -41,6 +42,7 @@ EDGES, SQUARES = 0.5, 2.0
 LEAST_SPREAD = 1e-3  # of a channel, so that one that says nothing weighs nothing
 KEPT = 0.1  # of how far latents and features are from what they were
 MEASURED = 126  # scenes of one thing, in colours and shapes of every kind
+NESTS = 36  # scenes of one thing inside another
 
 
 class DecoderStage:
@@ -105,14 +107,12 @@ class DecoderStage:
 
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
-        """Measure how well unseen scenes of one thing are painted again (dB), and the share of
-        things of every size whose shape the judge still recognises; save a sheet."""
+        """Measure how well unseen scenes of one thing are painted again (dB), the share of things
+        of every size whose shape the judge still recognises, and that of scenes of one thing inside
+        another which it still calls right; save a sheet."""
         maker = SceneMaker(random.Random(987654), Taste(combinations="all"))
         scenes = [maker.scene(1) for _ in range(MEASURED)]
-        pixels = render(pack(scenes).to(self.settings.device)).pixels
-        encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
-        features = semantic(encoder(pixels)[:, :-1])
-        painted = self.components.pixel_decoder(features, encoder.grid(pixels)).clamp(-1, 1)
+        pixels, painted = self._again(scenes)
         error = ((painted - pixels) / 2).pow(2).flatten(1).mean(1)
         result: Measures = {"psnr": float((-10 * error.log10()).mean())}
         pictures = to_bytes(painted).numpy()
@@ -123,8 +123,19 @@ class DecoderStage:
         for size in SIZES:
             chosen = [r for r, s in zip(is_right, scenes, strict=True) if s.things[0].size == size]
             result[size] = mean(chosen)
-        save_pictures(folder / "painted.png", [pixels[:12], painted[:12]])
+        nests = [draw_order(nested(maker)) for _ in range(NESTS)]
+        nests_before, nests_after = self._again(nests)
+        result["inside"] = mean(list(map(judge_scene, to_bytes(nests_after).numpy(), nests)))
+        rows = [pixels[:12], painted[:12], nests_before[:12], nests_after[:12]]
+        save_pictures(folder / "painted.png", rows)
         return result
+
+    def _again(self, scenes: list[Scene]) -> tuple[Tensor, Tensor]:
+        """Return scenes rendered, and as they are painted again (B, 3, S, S)."""
+        pixels = render(pack(scenes).to(self.settings.device)).pixels
+        encoder, semantic = self.components.low_level_encoder, self.components.semantic_decoder
+        features = semantic(encoder(pixels)[:, :-1])
+        return pixels, self.components.pixel_decoder(features, encoder.grid(pixels)).clamp(-1, 1)
 
 
 class RefineStage(DecoderStage):

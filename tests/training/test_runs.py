@@ -141,7 +141,7 @@ def test_the_decoder_stage_trains_the_pixel_decoder_alone(tiny_run):
     changed = {n for n, t in weights_of(run).items() if not torch.equal(t, before[n])}
     assert changed
     assert all(name.startswith("pixel_decoder.") for name in changed)
-    assert set(stage.measure(run.folder)) == {"psnr", "small", "medium", "large"}
+    assert set(stage.measure(run.folder)) == {"psnr", "small", "medium", "large", "inside"}
 
 
 def test_a_refined_tokenizer_stays_near_what_it_was(tiny_run, monkeypatch):
@@ -230,8 +230,8 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
         if name == "same":
             for path, tensor in weights_of(going_on).items():
                 assert torch.equal(tensor, weights_of(run)[path].bfloat16().float()), path
-    stage, step = tiny_run("refined", begin_with=folder, refine_steps=1).adopt()
-    assert (stage.name, step) == ("refine", 0)
+    refined, step = tiny_run("refined", begin_with=folder, refine_steps=1).adopt()
+    assert (refined.name, step) == ("refine", 0)
     assert torch.allclose(hidden[1], hidden[0], atol=1e-4)
     assert len(going_on.components.pixel_decoder.blocks) == 5
     assert painted[0].std() > 0.01
@@ -253,6 +253,7 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     ("arguments", "said"),
     [
         (["--rate", "3"], "at most 1"),
+        (["--refine-steps", "5"], "name it with --begin-with"),
         (["--begin-with", "nowhere"], "nowhere is no folder"),
         (["--begin-with", "bundled", "--size", "full"], "Choose a deeper --size"),
     ],
