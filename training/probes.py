@@ -33,6 +33,9 @@ DRAWING_HEADS = {name: HEADS[name] for name in list(HEADS)[3:]} | {
     "marked": 1,
     "left": 5,
     "meant": 1,
+    "has_inner": 1,
+    "inner_shape": len(SHAPES),
+    "inner_colour": len(ALL_COLOURS),
 }
 MOST = 4  # things that words may be about
 # Of what words are about: how many things, and, where it is one, which.
@@ -46,7 +49,12 @@ ABOUT_HEADS = {
     "number": MOST + 1,
 }
 WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}
-OF_THINGS = ("shape", "colour", "outlined", "offset", "marked")
+# Heads that are asked of some patches alone: those that show a thing, and those where a smaller one
+# lies in front of it, which no head of the larger one would ever ask for.
+ASKED_OF = {
+    **dict.fromkeys(("shape", "colour", "outlined", "offset", "marked"), "is_thing"),
+    **dict.fromkeys(("inner_shape", "inner_colour"), "has_inner"),
+}
 
 
 class Probes(nn.Module):
@@ -69,6 +77,8 @@ def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[s
     size = rendering.coverage.shape[-1] // side
     covered = F.avg_pool2d(rendering.coverage, size).flatten(2).transpose(1, 2)  # (B, N, K)
     most, owner = covered.max(dim=-1)
+    others = covered.scatter(-1, owner[..., None], -1)
+    second, inner = others.max(dim=-1)
     index = torch.arange(side * side, device=device).expand(batch, -1)
     row, column = index // side, index % side
     place = scenes.place.gather(1, owner[..., None].expand(-1, -1, 3))
@@ -89,6 +99,9 @@ def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[s
         "background": scenes.background[:, None].expand(-1, side * side),
         "offset": offset,
         "marked": is_marked.float(),
+        "has_inner": (second > COVERED).float(),
+        "inner_shape": scenes.shape.gather(1, inner).clamp(min=0),
+        "inner_colour": scenes.colour.gather(1, inner),
         "left": (begun[:, -1:] - begun).clamp(max=DRAWING_HEADS["left"] - 1),
     }
 
@@ -132,12 +145,12 @@ def thing_truth(things: list[Thing], device: torch.device) -> dict[str, Tensor]:
 def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
     """Return the weighted sum of all heads' losses; heads of things count on covered patches,
     `meant` where something was."""
-    things = truth["is_thing"] > 0
-    total = torch.zeros((), device=things.device)
+    total = torch.zeros((), device=truth["is_thing"].device)
     for name, logits in said.items():
         target = truth[name]
-        if name in OF_THINGS:
-            logits, target = logits[things], target[things]
+        if name in ASKED_OF:
+            asked = truth[ASKED_OF[name]] > 0
+            logits, target = logits[asked], target[asked]
         if name == "meant":
             logits, target = logits[target >= 0], target[target >= 0]
         is_out_of_range = name == "index" and target.max() >= HEADS["index"]
@@ -156,12 +169,12 @@ def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
 @torch.no_grad()
 def probe_accuracy(said: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
     """Return the share of right answers per head (for `offset` the mean error in patches)."""
-    things = truth["is_thing"] > 0
     result: dict[str, float] = {}
     for name, logits in said.items():
         target = truth[name]
-        if name in OF_THINGS:
-            logits, target = logits[things], target[things]
+        if name in ASKED_OF:
+            asked = truth[ASKED_OF[name]] > 0
+            logits, target = logits[asked], target[asked]
         if name == "offset":
             result[name] = float((logits - target).abs().mean())
         elif logits.shape[-1] == 1:

@@ -27,7 +27,9 @@ from .scene import CELLS, Scene, SceneMaker, Taste, Thing
 from .wishes import Wish, counted, draw_order, related, say_wish, settled, wish_for
 from .words import Voice
 
-QUIZ, COMPARED = 5, 0.7  # questions of a quiz, and the share of them that compare
+QUIZ = 5  # questions of a quiz
+COMPARED = 0.7  # share of quizzes that compare
+ALIKE = 0.6  # share of those about things of which two have one shape
 REDRAWN = ("move", "replace", "resize", "outline", "fill")  # edits that go wrong most often
 REDRAWN_FIRST = ("recolour", "reshape", "replace", "resize")  # of a thing that stays where it is
 
@@ -100,6 +102,14 @@ class Dice:
             if len({thing.shape for thing in scene.things}) == len(scene.things):
                 return scene
 
+    def alike(self) -> Scene:
+        """Return a scene of several things, two of one shape but not of one colour."""
+        while True:
+            scene = self.maker.scene(max(2, self.most_things))
+            kinds = {(thing.shape, thing.colour) for thing in scene.things}
+            if len(kinds) == len(scene.things) > len({shape for shape, _ in kinds}):
+                return scene
+
 
 def draw_one(dice: Dice) -> Conversation:
     """Draw one thing."""
@@ -150,12 +160,16 @@ def ask(dice: Dice) -> Conversation:
 
 
 def quiz(dice: Dice) -> Conversation:
-    """Ask many questions about one of many things; a lesson, no test (decision 0031)."""
-    scene = dice.crowd()
+    """Ask many questions about one of many things; a lesson, no test (decision 0031).
+
+    Of things no two of which are alike, no number but zero and one is ever asked for by shape.
+    """
+    kinds = COMPARING if dice.rng.random() < COMPARED else POINTING
+    is_alike = kinds is COMPARING and dice.rng.random() < ALIKE
+    scene = dice.alike() if is_alike else dice.crowd()
     given: Shown | None = Shown(scene)
     turns: list[Say] = []
     for _ in range(QUIZ):
-        kinds = COMPARING if dice.rng.random() < COMPARED else POINTING
         asked = question(dice.voice, scene, dice.rng.choice(kinds), dice.taste)
         turns.append(_asked(asked, given))
         given = None

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import random
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from ming_cli.world.conversations import (
 )
 from ming_cli.world.questions import KINDS, conclusion
 from ming_cli.world.render import Effect, pack, render, to_bytes
-from ming_cli.world.scene import SHAPES, SIZES, Scene, Thing, can_be_hollow, placed
+from ming_cli.world.scene import ALL_COLOURS, SHAPES, SIZES, Scene, Thing, can_be_hollow, placed
 from ming_cli.world.words import PLACE_WORDS
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
 from ming_core.flow.sampler import LatentSampler
@@ -232,6 +233,28 @@ def test_each_of_the_four_patches_of_any_thing_belongs_to_it():
         tensors = pack([Scene("blue", (placed(thing, (1, 2)),))])
         where = patch_truth(tensors, render(tensors), 6)["is_thing"].nonzero()[:, 1].tolist()
         assert where == [16, 17, 22, 23], thing
+
+
+def test_where_one_thing_lies_inside_another_both_are_asked_for():
+    """The inner one covers less of each patch: the heads of things ask for the outer one alone."""
+    from training.probes import DRAWING_HEADS, patch_truth, probe_loss
+
+    outer = placed(Thing("square", "red", "large", 0, 0, SIZES["large"]), (1, 1))
+    beside = placed(Thing("circle", "white", "small", 0, 0, SIZES["small"]), (0, 0))
+    scenes = [Scene("blue", (outer, placed(replace(beside, shape=s), (1, 1)))) for s in SHAPES]
+    tensors = pack([*scenes, Scene("blue", (outer, beside))])
+    truth = patch_truth(tensors, render(tensors), 6)
+    where = [rows.nonzero().flatten().tolist() for rows in truth["has_inner"]]
+    assert where == [[14, 15, 20, 21]] * len(SHAPES) + [[]]
+    for i, shape in enumerate(SHAPES):
+        assert {SHAPES[k] for k in truth["inner_shape"][i, where[i]]} == {shape}
+        assert {ALL_COLOURS[k] for k in truth["inner_colour"][i, where[i]]} == {"white"}
+        assert {SHAPES[k] for k in truth["shape"][i, where[i]]} == {"square"}
+
+    silent = {name: torch.zeros(1, 36, DRAWING_HEADS[name]) for name in ("inner_shape", "is_thing")}
+    of = lambda i: {name: known[i : i + 1] for name, known in truth.items()}  # noqa: E731
+    both, one = (float(probe_loss(silent, of(i))) for i in (0, len(SHAPES)))
+    assert both - one == pytest.approx(math.log(len(SHAPES)), abs=1e-3), "asked of nests alone"
 
 
 def test_a_picture_of_nothing_can_be_asked_about(model):
