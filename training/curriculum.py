@@ -22,7 +22,14 @@ EXACT = 0.5  # share of batches whose given pictures are rendered at the size th
 RENDERED = (SIDE, 2 * SIDE, 3 * SIDE)  # sides of the others: a user's pictures are resized
 # Tasks that are alike in length share batches, so that little is padded.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "draw": ("draw_one", "draw_two", "draw_counted", "draw_related", "draw_inside"),
+    "draw": (
+        "draw_one",
+        "draw_two",
+        "draw_counted",
+        "draw_four",
+        "draw_related",
+        "draw_inside",
+    ),
     "read": ("ask", "describe"),
     "quiz": ("quiz",),
     "edit": (
@@ -143,19 +150,20 @@ LONG = {"edit": 0.12, "edit_one": 0.1, "quiz": 0.05, "chain": 0.07, "draw_then_e
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
-    "draw_one": 0.08,
+    "draw_one": 0.05,
     "draw_two": 0.14,
-    "draw_counted": 0.08,
-    "draw_related": 0.05,
-    "draw_inside": 0.1,
+    "draw_counted": 0.05,
+    "draw_four": 0.05,
+    "draw_related": 0.02,
+    "draw_inside": 0.18,
     "ask": 0.06,
-    "quiz": 0.05,
+    "quiz": 0.04,
     "describe": 0.08,
     "copy": 0.01,
     "edit": 0.09,
-    "edit_one": 0.02,
-    "redraw": 0.05,
-    "redraw_first": 0.03,
+    "edit_one": 0.01,
+    "redraw": 0.04,
+    "redraw_first": 0.02,
     "sharpen": 0.02,
     "colourise": 0.01,
     "segment": 0.01,

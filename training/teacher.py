@@ -202,10 +202,12 @@ def conditions(components: Components, hidden: Tensor, batch: Batch, tokens: int
 
 @dataclass
 class FlowDraws:
-    """How many times of the flow each patch is trained at: plain ones, and those with a thing."""
+    """How many times of the flow each patch is trained at: plain ones, those with a thing, and
+    those with one thing in front of another, which are few and of which there are most kinds."""
 
     plain: int = 1
     busy: int = 6
+    nested: int = 24
 
 
 def flow_loss(
@@ -221,8 +223,10 @@ def flow_loss(
     However often a patch is tried, it counts once: were patches with a thing to count more, a
     prompt that leaves open where things lie would bring more of them than it asks for.
     """
-    x0, z, busy = (t[is_learnt].flatten(0, 1) for t in (drawn.latents, z, drawn.is_busy))
-    repeats = torch.where(busy, draws.busy, draws.plain)
+    nested = drawn.truth["has_inner"] > 0
+    known = (drawn.latents, z, drawn.is_busy, nested)
+    x0, z, busy, nested = (t[is_learnt].flatten(0, 1) for t in known)
+    repeats = torch.where(nested, draws.nested, torch.where(busy, draws.busy, draws.plain))
     rows = torch.repeat_interleave(torch.arange(len(x0), device=x0.device), repeats)
     noise = torch.randn(len(rows), x0.shape[-1], generator=generator).to(x0.device)
     t = torch.sigmoid(torch.randn(len(rows), generator=generator)).to(x0.device)

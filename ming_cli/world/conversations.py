@@ -127,6 +127,12 @@ def draw_counted(dice: Dice) -> Conversation:
     return _wished("counting", dice, scene, wish)
 
 
+def draw_four(dice: Dice) -> Conversation:
+    """Draw four alike things; a lesson, no test: of all numbers the one most often missed."""
+    scene, wish = counted(dice.maker, fewest=4)
+    return _wished("counting", dice, scene, wish)
+
+
 def draw_related(dice: Dice) -> Conversation:
     """Draw two things in a relation."""
     scene, wish = related(dice.maker)
@@ -312,6 +318,7 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
     "draw_one": draw_one,
     "draw_two": draw_two,
     "draw_counted": draw_counted,
+    "draw_four": draw_four,
     "draw_related": draw_related,
     "draw_inside": draw_inside,
     "describe": describe,

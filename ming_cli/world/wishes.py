@@ -128,12 +128,12 @@ def _as_said(scene: Scene, wish: Wish) -> tuple[Thing, ...]:
     )
 
 
-def counted(maker: SceneMaker) -> tuple[Scene, Wish]:
-    """Return a scene of two to four things of one kind, and the wish for their number."""
+def counted(maker: SceneMaker, fewest: int = 2) -> tuple[Scene, Wish]:
+    """Return a scene of up to four things of one kind, and the wish for their number."""
     rng = maker.rng
     while True:
         scene = maker.scene(0)
-        number = rng.randint(2, 4)
+        number = rng.randint(fewest, 4)
         pattern = maker.thing(scene.background)
         size = rng.choice(("small", "medium"))
         pattern = replace(pattern, size=size)

@@ -451,7 +451,8 @@ def test_a_patch_counts_once_however_often_it_is_tried(busy: int):
 
     is_busy = torch.arange(40).reshape(2, 20) % 4 == 0
     latents = torch.where(is_busy, 100.0, 0.0)[..., None].expand(2, 20, 3)
-    pictures = Pictures(latents, torch.zeros(2, 20, 4), is_busy, {})
+    nested = (torch.arange(40).reshape(2, 20) % 8 == 0).float()
+    pictures = Pictures(latents, torch.zeros(2, 20, 4), is_busy, {"has_inner": nested})
     learnt, generator = torch.tensor([True, False]), torch.Generator().manual_seed(0)
     loss = flow_loss(
         Silent(), torch.zeros(2, 20, 4), pictures, learnt, FlowDraws(1, busy), generator

@@ -263,6 +263,12 @@ def test_lessons_of_one_thing_inside_another_are_nothing_else():
         assert (outer.size, inner.size) == ("large", "small")
 
 
+def test_lessons_of_four_things_are_nothing_else():
+    for seed in range(30):
+        (turn,) = TASKS["draw_four"](Dice(random.Random(seed))).turns
+        assert len(turn.answer.scene.things) == turn.wish.mentions[0].number == 4
+
+
 def test_what_a_wish_leaves_open_is_always_drawn_alike():
     rng = random.Random(8)
     turns = [draw_two(Dice(rng, Taste(graded=0.4))).turns[0] for _ in range(300)]
