@@ -151,16 +151,16 @@ BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
 # What takes longest to learn, most of all: which thing is which, how many, and where.
 LAST = {
     "draw_one": 0.05,
-    "draw_two": 0.14,
+    "draw_two": 0.2,
     "draw_counted": 0.05,
-    "draw_four": 0.05,
-    "draw_related": 0.02,
-    "draw_inside": 0.18,
+    "draw_four": 0.06,
+    "draw_related": 0.03,
+    "draw_inside": 0.06,
     "ask": 0.06,
     "quiz": 0.04,
-    "describe": 0.08,
+    "describe": 0.1,
     "copy": 0.01,
-    "edit": 0.09,
+    "edit": 0.1,
     "edit_one": 0.01,
     "redraw": 0.04,
     "redraw_first": 0.02,
@@ -169,8 +169,8 @@ LAST = {
     "segment": 0.01,
     "keep_only": 0.01,
     "region": 0.03,
-    "chain": 0.05,
-    "matting": 0.02,
+    "chain": 0.07,
+    "matting": 0.01,
     "restore_then_edit": 0.01,
 }
 # Outlines are seldom asked for, and half of all that is said wrong is about them.
