@@ -29,8 +29,7 @@ NOISE = (
     "Ming-UniVision can do. For that, give the folder of the published checkpoint."
 )
 SMALL = (
-    "The small bundled model knows few things at a time, drawn flat. Asked for plainly, one in "
-    "five relations between two things goes wrong, and edits of what lies at the top left do "
+    "The small bundled model knows a few flat things at a time and nothing else "
     "(bundled/MODEL_CARD.md has the figures). The published checkpoint runs the same workflows: "
     "give its folder."
 )
