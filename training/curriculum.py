@@ -148,7 +148,8 @@ ONE = {"draw_one": 0.46, **READ, **RARE, "edit": 0.2, "chain": 0.02}
 TWO = {"draw_two": 0.17, "draw_counted": 0.08, "draw_related": 0.09}
 LONG = {"edit": 0.12, "edit_one": 0.1, "quiz": 0.05, "chain": 0.07, "draw_then_edit": 0.02}
 BOTH = {"draw_one": 0.18, **TWO, **READ, **RARE, **LONG}
-# What takes longest to learn, most of all: which thing is which, how many, and where.
+# What takes longest to learn, most of all: which thing is which, how many, and where. Shares of one
+# thing inside another and of the first place keep what larger ones (`NESTED`) have taught.
 LAST = {
     "draw_one": 0.05,
     "draw_two": 0.2,
@@ -173,23 +174,33 @@ LAST = {
     "matting": 0.01,
     "restore_then_edit": 0.01,
 }
-# Outlines are seldom asked for, and half of all that is said wrong is about them.
+NESTED = LAST | {"draw_inside": 0.2, "redraw_first": 0.05}
+# Outlines are seldom shown, and were among what was said wrong most often.
 HOLLOW = Taste(outlined=0.3, colours=ALL_COLOURS)
 LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
+
+
+def nested(until: float) -> Phase:
+    """Return the phase in which one thing inside another is learnt (decision 0037)."""
+    return replace(LAST_PHASE, until=until, shares=NESTED)
+
+
 SHORT_PHASES = (
     Phase(0.09, PLAIN, 1, BARE, 0.0, 1.0),
     Phase(0.22, EDITED, 1, EASY, 0.2, 0.5),
     Phase(0.48, ONE, 1, EASY, 0.2, 0.5),
     Phase(0.72, BOTH, 2, EASY, 0.25, 0.3, most_copied=3),
     pointed(0.76),
+    nested(0.88),
     LAST_PHASE,
 )
-# The last three are for a model that goes on from a checkpoint.
+# The last four are for a model that goes on from a checkpoint.
 CURRICULA = {
     "full": FULL_PHASES,
     "short": SHORT_PHASES,
     "pointed": (pointed(0.2), LAST_PHASE),
     "compared": (compared(0.16), LAST_PHASE),
+    "nested": (nested(0.5), LAST_PHASE),
     "last": (LAST_PHASE,),
 }
 

@@ -2,9 +2,9 @@
 
 Asked of the tokenizer's features they are our stand-in for the published teacher: without them
 features hold pixels but no meaning, and the language model learns to see colours only. Asked of the
-flow head's conditions they make the language model know what it is about to draw (decision 0027);
-asked of the token before an answer, what the question or the instruction is about (decisions 0032
-and 0033).
+flow head's conditions they make the language model know what it is about to draw (decision 0027),
+what lies in front of something else, too (decision 0037); asked of the token before an answer, what
+the question or the instruction is about (decisions 0032 and 0033).
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def patch_truth(scenes: SceneTensors, rendering: Rendering, side: int) -> dict[s
     size = rendering.coverage.shape[-1] // side
     covered = F.avg_pool2d(rendering.coverage, size).flatten(2).transpose(1, 2)  # (B, N, K)
     most, owner = covered.max(dim=-1)
+    # The inner thing is the one that shows less: it is small, what it lies in is large.
     others = covered.scatter(-1, owner[..., None], -1)
     second, inner = others.max(dim=-1)
     index = torch.arange(side * side, device=device).expand(batch, -1)
@@ -143,8 +144,8 @@ def thing_truth(things: list[Thing], device: torch.device) -> dict[str, Tensor]:
 
 
 def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
-    """Return the weighted sum of all heads' losses; heads of things count on covered patches,
-    `meant` where something was."""
+    """Return the weighted sum of all heads' losses; heads of things count on covered patches, those
+    of inner things where there is one, `meant` where something was."""
     total = torch.zeros((), device=truth["is_thing"].device)
     for name, logits in said.items():
         target = truth[name]

@@ -241,7 +241,9 @@ def test_where_one_thing_lies_inside_another_both_are_asked_for():
 
     outer = placed(Thing("square", "red", "large", 0, 0, SIZES["large"]), (1, 1))
     beside = placed(Thing("circle", "white", "small", 0, 0, SIZES["small"]), (0, 0))
-    scenes = [Scene("blue", (outer, placed(replace(beside, shape=s), (1, 1)))) for s in SHAPES]
+    outers = [replace(outer, is_outlined=k % 2 == 0) for k in range(len(SHAPES))]
+    inners = [placed(replace(beside, shape=s), (1, 1)) for s in SHAPES]
+    scenes = [Scene("blue", pair) for pair in zip(outers, inners, strict=True)]
     tensors = pack([*scenes, Scene("blue", (outer, beside))])
     truth = patch_truth(tensors, render(tensors), 6)
     where = [rows.nonzero().flatten().tolist() for rows in truth["has_inner"]]
@@ -441,6 +443,7 @@ class Silent:
         return embedding
 
     def __call__(self, x: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        self.rows = len(x)
         return torch.zeros_like(x)
 
 
@@ -454,7 +457,7 @@ def test_a_patch_counts_once_however_often_it_is_tried(busy: int):
     nested = (torch.arange(40).reshape(2, 20) % 8 == 0).float()
     pictures = Pictures(latents, torch.zeros(2, 20, 4), is_busy, {"has_inner": nested})
     learnt, generator = torch.tensor([True, False]), torch.Generator().manual_seed(0)
-    loss = flow_loss(
-        Silent(), torch.zeros(2, 20, 4), pictures, learnt, FlowDraws(1, busy), generator
-    )
+    network, draws = Silent(), FlowDraws(1, busy, nested=24)
+    loss = flow_loss(network, torch.zeros(2, 20, 4), pictures, learnt, draws, generator)
+    assert network.rows == 15 + 2 * busy + 3 * 24
     assert loss.item() == pytest.approx(100.0**2 / 4, rel=0.05)
