@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ming_core import ImageSampling, load_model
 
-from .evaluation.cases import KINDS, RECONSTRUCTIONS, cases_of
+from .evaluation.cases import KINDS, RECONSTRUCTIONS, SEED, cases_of
 from .evaluation.crowd import MOST_PROCESSES, Job, play_jobs, usual_processes
 from .evaluation.measures import (
     Figures,
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) here")
     parser.add_argument("--only", nargs="*", choices=sorted(KINDS), help="these lines alone")
     parser.add_argument("--cases", type=int, help="so many cases per line instead")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the cases, to ask others")
     parser.add_argument(
         "--processes",
         type=int,
@@ -75,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
     report = report_of(played)
     if not args.only or "copy" in args.only:
         count = RECONSTRUCTIONS["quick" if args.quick else "full"]
-        report["reconstruct"] = reconstruct(Player(load_model(folder)), count)
+        report["reconstruct"] = reconstruct(Player(load_model(folder)), count, args.seed)
     for line, figures in report.items():
         shown = "  ".join(f"{name} {value:g}" for name, value in figures.items())
         print(f"{line:<12} {shown}")
@@ -93,7 +94,7 @@ def play_all(
 ) -> dict[str, list[Played]]:
     """Play the cases of every wanted line, each with its own seed."""
     lines = {
-        name: cases_of(name, is_quick=args.quick, is_plain=args.plain)[: args.cases]
+        name: cases_of(name, is_quick=args.quick, is_plain=args.plain, seed=args.seed)[: args.cases]
         for name in args.only or KINDS
     }
     jobs = [Job(case, seed, sampling) for some in lines.values() for seed, case in enumerate(some)]
@@ -123,9 +124,9 @@ def report_of(played: dict[str, list[Played]]) -> dict[str, Figures]:
     return report
 
 
-def reconstruct(player: Player, count: int) -> Figures:
+def reconstruct(player: Player, count: int, seed: int = SEED) -> Figures:
     """Encode and decode true pictures; PSNR in dB."""
-    shown = [case.turns[0].answer for case in cases_of("copy", is_quick=False)[:count]]
+    shown = [case.turns[0].answer for case in cases_of("copy", is_quick=False, seed=seed)[:count]]
     pictures = [picture_of(answer) for answer in shown if isinstance(answer, Shown)]
     scores = [psnr(player.painted(player.features(picture)), picture) for picture in pictures]
     return {"psnr": round(mean(scores), 2)}

@@ -1,4 +1,4 @@
-"""The cases of `ming eval`: held-out combinations, phrasings and seeds, the same every time."""
+"""The cases of `ming eval`: held-out combinations, phrasings and seeds; one seed, one set."""
 
 from __future__ import annotations
 
@@ -63,15 +63,20 @@ KINDS: dict[str, Kind] = {
 RECONSTRUCTIONS = {"quick": 32, "full": 200}
 
 
-def cases_of(name: str, *, is_quick: bool, is_plain: bool = False) -> list[Conversation]:
+def cases_of(
+    name: str, *, is_quick: bool, is_plain: bool = False, seed: int = SEED
+) -> list[Conversation]:
     """Return the cases of one line; plain ones are of one filled thing, said in plain English."""
     kind = KINDS[name]
-    return some_of(kind, name, kind.quick if is_quick else kind.full, is_plain=is_plain)
+    count = kind.quick if is_quick else kind.full
+    return some_of(kind, name, count, is_plain=is_plain, seed=seed)
 
 
-def some_of(kind: Kind, name: str, count: int, *, is_plain: bool) -> list[Conversation]:
-    """Return so many cases of a kind, always the same for a name."""
-    rng = random.Random(f"{SEED} {name}")
+def some_of(
+    kind: Kind, name: str, count: int, *, is_plain: bool, seed: int = SEED
+) -> list[Conversation]:
+    """Return so many cases of a kind, always the same for a name and a seed."""
+    rng = random.Random(f"{seed} {name}")
     if is_plain:
         plain = replace(kind.taste, outlined=0.0, graded=0.0)
         how = {"taste": plain, "chinese": 0.0, "most_things": 1, "is_plain": True}

@@ -77,6 +77,7 @@ def test_of_an_answer_that_lists_what_is_there_the_conclusion_counts():
 
 def test_cases_are_the_same_every_time_and_enough():
     assert cases_of("edit", is_quick=True) == cases_of("edit", is_quick=True)
+    assert cases_of("edit", is_quick=True) != cases_of("edit", is_quick=True, seed=1)
     assert all(kind.full >= 200 for kind in KINDS.values())
     assert sum(kind.quick for kind in KINDS.values()) >= 150
 
@@ -110,6 +111,21 @@ def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
     assert keys <= set(report["generate"])
     assert {"success", "preserved_psnr", "chain3"} <= set(report["edit"])
     assert sheet.stat().st_size > 1000
+
+
+def test_another_seed_asks_other_cases(monkeypatch):
+    monkeypatch.setattr(
+        command, "play_jobs", lambda _, jobs, __: [job.conversation for job in jobs]
+    )
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+
+    def asked(*seed: str) -> list[Conversation]:
+        args = parser.parse_args(["--quick", "--only", "edit", *seed])
+        return command.play_all(BUNDLED, ImageSampling(), args)["edit"]
+
+    assert asked() == cases_of("edit", is_quick=True)
+    assert asked("--seed", "1") == cases_of("edit", is_quick=True, seed=1)
 
 
 def test_two_processes_play_what_one_plays_in_the_same_order():
