@@ -124,7 +124,7 @@ def report_of(played: dict[str, list[Played]]) -> dict[str, Figures]:
     return report
 
 
-def reconstruct(player: Player, count: int, seed: int = SEED) -> Figures:
+def reconstruct(player: Player, count: int, seed: int) -> Figures:
     """Encode and decode true pictures; PSNR in dB."""
     shown = [case.turns[0].answer for case in cases_of("copy", is_quick=False, seed=seed)[:count]]
     pictures = [picture_of(answer) for answer in shown if isinstance(answer, Shown)]

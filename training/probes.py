@@ -148,12 +148,7 @@ def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
     of inner things where there is one, `meant` where something was."""
     total = torch.zeros((), device=truth["is_thing"].device)
     for name, logits in said.items():
-        target = truth[name]
-        if name in ASKED_OF:
-            asked = truth[ASKED_OF[name]] > 0
-            logits, target = logits[asked], target[asked]
-        if name == "meant":
-            logits, target = logits[target >= 0], target[target >= 0]
+        logits, target = _asked(name, logits, truth)
         is_out_of_range = name == "index" and target.max() >= HEADS["index"]
         if is_out_of_range or not len(target):
             continue
@@ -172,10 +167,7 @@ def probe_accuracy(said: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[st
     """Return the share of right answers per head (for `offset` the mean error in patches)."""
     result: dict[str, float] = {}
     for name, logits in said.items():
-        target = truth[name]
-        if name in ASKED_OF:
-            asked = truth[ASKED_OF[name]] > 0
-            logits, target = logits[asked], target[asked]
+        logits, target = _asked(name, logits, truth)
         if name == "offset":
             result[name] = float((logits - target).abs().mean())
         elif logits.shape[-1] == 1:
@@ -183,3 +175,15 @@ def probe_accuracy(said: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[st
         else:
             result[name] = float((logits.argmax(-1) == target).float().mean())
     return result
+
+
+def _asked(name: str, logits: Tensor, truth: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return what a head said, and the truth, where it is asked: (B, N, size) or (n, size)."""
+    target = truth[name]
+    if name == "meant":
+        asked = target >= 0
+    elif name in ASKED_OF:
+        asked = truth[ASKED_OF[name]] > 0
+    else:
+        return logits, target
+    return logits[asked], target[asked]
