@@ -128,6 +128,25 @@ def test_another_seed_asks_other_cases(monkeypatch):
     assert asked("--seed", "1") == cases_of("edit", is_quick=True, seed=1)
 
 
+def test_another_seed_reconstructs_other_pictures():
+    class Perfect:
+        def __init__(self) -> None:
+            self.seen: list[np.ndarray] = []
+
+        def features(self, picture: np.ndarray) -> np.ndarray:
+            self.seen.append(picture)
+            return picture
+
+        def painted(self, picture: np.ndarray) -> np.ndarray:
+            return picture
+
+    player = Perfect()
+    assert command.reconstruct(player, 2, seed=1) == {"psnr": 60}
+    wanted = [case.turns[0].answer for case in cases_of("copy", is_quick=False, seed=1)[:2]]
+    for seen, shown in zip(player.seen, wanted, strict=True):
+        assert np.array_equal(seen, picture_of(shown))
+
+
 def test_two_processes_play_what_one_plays_in_the_same_order():
     cases = [case for name in ("single", "ask") for case in cases_of(name, is_quick=True)[:5]]
     jobs = [crowd.Job(case, n, ImageSampling(steps=1)) for n, case in enumerate(cases)]
