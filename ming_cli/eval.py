@@ -24,6 +24,7 @@ from .evaluation.measures import (
     region_figures,
     same_figures,
     superres_figures,
+    talk_figures,
     verdict_of,
 )
 from .evaluation.player import Played, Player, picture_of
@@ -111,6 +112,7 @@ def report_of(played: dict[str, list[Played]]) -> dict[str, Figures]:
     makers = {
         "describe": describe_figures,
         "ask": ask_figures,
+        "draw_then_edit": talk_figures,
         "region": region_figures,
         "superres": superres_figures,
         "colourise": same_figures,

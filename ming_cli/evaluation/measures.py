@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -123,6 +124,28 @@ def edit_figures(edits: list[Played], chains: list[Played]) -> Figures:
         "preserved_psnr": round(mean([kept_psnr(p, 0) for p in edits]), 2),
         "chain3": mean([all(step) for step in steps]),
         **{kind: mean(rights) for kind, rights in sorted(by_kind.items())},
+    }
+
+
+def talk_figures(played: list[Played]) -> Figures:
+    """Pictures drawn from words; of those that show the very scene that was meant, right answers
+    about them, and success of the edits that follow, by whether a question lies between."""
+    as_meant = [is_edited(p, 0) for p in played]
+    answers: list[bool] = []
+    edits: dict[bool, list[bool]] = {False: [], True: []}
+    for p in compress(played, as_meant):
+        is_asked = False
+        for number, turn in enumerate(p.conversation.turns[1:], 1):
+            if isinstance(turn.answer, str):
+                is_asked = True
+                answers.append(conclusion(p.words[number]) == conclusion(turn.answer))
+            else:
+                edits[is_asked].append(is_edited(p, number))
+    return {
+        "drawn": mean([verdict_of(p).everything for p in played]),
+        "answers": mean(answers),
+        "edits": mean(edits[False]),
+        "edits_after_a_question": mean(edits[True]),
     }
 
 

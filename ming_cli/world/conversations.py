@@ -287,7 +287,7 @@ def restore_then_edit(dice: Dice) -> Conversation:
 
 def edit_chain(dice: Dice, length: int = 0) -> Conversation:
     """Edit a given picture several times in one context."""
-    return chain_from(dice, dice.scene(), length or dice.rng.randint(2, 4))
+    return chain_from(dice, dice.scene(), length or dice.rng.randint(2, 6))
 
 
 def draw_then_edit(dice: Dice) -> Conversation:

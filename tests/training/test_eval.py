@@ -19,6 +19,7 @@ from ming_cli.evaluation.measures import (
     psnr,
     region_figures,
     superres_figures,
+    talk_figures,
 )
 from ming_cli.evaluation.player import Played, Player, picture_of
 from ming_cli.evaluation.sheet import Tile, draw_tiles
@@ -54,6 +55,9 @@ def test_a_perfect_model_gets_perfect_figures():
     assert edited["chain3"] >= 0.8
     assert edited["preserved_psnr"] > 55
     assert region_figures(perfect("region"))["iou"] > 0.99
+    talked = talk_figures(perfect("draw_then_edit", 30))
+    assert talked.pop("drawn") >= 0.95
+    assert set(talked.values()) == {1}
     assert superres_figures(perfect("superres"))["psnr_gain"] > 20
 
 
@@ -66,6 +70,18 @@ def test_a_model_that_does_nothing_gets_nothing():
     for played in mute:
         played.words = ["" for _ in played.words]
     assert ask_figures(mute)["accuracy"] == 0
+
+
+def test_only_edits_after_a_question_are_counted_as_such():
+    talked = perfect("draw_then_edit", 30)
+    for played in talked:
+        is_asked = [isinstance(turn.answer, str) for turn in played.conversation.turns]
+        for number in range(2, len(is_asked)):
+            if any(is_asked[:number]) and not is_asked[number]:
+                played.pictures[number] = played.pictures[0]
+    figures = talk_figures(talked)
+    assert figures["edits_after_a_question"] < 0.1
+    assert figures["answers"] == figures["edits"] == 1
 
 
 def test_of_an_answer_that_lists_what_is_there_the_conclusion_counts():
@@ -105,7 +121,8 @@ def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
     with torch.inference_mode():
         assert command.main(parser.parse_args([*words, "--sheet", str(sheet)])) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
-    wanted = {"generate", "describe", "ask", "edit", "region", "superres", "reconstruct"}
+    wanted = {"generate", "describe", "ask", "edit", "draw_then_edit", "region", "superres"}
+    wanted |= {"reconstruct"}
     assert wanted <= set(report)
     keys = {"single", "two", "counting", "colors", "position", "attribution", "overall", "iou"}
     assert keys <= set(report["generate"])
