@@ -9,14 +9,14 @@ from collections.abc import Sequence
 TOOLS = {
     "run": ("ming_cli.run", "execute workflow files, in a real ComfyUI or without one"),
     "download": ("ming_cli.download", "say what the published weights are, or fetch them"),
-    "batch": ("ming_cli.batch.command", "run one workflow for every row of a list"),
+    "batch": ("ming_cli.batch", "run one workflow for every row of a list"),
     "verify": ("ming_cli.verify", "compare the engine with a folder of stored numbers"),
     "bench": ("ming_cli.bench", "time a visual token against the published algorithm"),
     "convert": ("ming_cli.convert", "write one file per component, optionally in 8 or 4 bits"),
     "eval": ("ming_cli.eval", "judge how well a small model of drawn shapes draws, sees and edits"),
     "inspect": ("ming_cli.inspect", "say what a checkpoint folder holds and what it needs"),
     "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),
-    "make-tiny": ("ming_cli.make_tiny", "write a tiny random checkpoint for tests"),
+    "make-tiny": ("ming_bench.tiny_checkpoint.make", "write a tiny random checkpoint for tests"),
 }
 
 

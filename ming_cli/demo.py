@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ming_bench.tiny_checkpoint.make import make_tiny
+
 from . import run
 from .contact_sheet import Cell, Row, draw_sheet
-from .make_tiny import make_tiny
 
 PACK = Path(__file__).resolve().parent.parent
 BUNDLED, WORKFLOWS = PACK / "bundled", PACK / "workflows"

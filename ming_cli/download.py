@@ -14,8 +14,7 @@ from ming_download import (
     download,
     make_plan,
 )
-
-from .run.comfyui_process import find_comfyui
+from ming_run.comfyui_process import find_comfyui
 
 _SOURCES = {name.lower().replace(" ", "-"): source for name, source in SOURCES.items()}
 _INTERRUPTED = 130

@@ -9,10 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from ming_core import ImageSampling, load_model
-
-from .evaluation.cases import KINDS, RECONSTRUCTIONS, SEED, cases_of
-from .evaluation.crowd import MOST_PROCESSES, Job, play_jobs, usual_processes
-from .evaluation.measures import (
+from ming_shapes.evaluation.cases import KINDS, RECONSTRUCTIONS, SEED, cases_of
+from ming_shapes.evaluation.measures import (
     Figures,
     ask_figures,
     describe_figures,
@@ -27,9 +25,10 @@ from .evaluation.measures import (
     talk_figures,
     verdict_of,
 )
-from .evaluation.player import Played, Player, picture_of
-from .evaluation.sheet import Tile, draw_tiles
-from .world.conversations import Shown
+from ming_shapes.evaluation.player import Played, Player, picture_of
+from ming_shapes.evaluation.sheet import Tile, draw_tiles
+from ming_shapes.evaluation.worker_pool import MOST_PROCESSES, Job, play_jobs, usual_processes
+from ming_shapes.tasks import Shown
 
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 DRAWN = ("single", "two", "counting", "position")

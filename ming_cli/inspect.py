@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 
+from ming_bench.machine import Machine
 from ming_core.checkpoint import open_checkpoint, read_tokenizer
 from ming_core.checkpoint_files import StoredTensor
 from ming_core.errors import CheckpointError, MingError
 from ming_core.fitting import FLOATS, Need, Room, amount, choose, needs_of
 from ming_core.key_map import Place
 from ming_core.operations import TorchOperations
-
-from .machine import Machine
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
 SPARE_BYTES = 600 << 20  # of the device: what ComfyUI leaves free by itself

@@ -16,6 +16,7 @@ from .errors import (
     MingError,
     NumericsError,
     PromptError,
+    RowError,
 )
 from .fitting import FLOATS, Room, pick_precision
 from .generation import (
@@ -34,6 +35,7 @@ from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Progress, SilentProgress, Sketch
 from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
+from .prompt_rows import LIST_SUFFIXES, PROMPT, Row, read_rows, rows_of
 from .quantisation import QUANTISATIONS, check_format
 from .residency import give_slots, slots_within
 from .sampling import SOLVERS, ImageSampling, TextSampling
@@ -44,6 +46,8 @@ __all__ = [
     "DESCRIBE_PROMPT",
     "FLOATS",
     "GENERATE_PREFIX",
+    "LIST_SUFFIXES",
+    "PROMPT",
     "QUANTISATIONS",
     "SOLVERS",
     "CheckpointError",
@@ -67,6 +71,8 @@ __all__ = [
     "PromptError",
     "Reply",
     "Room",
+    "Row",
+    "RowError",
     "SilentProgress",
     "Sketch",
     "Text",
@@ -87,7 +93,9 @@ __all__ = [
     "load_model",
     "looks_whole",
     "pick_precision",
+    "read_rows",
     "region_prompt",
+    "rows_of",
     "save_context",
     "slots_within",
     "stored_quantisation",

@@ -23,3 +23,7 @@ class PromptError(MingError):
 
 class NumericsError(MingError):
     """The model computed values that are no numbers."""
+
+
+class RowError(MingError):
+    """A list of prompts cannot be read: which line, and what to do."""

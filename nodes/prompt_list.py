@@ -5,7 +5,7 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..ming_cli.batch.rows import LIST_SUFFIXES, PROMPT, Row, RowError, read_rows, rows_of
+from ..ming_core import LIST_SUFFIXES, PROMPT, Row, RowError, read_rows, rows_of
 from . import host_files
 from .schema import MAX_SEED, node_schema, seed_input, widget
 

@@ -17,9 +17,9 @@ from blueprint_drawing import Face, to_blueprint  # noqa: E402
 from build_workflows import GENERATE, REFINE, as_text, version  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode  # noqa: E402
 
-from ming_cli.run.headless import HeadlessHost  # noqa: E402
-from ming_cli.run.host import Folders  # noqa: E402
-from ming_cli.run.node_definitions import NodeDefinition  # noqa: E402
+from ming_run.headless import HeadlessHost  # noqa: E402
+from ming_run.host import Folders  # noqa: E402
+from ming_run.node_definitions import NodeDefinition  # noqa: E402
 
 FOLDER = ROOT / "subgraphs"
 CHAIN = (

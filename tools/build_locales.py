@@ -17,8 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ming_cli.run.headless import HeadlessHost  # noqa: E402
-from ming_cli.run.host import Folders  # noqa: E402
+from ming_run.headless import HeadlessHost  # noqa: E402
+from ming_run.host import Folders  # noqa: E402
 
 FILE = ROOT / "locales" / "en" / "nodeDefs.json"
 PREFIX = "MingUniVision_"

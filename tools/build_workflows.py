@@ -21,10 +21,10 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from workflow_drawing import Canvas, DrawnNode, Output  # noqa: E402
 
-from ming_cli.run.headless import HeadlessHost  # noqa: E402
-from ming_cli.run.host import Folders  # noqa: E402
-from ming_cli.run.node_definitions import NodeDefinition  # noqa: E402
-from ming_cli.run.workflow_format import to_prompt  # noqa: E402
+from ming_run.headless import HeadlessHost  # noqa: E402
+from ming_run.host import Folders  # noqa: E402
+from ming_run.node_definitions import NodeDefinition  # noqa: E402
+from ming_run.workflow_format import to_prompt  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
 SHAPES, SMALL_GREY, SUBJECT = "ming_shapes.png", "ming_small_grey.png", "ming_subject.png"

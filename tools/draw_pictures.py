@@ -13,8 +13,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ming_cli.world.render import Effect, pack, render, to_bytes  # noqa: E402
-from ming_cli.world.scene import SIZES, Cell, Scene, Thing, placed  # noqa: E402
+from ming_shapes.render import Effect, pack, render, to_bytes  # noqa: E402
+from ming_shapes.scene import SIZES, Cell, Scene, Thing, placed  # noqa: E402
 
 INPUT_FOLDER = ROOT / "workflows" / "input"
 SIZE, SMALL = 480, 96  # pixels; the small picture is then shrunk to a third

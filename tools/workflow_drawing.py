@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ming_cli.run.node_definitions import InputDefinition, NodeDefinition
+from ming_run.node_definitions import InputDefinition, NodeDefinition
 
 PREFIX = "MingUniVision_"
 PACK, CORE = "ming-univision-nodes", "comfy-core"

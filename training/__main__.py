@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ming_cli.world.vocabulary import write_tokenizer
 from ming_core import CheckpointError, find_checkpoint
+from ming_shapes.tokenizer import write_tokenizer
 
 from .curriculum import CURRICULA
 from .publish import copy_tokenizer

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from ming_cli.world.conversations import TASKS, Conversation, Dice
-from ming_cli.world.scene import ALL_COLOURS, SIDE, Taste
 from ming_core.guidance import Branch
+from ming_shapes.scene import ALL_COLOURS, SIDE, Taste
+from ming_shapes.tasks import TASKS, Conversation, Dice
 
 from .sequences import Batch, SequenceMaker, collate
 from .stage import Settings

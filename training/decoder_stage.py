@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_cli.evaluation.judge import look
-from ming_cli.evaluation.measures import mean
-from ming_cli.evaluation.verdict import judge_scene
-from ming_cli.world.render import pack, render, to_bytes
-from ming_cli.world.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, Taste
-from ming_cli.world.wishes import draw_order, nested
 from ming_core.model import Components
+from ming_shapes.evaluation.judge import look
+from ming_shapes.evaluation.measures import mean
+from ming_shapes.evaluation.verdict import judge_scene
+from ming_shapes.prompts import draw_order, nested
+from ming_shapes.render import pack, render, to_bytes
+from ming_shapes.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, Taste
 
 from .muon import Optimiser, Rates
 from .rich_pictures import rich_scenes, tints

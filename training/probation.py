@@ -8,21 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ming_cli.evaluation.measures import mean
-from ming_cli.evaluation.verdict import judge_wish
-from ming_cli.world.conversations import (
-    Conversation,
-    Dice,
-    Shown,
-    ask,
-    copy,
-    describe,
-    draw_one,
-    edit,
-)
-from ming_cli.world.questions import conclusion
-from ming_cli.world.render import pack, render, to_bytes
-from ming_cli.world.scene import Taste
 from ming_core import (
     Features,
     ImageSampling,
@@ -34,6 +19,12 @@ from ming_core import (
     generate,
 )
 from ming_core import describe as describe_picture
+from ming_shapes.evaluation.measures import mean
+from ming_shapes.evaluation.verdict import judge_wish
+from ming_shapes.questions import conclusion
+from ming_shapes.render import pack, render, to_bytes
+from ming_shapes.scene import Taste
+from ming_shapes.tasks import Conversation, Dice, Shown, ask, copy, describe, draw_one, edit
 
 from .sheets import save_pictures
 from .stage import Measures

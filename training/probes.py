@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_cli.world.render import Effect, Rendering, SceneTensors, pack, render
-from ming_cli.world.scene import ALL_COLOURS, CENTRES, SHAPES, SIDE, SIZES, Scene, Thing
+from ming_shapes.render import Effect, Rendering, SceneTensors, pack, render
+from ming_shapes.scene import ALL_COLOURS, CENTRES, SHAPES, SIDE, SIZES, Scene, Thing
 
 COVERED = 0.05  # share of a patch from which on it belongs to a thing; each of its four does
 HEADS = {

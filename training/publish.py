@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ming_cli.world.vocabulary import vocabulary_of
 from ming_core.key_map import expected_tensors
 from ming_core.model import Components
+from ming_shapes.tokenizer import vocabulary_of
 
 from .sizes import Sizes, ming_config, mingtok_config, univision_config
 

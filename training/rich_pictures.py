@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ming_cli.world.render import RGB, Effect, SceneTensors, render
-from ming_cli.world.scene import ALL_COLOURS, CENTRES, COLOURS, SHAPES, SIDE, SIZES
+from ming_shapes.render import RGB, Effect, SceneTensors, render
+from ming_shapes.scene import ALL_COLOURS, CENTRES, COLOURS, SHAPES, SIDE, SIZES
 
 from .probes import patch_truth
 from .stage import Settings

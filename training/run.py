@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ming_cli.world.vocabulary import vocabulary_of
 from ming_core.text_tokenizer import TextTokenizer
+from ming_shapes.tokenizer import vocabulary_of
 
 from .build import begin_with, compile_blocks, fresh_components
 from .curriculum import CURRICULA

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ming_cli.world.conversations import Conversation, Say, Shown
-from ming_cli.world.scene import Thing
 from ming_core.context import Part, Picture, Text
 from ming_core.guidance import Branch, prompt_masks
 from ming_core.prompt import build_prompt
 from ming_core.text_tokenizer import TextTokenizer
 from ming_core.values import Features
+from ming_shapes.scene import Thing
+from ming_shapes.tasks import Conversation, Say, Shown
 
 IGNORED = -100
 

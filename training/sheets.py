@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ming_cli.world.render import to_bytes
+from ming_shapes.render import to_bytes
 
 INKS = ("#c62828", "#1565c0", "#2e7d32", "#ef6c00", "#6a1b9a", "#00838f", "#4e342e")
 PANEL = (640, 220)

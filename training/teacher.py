@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ming_cli.world.conversations import Shown
-from ming_cli.world.render import Rendering, pack, render
-from ming_cli.world.scene import Scene
 from ming_core.flow.head import VelocityNetwork
 from ming_core.kv_cache import WorkingCache
 from ming_core.language_model.transformer import Step
 from ming_core.mingtok.low_level_encoder import LowLevelEncoder
 from ming_core.model import Components
 from ming_core.progress import Meter
+from ming_shapes.render import Rendering, pack, render
+from ming_shapes.scene import Scene
+from ming_shapes.tasks import Shown
 
 from .probes import meant_truth, patch_truth
 from .sequences import IGNORED, Batch

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing, nn
 
-from ming_cli.parent import end_with_parent
+from ming_shapes.evaluation.parent import end_with_parent
 
 
 def launch(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:

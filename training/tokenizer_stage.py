@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_cli.world.render import render
 from ming_core.model import Components
+from ming_shapes.render import render
 
 from .linear_start import start_linear
 from .muon import Optimiser, Rates

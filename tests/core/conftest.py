@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ming_cli.make_tiny import make_tiny
+from ming_bench.tiny_checkpoint.make import make_tiny
 from ming_core import (
     ImageSampling,
     LatentContext,

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ming_cli.make_tiny import make_tiny
+from ming_bench.tiny_checkpoint.make import make_tiny
 
 PACK = Path(__file__).parents[2]
 PACK_FOLDER = "ming-univision-nodes"

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ming_cli.run.comfyui_process import python_of
-from ming_cli.run.websocket_client import WebSocket, WebSocketError
+from ming_run.comfyui_process import python_of
+from ming_run.websocket_client import WebSocket, WebSocketError
 
 Prompt = dict[str, dict[str, Any]]
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")

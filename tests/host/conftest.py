@@ -17,7 +17,7 @@ from bases import PACK, make_base  # noqa: E402
 from browser import Browser  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
 
-from ming_cli.run.comfyui_process import find_comfyui  # noqa: E402
+from ming_run.comfyui_process import find_comfyui  # noqa: E402
 
 
 @pytest.fixture(scope="session")

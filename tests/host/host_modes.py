@@ -21,7 +21,7 @@ from comfy_server import ComfyServer, Prompt
 from graphs import edit_chain
 from runs import MIB, digest_of, peak_bytes, processor_seconds
 
-from ming_cli.run.comfyui_process import find_comfyui
+from ming_run.comfyui_process import find_comfyui
 
 REPEATS = 3
 STEPS = 16

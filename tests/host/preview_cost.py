@@ -17,7 +17,7 @@ from comfy_server import ComfyServer
 from graphs import Graph
 from runs import processor_seconds
 
-from ming_cli.run.comfyui_process import find_comfyui
+from ming_run.comfyui_process import find_comfyui
 
 METHODS = ("none", "auto")
 

@@ -21,8 +21,8 @@ from comfy_server import ComfyServer, Prompt, RefusedError, Run
 from graphs import Graph, edit_chain, one_picture
 from runs import MIB, digest_of
 
-from ming_cli.make_tiny import make_tiny
-from ming_cli.run.comfyui_process import find_comfyui
+from ming_bench.tiny_checkpoint.make import make_tiny
+from ming_run.comfyui_process import find_comfyui
 
 CHECKPOINTS = ("Ming-UniVision", "second/Ming-UniVision")
 PRECISIONS = ("auto", "int8")

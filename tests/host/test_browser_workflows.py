@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from browser import CLASSIC, NODES_2, Browser  # its folder is put on the path by conftest.py
 
-from ming_cli.run.prompt_checks import EDITOR_ONLY_INPUTS
+from ming_run.prompt_checks import EDITOR_ONLY_INPUTS
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ming_cli.make_tiny import make_tiny
-from ming_cli.run.comfyui_process import python_of
+from ming_bench.tiny_checkpoint.make import make_tiny
+from ming_run.comfyui_process import python_of
 
 pytestmark = pytest.mark.comfy
 

@@ -7,7 +7,7 @@ from comfy_server import ComfyServer, RefusedError
 from graphs import Graph, edit_chain, one_picture
 from PIL import Image
 
-from ming_cli.make_tiny import make_tiny
+from ming_bench.tiny_checkpoint.make import make_tiny
 
 pytestmark = pytest.mark.comfy
 

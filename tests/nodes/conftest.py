@@ -66,7 +66,7 @@ def pack(folders: Path) -> Pack:
 @pytest.fixture(scope="session")
 def checkpoint(folders: Path) -> str:
     """Write a tiny checkpoint where the pack looks; return the name it is chosen by."""
-    from ming_cli.make_tiny import make_tiny
+    from ming_bench.tiny_checkpoint.make import make_tiny
 
     make_tiny(folders / "models" / "ming_univision" / "tiny")
     return "tiny/Ming-UniVision"

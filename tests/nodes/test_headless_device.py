@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ming_cli.run.headless import DoesNotFitError, let_models_move
+from ming_run.headless import DoesNotFitError, let_models_move
 
 pytestmark = pytest.mark.runtime
 

@@ -160,7 +160,7 @@ def test_without_a_model_its_turns_are_listed(pack, context, monkeypatch):
 def test_a_model_that_did_not_make_the_context_is_refused_before_anything_is_written(
     pack, folders, checkpoint, context
 ):
-    from ming_cli.make_tiny import make_tiny
+    from ming_bench.tiny_checkpoint.make import make_tiny
 
     make_tiny(folders / "models" / "ming_univision" / "fourth", seed=4)
     other = pack.run("LoadModel", checkpoint="fourth/Ming-UniVision")[0]

@@ -101,7 +101,7 @@ def test_an_edit_needs_a_context_or_a_picture(pack, model):
 
 
 def test_a_context_of_another_model_is_refused(pack, folders, checkpoint, context):
-    from ming_cli.make_tiny import make_tiny
+    from ming_bench.tiny_checkpoint.make import make_tiny
 
     make_tiny(folders / "models" / "ming_univision" / "third", seed=3)
     other = pack.run("LoadModel", checkpoint="third/Ming-UniVision")[0]

@@ -100,7 +100,7 @@ def test_precision_decides_the_format_of_the_weights(pack, checkpoint):
 
 
 def test_checkpoint_decides_which_model_is_loaded(pack, folders, checkpoint, model):
-    from ming_cli.make_tiny import make_tiny
+    from ming_bench.tiny_checkpoint.make import make_tiny
 
     other = folders / "models" / "ming_univision" / "other"
     make_tiny(other, seed=1)

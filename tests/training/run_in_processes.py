@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ming_cli.world.vocabulary import write_tokenizer
+from ming_shapes.tokenizer import write_tokenizer
 from training import decoder_stage, probation, rich_pictures, run, tokenizer_stage
 from training.sizes import Sizes
 from training.together import launch

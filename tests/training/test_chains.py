@@ -5,10 +5,10 @@ import random
 import numpy as np
 import torch
 
-from ming_cli.evaluation.chains import LENGTH, chain_cases, draw_plot, page_of, steps_of
-from ming_cli.evaluation.player import Played, Player, picture_of
-from ming_cli.world.conversations import Dice, Shown, edit_chain
 from ming_core import ImageSampling
+from ming_shapes.evaluation.chains import LENGTH, chain_cases, draw_plot, page_of, steps_of
+from ming_shapes.evaluation.player import Played, Player, picture_of
+from ming_shapes.tasks import Dice, Shown, edit_chain
 
 
 def perfect_chains(count: int) -> list[Played]:

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from ming_cli import eval as command
-from ming_cli.evaluation import crowd
-from ming_cli.evaluation.cases import KINDS, cases_of
-from ming_cli.evaluation.measures import (
+from ming_core import CheckpointError, ImageSampling, load_model
+from ming_shapes.evaluation import worker_pool as crowd
+from ming_shapes.evaluation.cases import KINDS, cases_of
+from ming_shapes.evaluation.measures import (
     ask_figures,
     describe_figures,
     edit_figures,
@@ -21,10 +22,9 @@ from ming_cli.evaluation.measures import (
     superres_figures,
     talk_figures,
 )
-from ming_cli.evaluation.player import Played, Player, picture_of
-from ming_cli.evaluation.sheet import Tile, draw_tiles
-from ming_cli.world.conversations import Conversation, Say, Shown
-from ming_core import CheckpointError, ImageSampling, load_model
+from ming_shapes.evaluation.player import Played, Player, picture_of
+from ming_shapes.evaluation.sheet import Tile, draw_tiles
+from ming_shapes.tasks import Conversation, Say, Shown
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
 LEAST_RIGHT, LEAST_DESCRIBED, LEAST_COPIED = 18, 9, 40.0  # of 20, of 10, dB

@@ -6,23 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ming_cli.evaluation.judge import look, overlay
-from ming_cli.evaluation.player import picture_of
-from ming_cli.evaluation.verdict import judge_scene, judge_wish, mean_overlap
-from ming_cli.world.conversations import (
-    TASKS,
-    Dice,
-    Shown,
-    draw_counted,
-    draw_one,
-    draw_related,
-    draw_two,
-)
-from ming_cli.world.edits import EditMaker
-from ming_cli.world.render import Effect
-from ming_cli.world.scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, Taste, Thing, placed
-from ming_cli.world.wishes import draw_order, nested
-from ming_cli.world.words import Voice
+from ming_shapes.edits import EditMaker
+from ming_shapes.evaluation.judge import look, overlay
+from ming_shapes.evaluation.player import picture_of
+from ming_shapes.evaluation.verdict import judge_scene, judge_wish, mean_overlap
+from ming_shapes.prompts import draw_order, nested
+from ming_shapes.render import Effect
+from ming_shapes.scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, Taste, Thing, placed
+from ming_shapes.tasks import TASKS, Dice, Shown, draw_counted, draw_one, draw_related, draw_two
+from ming_shapes.words import Voice
 
 ANYTHING = Taste(outlined=0.25, graded=0.25, combinations="all")
 CASES = 100

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ming_cli.world.conversations import Shown
-from ming_cli.world.render import Effect, pack, render
-from ming_cli.world.scene import ALL_COLOURS, SHAPES, SIZES, Scene, Thing, can_be_hollow, placed
+from ming_shapes.render import Effect, pack, render
+from ming_shapes.scene import ALL_COLOURS, SHAPES, SIZES, Scene, Thing, can_be_hollow, placed
+from ming_shapes.tasks import Shown
 
 
 def test_a_patch_is_asked_what_is_still_to_be_drawn(model):

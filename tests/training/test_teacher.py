@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ming_cli.world.conversations import (
+from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
+from ming_core.flow.sampler import LatentSampler
+from ming_core.generation import parts_of
+from ming_core.guidance import Branch
+from ming_core.progress import Meter
+from ming_core.prompt import build_prompt
+from ming_core.turn import OpenTurn, Settings
+from ming_shapes.questions import KINDS, conclusion
+from ming_shapes.render import Effect, pack, render, to_bytes
+from ming_shapes.scene import SHAPES, SIZES, Scene, Thing, placed
+from ming_shapes.tasks import (
     QUIZ,
     Conversation,
     Dice,
@@ -20,17 +30,7 @@ from ming_cli.world.conversations import (
     region_then_edit,
     sharpen,
 )
-from ming_cli.world.questions import KINDS, conclusion
-from ming_cli.world.render import Effect, pack, render, to_bytes
-from ming_cli.world.scene import SHAPES, SIZES, Scene, Thing, placed
-from ming_cli.world.words import PLACE_WORDS
-from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
-from ming_core.flow.sampler import LatentSampler
-from ming_core.generation import parts_of
-from ming_core.guidance import Branch
-from ming_core.progress import Meter
-from ming_core.prompt import build_prompt
-from ming_core.turn import OpenTurn, Settings
+from ming_shapes.words import PLACE_WORDS
 
 N = 36
 SCALES = {

@@ -8,19 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ming_cli.world.conversations import (
-    QUIZ,
-    REDRAWN,
-    TASKS,
-    Conversation,
-    Dice,
-    Shown,
-    ask,
-    draw_two,
-)
-from ming_cli.world.questions import COMPARING, conclusion, description
-from ming_cli.world.render import RGB, Effect, pack, render
-from ming_cli.world.scene import (
+from ming_shapes.prompts import PAPERS, Wish, related, settled, wish_for
+from ming_shapes.questions import COMPARING, conclusion, description
+from ming_shapes.render import RGB, Effect, pack, render
+from ming_shapes.scene import (
     ALL_COLOURS,
     CELLS,
     CENTRES,
@@ -35,8 +26,8 @@ from ming_cli.world.scene import (
     is_held_out,
     placed,
 )
-from ming_cli.world.wishes import PAPERS, Wish, related, settled, wish_for
-from ming_cli.world.words import Mention, Voice, fits
+from ming_shapes.tasks import QUIZ, REDRAWN, TASKS, Conversation, Dice, Shown, ask, draw_two
+from ming_shapes.words import Mention, Voice, fits
 from training.curriculum import CURRICULA
 from training.rich_pictures import rich_scenes
 

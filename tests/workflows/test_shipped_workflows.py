@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ming_cli.run.node_definitions import NodeDefinition, kinds_fit, parse_definitions
-from ming_cli.run.prompt_checks import check_prompt
-from ming_cli.run.workflow_format import NOTE_TYPES, to_prompt
+from ming_run.node_definitions import NodeDefinition, kinds_fit, parse_definitions
+from ming_run.prompt_checks import check_prompt
+from ming_run.workflow_format import NOTE_TYPES, to_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "workflows"
@@ -25,8 +25,8 @@ PRINT_OBJECT_INFO = """
 import json, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from ming_cli.run.headless import HeadlessHost
-from ming_cli.run.host import Folders
+from ming_run.headless import HeadlessHost
+from ming_run.host import Folders
 with tempfile.TemporaryDirectory() as name:
     base = Path(name)
     host = HeadlessHost(Folders(base / "input", base / "output", base / "work"))

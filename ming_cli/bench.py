@@ -1,0 +1,175 @@
+"""`ming bench`: what a visual token costs, side by side with the published algorithm."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ming_bench import report, solvers
+from ming_bench.case import is_plain
+from ming_bench.checks import cpu_checks
+from ming_bench.clock import clock_of, device_named, reset_peak_memory
+from ming_bench.measure import Bench, Effort, Plan, exact_latents, plans
+from ming_bench.precision import print_report
+from ming_bench.random_model import SIZES
+from ming_bench.reference import Reference
+from ming_bench.routing import ROUTING
+from ming_bench.sources import EXACT, PRECISIONS, Source, refuse_unusable, shortage, source_of
+from ming_bench.traffic import Bandwidth
+from ming_core import SOLVERS, PromptError
+
+PROMPT = "A red circle on a white background."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line of `ming bench`."""
+    add = parser.add_argument
+    add("folder", type=Path, nargs="?", help="checkpoint to measure; default: random weights")
+    add("--cpu", action="store_true", help="only the ratios and counts that any CPU can check")
+    add("--solvers", action="store_true", help="only how accurate each solver is")
+    add("--precision-report", action="store_true", help="only what few bits cost, part by part")
+    add("--size", choices=SIZES, help="of random weights (published on CUDA, else mid)")
+    add("--config", type=Path, help="random weights of the config.json files in this folder")
+    add("--device", help="where to compute (CUDA if there is one, else cpu)")
+    add("--precision", nargs="+", choices=PRECISIONS, help="of weights (bf16 on CUDA, else fp32)")
+    add("--rows", nargs="+", type=int, choices=(1, 2, 3), default=[3], help="guidance branches (3)")
+    add("--pictures", nargs="+", type=int, default=[1], help="drawn side by side (1)")
+    add("--solver", nargs="+", choices=SOLVERS, default=["euler"], help="of the flow (euler)")
+    add("--steps", nargs="+", type=int, help="of the solver (the model's own)")
+    add("--routing", nargs="+", choices=ROUTING, help="uniform on random weights, else model")
+    add("--step", nargs="+", choices=STEP_KINDS, help="of a token (graph on CUDA, else eager)")
+    add("--context", type=int, default=64, help="tokens before the picture (64)")
+    add("--tokens", type=int, help="visual tokens per timed drawing (16 on CUDA, else 3)")
+    add("--repeats", type=int, help="timed drawings (5)")
+    add("--quick", action="store_true", help="fewer repeats")
+    add("--no-baseline", action="store_true", help="leave the published algorithm out")
+    add("--reference", type=Path, help="checkout of the published code, to be timed as well")
+    add("--prompt", default=PROMPT, help="of the pictures for --solvers")
+    add("--json", action="store_true", help="JSON only; with --cpu: end with one JSON object")
+
+
+STEP_KINDS = ("eager", "graph")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure what was asked for."""
+    if args.cpu:
+        return check_cpu(args)
+    device = device_named(args.device)
+    on_cuda = device.type == "cuda"
+    if not on_cuda:
+        torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
+    size = args.size or ("published" if on_cuda else "mid")
+    source = source_of(args.folder, args.config, size)
+    if args.precision_report:
+        return print_report(source, device, args.tokens or 8)
+    precisions = args.precision or ["bf16" if on_cuda else EXACT]
+    if args.solvers:
+        return compare_solvers(args, source, precisions[0], device)
+    cases: list[dict[str, Any]] = []
+    for case in measure_all(args, source, precisions, device):
+        cases.append(case)
+        print(json.dumps(case), flush=True)
+    if not args.json:
+        print("\n".join(["", *report.table(cases)]))
+    return 0
+
+
+def check_cpu(args: argparse.Namespace) -> int:
+    """Print the checks of a CPU, one line each; they know their sizes themselves."""
+    others = ("folder", "size", "config", "solvers", "precision_report", "precision", "reference")
+    asked = [name for name in others if getattr(args, name)]
+    if asked:
+        raise PromptError(
+            f"--cpu checks fixed sizes on random weights, so it cannot go with {', '.join(asked)}. "
+            "Leave --cpu out to measure that; --device cpu chooses the CPU."
+        )
+    torch.set_num_threads(1)
+    repeats = args.repeats or (5 if args.quick else 9)
+    figures = cpu_checks(repeats, lambda check: print(check.line(), flush=True))
+    if args.json:
+        print(json.dumps(figures))
+    return 0
+
+
+def measure_all(
+    args: argparse.Namespace, source: Source, precisions: list[str], device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """Measure every combination of what was asked for, one precision after another."""
+    on_cuda = device.type == "cuda"
+    effort = Effort(
+        tokens=args.tokens or (16 if on_cuda else 3),
+        repeats=args.repeats or (3 if args.quick else 5),
+        baseline=not args.no_baseline,
+    )
+    wanted = wanted_plans(args, source, on_cuda=on_cuda)
+    bandwidth = Bandwidth.measure(device, clock_of(device))
+    reset_peak_memory(device)  # and give its buffers back
+    place = report.setting(device)
+    for precision in precisions:
+        refuse_unusable(source, precision, device)
+    exact = exact_of(source, wanted, device) if set(precisions) - {EXACT} else {}
+    for precision in precisions:
+        model = source.make(precision, device)
+        common = report.heading(place, source.name, model, precision)
+        published = None
+        if args.reference is not None and is_plain(model):
+            published = Reference.build(args.reference, model)
+        bench = Bench(model, bandwidth, effort, published)
+        for plan in wanted:
+            found = bench.measure(plan, None if precision == EXACT else exact.get(plan))
+            yield report.line_of(common, plan, plan.sampling(model).steps, found)
+        del model, bench, published  # before the next precision's weights are made
+
+
+def wanted_plans(args: argparse.Namespace, source: Source, *, on_cuda: bool) -> list[Plan]:
+    """Return a plan for every combination on the command line."""
+    if min(args.context, *args.pictures) < 1:
+        raise PromptError("--context and --pictures count from 1.")
+    kinds = args.step or ["graph" if on_cuda else "eager"]
+    if "graph" in kinds and not on_cuda:
+        raise PromptError("--step graph needs CUDA: nothing else here replays graphs. Use eager.")
+    return plans(
+        Plan(context=args.context),
+        {
+            "routing": args.routing or ["model" if source.is_trained else "uniform"],
+            "rows": args.rows,
+            "pictures": args.pictures,
+            "solver": args.solver,
+            "steps": args.steps or [None],
+            "graph": [kind == "graph" for kind in kinds],
+        },
+    )
+
+
+def exact_of(source: Source, wanted: list[Plan], device: torch.device) -> dict[Plan, Tensor]:
+    """Draw every plan in fp32; nothing where such weights are not there or do not fit."""
+    if source.stored is not None or shortage(source.config, EXACT, device) is not None:
+        return {}
+    model = source.make(EXACT, device)
+    return {plan: exact_latents(model, plan) for plan in wanted}
+
+
+def compare_solvers(
+    args: argparse.Namespace, source: Source, precision: str, device: torch.device
+) -> int:
+    """Print how far each solver's latents lie from the flow's true end."""
+    refuse_unusable(source, precision, device)
+    model = source.make(precision, device)
+    seeds = range(1 if args.quick else 4)
+    errors = solvers.solver_errors(solvers.Conditions.collect(model, args.prompt, seeds))
+    if args.json:
+        common = {"model": source.name, "is_trained": source.is_trained, "precision": precision}
+        print(json.dumps(common | solvers.as_json(errors)))
+        return 0
+    print(f"{source.name}, {precision}: error against {solvers.TRUE_STEPS} steps of ab2")
+    if not source.is_trained:
+        print("Random weights: a random flow, which says nothing about pictures.")
+    print("\n".join(solvers.report(errors)))
+    return 0

@@ -1,0 +1,1 @@
+"""`ming run` and `ming batch` behind the command line: workflow files run without a browser."""

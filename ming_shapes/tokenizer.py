@@ -1,0 +1,78 @@
+"""The small tokenizer of the tiny model: byte-level pairs learnt from the drawn world's language.
+
+English words become one token each; Chinese is cut at the world's own words first. Anything
+else a person types still becomes bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from ming_bench.tiny_checkpoint.tokenizer_files import write_files
+
+from .questions import ASK, DESCRIBE
+from .scene import ALL_COLOURS, Taste
+from .tasks import TASKS, Dice
+from .words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
+
+MERGED_SIZE = 1500
+"""At most so many entries before the control tokens; the language needs fewer."""
+SAMPLES = 3000
+EVERYTHING = Taste(colours=ALL_COLOURS)
+PARTICLES = "有没有|一个|两个|三个|四个|空心|实心|渐变|背景|图片|图中|请|把|将|的|在|有|和|是|上"
+
+
+def make_tokenizer() -> Tokenizer:
+    """Learn the tokenizer; the same code gives the same file."""
+    tables = [COLOUR_WORDS["zh"], SHAPE_WORDS["zh"], SIZE_WORDS["zh"], PLACE_WORDS["zh"]]
+    words = {word for table in tables for options in table.values() for word in options}
+    chinese = "|".join([*sorted(words, key=lambda word: (-len(word), word)), PARTICLES])
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(chinese), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=MERGED_SIZE,
+        min_frequency=3,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    return tokenizer
+
+
+def corpus() -> Iterator[str]:
+    """Yield samples of everything that is ever said."""
+    rng = random.Random(1)
+    for _ in range(60):
+        yield "HUMAN ASSISTANT\nHUMAN\nASSISTANT"
+        for language in ("en", "zh"):
+            yield from DESCRIBE[language]
+            for forms in ASK[language].values():
+                yield from forms
+    for number in range(SAMPLES):
+        task = TASKS[list(TASKS)[number % len(TASKS)]]
+        dice = Dice(rng, EVERYTHING, chinese=0.4, is_held_out=number % 3 == 0)
+        for turn in task(dice).turns:
+            yield turn.words
+            if isinstance(turn.answer, str):
+                yield turn.answer
+
+
+def write_tokenizer(folder: Path) -> dict[str, int]:
+    """Write the tokenizer's files as published; return the vocabulary."""
+    return write_files(make_tokenizer(), folder)
+
+
+def vocabulary_of(folder: Path) -> dict[str, int]:
+    """Return the vocabulary of a tokenizer that was written before."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return tokenizer.get_vocab(with_added_tokens=True)
