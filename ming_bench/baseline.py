@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ming_core.flow.head import ResBlock, VelocityNetwork
-from ming_core.guidance import Branch
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.experts import MixtureOfExperts
-from ming_core.language_model.transformer import Layer, Transformer
 from ming_core.layers import Rotary
-from ming_core.mingtok.blocks import VisionBlock
-from ming_core.mingtok.semantic_decoder import SemanticDecoder
-from ming_core.model import MingModel
-from ming_core.sampling import ImageSampling
+from ming_core.univision.flow.head import ResBlock, VelocityNetwork
+from ming_core.univision.guidance import Branch
+from ming_core.univision.language_model.experts import MixtureOfExperts
+from ming_core.univision.language_model.transformer import Layer, Transformer
+from ming_core.univision.mingtok.blocks import VisionBlock
+from ming_core.univision.mingtok.semantic_decoder import SemanticDecoder
+from ming_core.univision.model import MingModel
+from ming_core.univision.sampling import ImageSampling
 
 from .clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Mark
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import ImageSampling, MingModel, SilentProgress, kernels
-from ming_core.drawing import BranchRows, Start, draw, draw_noise
 from ming_core.graph import SWITCH as GRAPH_SWITCH
 from ming_core.graph import WARM_UPS
-from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.transformer import Step
 from ming_core.progress import Meter
+from ming_core.univision.drawing import BranchRows, Start, draw, draw_noise
+from ming_core.univision.guidance import Branch, guidance_weights
+from ming_core.univision.language_model.transformer import Step
 
 from .baseline import draw_baseline
 from .clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Mark

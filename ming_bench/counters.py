@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ming_core import MingModel
-from ming_core.language_model.experts import MixtureOfExperts
+from ming_core.univision.language_model.experts import MixtureOfExperts
 
 from .clock import REST, TOKEN, Mark
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ming_core import MingModel, TorchOperations
-from ming_core.config import FlowConfig, LanguageModelConfig, MingConfig, MingTokConfig
-from ming_core.config import VisionStageConfig as Stage
-from ming_core.key_map import Place, put
-from ming_core.model import Components
 from ming_core.operations import Operations
-from ming_core.text_tokenizer import TextTokenizer
+from ming_core.places import Place, put
+from ming_core.univision.config import FlowConfig, LanguageModelConfig, MingConfig, MingTokConfig
+from ming_core.univision.config import VisionStageConfig as Stage
+from ming_core.univision.model import Components
+from ming_core.univision.tokenizer import ConversationTokenizer
 
 from .tiny_checkpoint.tokenizer import write_tokenizer
 
@@ -108,10 +108,10 @@ def random_model(
     generator = torch.Generator(device).manual_seed(seed)
     for place in stretches(figures):
         path = f"{place.component}.{place.parameter}"
-        put(parts, place, weights_of(path, place.shape, generator))
+        put(parts.named(), place, weights_of(path, place.shape, generator))
     with TemporaryDirectory() as folder:
         write_tokenizer(Path(folder))
-        tokenizer = TextTokenizer.load(Path(folder))
+        tokenizer = ConversationTokenizer.load(Path(folder))
     return MingModel("random", figures, tokenizer, parts, dtype, device)
 
 

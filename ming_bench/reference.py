@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import CheckpointError, MingModel
-from ming_core.config import MingConfig, VisionStageConfig
-from ming_core.guidance import Branch
-from ming_core.key_map import IGNORED, expected_tensors
+from ming_core.univision.config import MingConfig, VisionStageConfig
+from ming_core.univision.guidance import Branch
+from ming_core.univision.key_map import IGNORED, expected_tensors
 
 from .case import Case
 from .clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, Mark
@@ -131,7 +131,7 @@ class Reference:
     def _share_weights(self, model: MingModel) -> None:
         """Give every parameter a view of the engine's own; raises CheckpointError where none is."""
         tensors: dict[str, Tensor] = {}
-        for name, place in expected_tensors(model.config, model.parts).items():
+        for name, place in expected_tensors(model.config, model.parts.named()).items():
             parameter = model.components[place.component].get_parameter(place.parameter)
             tensors[name] = parameter.data[place.index]
         for prefix, module in (

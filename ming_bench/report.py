@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ming_core import MingModel
-from ming_core.config import MingConfig
+from ming_core.univision.config import MingConfig
 
 from .measure import OTHERS, Plan
 from .traffic import component_sizes

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ming_core import GENERATE_PREFIX, ImageSampling, MingModel, generate
-from ming_core.drawing import draw_noise
-from ming_core.flow.sampler import LatentSampler
-from ming_core.guidance import guidance_weights
+from ming_core.univision.drawing import draw_noise
+from ming_core.univision.flow.sampler import LatentSampler
+from ming_core.univision.guidance import guidance_weights
 
 from .case import recording
 

@@ -15,11 +15,12 @@ from ming_core import (
     load_model,
     stored_quantisation,
 )
-from ming_core.checkpoint_files import find_checkpoint, read_json
-from ming_core.config import MingConfig
 from ming_core.fitting import amount, num_bytes
-from ming_core.model import Components
 from ming_core.quantisation import QUANTISATIONS, operations_for
+from ming_core.tensor_files import read_json
+from ming_core.univision.config import MingConfig
+from ming_core.univision.folders import find_checkpoint
+from ming_core.univision.model import Components
 
 from .machine import Machine
 from .random_model import SIZES, random_model

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import MingModel, TorchOperations
-from ming_core.language_model.transformer import Layer
-from ming_core.model import Components
+from ming_core.univision.language_model.transformer import Layer
+from ming_core.univision.model import Components
 
 from .clock import Clock, timed
 

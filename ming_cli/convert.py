@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ming_core import SilentProgress
-from ming_core.conversion import convert
+from ming_core.families import convert
 from ming_core.quantisation import QUANTISATIONS
 
 

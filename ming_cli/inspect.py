@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from ming_bench.machine import Machine
-from ming_core.checkpoint import open_checkpoint, read_tokenizer
-from ming_core.checkpoint_files import StoredTensor
 from ming_core.errors import CheckpointError, MingError
+from ming_core.families import open_checkpoint
 from ming_core.fitting import FLOATS, Need, Room, amount, choose, needs_of
-from ming_core.key_map import Place
 from ming_core.operations import TorchOperations
+from ming_core.places import Place
+from ming_core.tensor_files import StoredTensor
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
 SPARE_BYTES = 600 << 20  # of the device: what ComfyUI leaves free by itself
@@ -67,8 +67,7 @@ class Verdict:
 class Inspection:
     """Everything `ming inspect` has to say."""
 
-    univision: str = ""
-    mingtok: str = ""
+    folders: dict[str, str] = field(default_factory=dict)
     components: list[ComponentSize] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -86,9 +85,8 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
     found = Inspection(machine=machine)
     try:
         with open_checkpoint(folder) as checkpoint:
-            found.univision = str(checkpoint.folder.univision)
-            found.mingtok = str(checkpoint.folder.mingtok)
-            read_tokenizer(checkpoint.folder, checkpoint.config)
+            found.folders = {name: str(place) for name, place in checkpoint.folders().items()}
+            checkpoint.read_tokenizer()
             built = checkpoint.build(torch.bfloat16, TorchOperations)
             places, found.problems = checkpoint.match(built)
             found.components = component_sizes(checkpoint.stored, places)
@@ -124,7 +122,7 @@ def component_sizes(
 
 def describe(found: Inspection) -> str:
     """Return the report as text."""
-    lines = [f"Ming-UniVision  {found.univision or '-'}", f"MingTok-Vision  {found.mingtok or '-'}"]
+    lines = [f"{name:15} {place}" for name, place in found.folders.items()]
     if found.components:
         total = ComponentSize(
             "total",

@@ -28,16 +28,18 @@ from ming_core import (
     Text,
     load_model,
 )
-from ming_core.checkpoint_files import TensorFiles, find_checkpoint
-from ming_core.flow.sampler import LatentSampler
-from ming_core.guidance import Branch, past_masks, prompt_masks
-from ming_core.key_map import expected_tensors, put
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.transformer import Step
 from ming_core.pixels import ImageUse, to_pixels
+from ming_core.places import put
 from ming_core.progress import Meter
-from ming_core.prompt import Exchange, Prompt, build_prompt
-from ming_core.turn import OpenTurn, Settings
+from ming_core.tensor_files import TensorFiles
+from ming_core.univision.flow.sampler import LatentSampler
+from ming_core.univision.folders import find_checkpoint
+from ming_core.univision.guidance import Branch, past_masks, prompt_masks
+from ming_core.univision.key_map import expected_tensors
+from ming_core.univision.language_model.transformer import Step
+from ming_core.univision.prompt import Exchange, Prompt, build_prompt
+from ming_core.univision.turn import OpenTurn, Settings
 
 LIMIT = 1e-4
 # The order in which the recorded rows name the guidance branches.
@@ -131,10 +133,10 @@ def check_mingtok(report: Report, folder: Path) -> None:
 
 def use_vision_of(model: MingModel, mingtok: Path) -> None:
     """Replace a model's tokenizer weights by those of a MingTok folder."""
-    places = expected_tensors(model.config, model.parts)
+    places = expected_tensors(model.config, model.parts.named())
     with TensorFiles(mingtok) as files:
         for name, stored in files.tensors.items():
-            put(model.parts, places[f"vision.{name}"], files.read(stored))
+            put(model.parts.named(), places[f"vision.{name}"], files.read(stored))
 
 
 def check_flow_head(report: Report, folder: Path, model: MingModel) -> None:

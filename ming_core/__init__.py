@@ -1,15 +1,9 @@
-"""The engine of Ming-UniVision in plain PyTorch; everything not named here is private."""
+"""The engine in plain PyTorch; everything not named here is private."""
 
-from .checkpoint import load_model
-from .checkpoint_files import (
-    find_checkpoint,
-    list_checkpoints,
-    looks_whole,
-    stored_quantisation,
-)
-from .context import LatentContext, Picture, Text, Turn
-from .context_file import load_context, save_context
+from .abilities import CONDITION, DESCRIBE, EDIT, GENERATE, LATENT_CONTEXT, require
+from .checkpoint import LoadedModel
 from .errors import (
+    AbilityError,
     CheckpointError,
     ConfigError,
     ContextError,
@@ -18,8 +12,26 @@ from .errors import (
     PromptError,
     RowError,
 )
-from .fitting import FLOATS, Room, pick_precision
-from .generation import (
+from .families import (
+    folders_of,
+    list_checkpoints,
+    load_model,
+    looks_whole,
+    pick_precision,
+    stored_quantisation,
+)
+from .fitting import FLOATS, Room
+from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
+from .pixels import to_pil
+from .progress import Progress, SilentProgress, Sketch
+from .prompt_rows import LIST_SUFFIXES, PROMPT, Row, read_rows, rows_of
+from .quantisation import QUANTISATIONS, check_format
+from .residency import give_slots, slots_within
+from .sampling import TextSampling
+from .stages import Stage
+from .univision.context import LatentContext, Picture, Text, Turn
+from .univision.context_file import load_context, save_context
+from .univision.generation import (
     Edit,
     decode_pixels,
     describe,
@@ -27,29 +39,35 @@ from .generation import (
     encode_image,
     expand,
     generate,
-    vision_memory,
+    paint_speck,
+)
+from .univision.memory import (
+    encoding_stage,
+    expanding_stage,
+    painting_stage,
+    turn_stage,
     working_memory,
 )
-from .model import MingModel
-from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
-from .pixels import to_pil
-from .progress import Progress, SilentProgress, Sketch
-from .prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
-from .prompt_rows import LIST_SUFFIXES, PROMPT, Row, read_rows, rows_of
-from .quantisation import QUANTISATIONS, check_format
-from .residency import give_slots, slots_within
-from .sampling import SOLVERS, ImageSampling, TextSampling
-from .turn import Reply
-from .values import Features, Latents
+from .univision.model import MingModel
+from .univision.prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
+from .univision.sampling import SOLVERS, ImageSampling
+from .univision.turn import Reply
+from .univision.values import Features, Latents
 
 __all__ = [
+    "CONDITION",
+    "DESCRIBE",
     "DESCRIBE_PROMPT",
+    "EDIT",
     "FLOATS",
+    "GENERATE",
     "GENERATE_PREFIX",
+    "LATENT_CONTEXT",
     "LIST_SUFFIXES",
     "PROMPT",
     "QUANTISATIONS",
     "SOLVERS",
+    "AbilityError",
     "CheckpointError",
     "ConfigError",
     "ContextError",
@@ -57,11 +75,12 @@ __all__ = [
     "Exchange",
     "ExpertLinear",
     "Experts",
-    "Leaf",
     "Features",
     "ImageSampling",
     "LatentContext",
     "Latents",
+    "Leaf",
+    "LoadedModel",
     "MingError",
     "MingModel",
     "NumericsError",
@@ -75,6 +94,7 @@ __all__ = [
     "RowError",
     "SilentProgress",
     "Sketch",
+    "Stage",
     "Text",
     "TextSampling",
     "TorchOperations",
@@ -84,22 +104,27 @@ __all__ = [
     "describe",
     "edit",
     "encode_image",
+    "encoding_stage",
     "expand",
-    "find_checkpoint",
+    "expanding_stage",
+    "folders_of",
     "generate",
     "give_slots",
     "list_checkpoints",
     "load_context",
     "load_model",
     "looks_whole",
+    "paint_speck",
+    "painting_stage",
     "pick_precision",
     "read_rows",
     "region_prompt",
+    "require",
     "rows_of",
     "save_context",
     "slots_within",
     "stored_quantisation",
     "to_pil",
-    "vision_memory",
+    "turn_stage",
     "working_memory",
 ]

@@ -7,7 +7,7 @@ against its source afterwards.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,23 +15,16 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import OpenCheckpoint, identity_of, open_checkpoint
-from .checkpoint_files import (
-    AS_PUBLISHED,
-    COMPONENTS_NAME,
-    COMPONENTS_VERSION,
-    CheckpointFolder,
-    TensorFiles,
-    read_json,
-)
+from .checkpoint import OpenCheckpoint
+from .component_files import AS_PUBLISHED, COMPONENTS_NAME, COMPONENTS_VERSION
 from .errors import CheckpointError
-from .key_map import STORED_NAMES, Place, layer_of, put, replace_tensor
-from .model import Components
 from .operations import TorchOperations
+from .places import STORED_NAMES, Components, Place, layer_of, put, replace_tensor
 from .progress import Meter, Progress
 from .quantisation import QuantisedLeaf
+from .tensor_files import TensorFiles, read_json
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+Source = OpenCheckpoint[Any, Any, Any]  # of any family
 UNFINISHED_NAME = "ming_components.unfinished.json"
 DTYPES = {name: dtype for dtype, name in STORED_NAMES.items()}
 
@@ -48,49 +41,49 @@ class Job:
 
 
 def convert(
-    source: Path, target: Path, *, quantise: str | None = None, progress: Progress | None = None
+    checkpoint: Source,
+    target: Path,
+    *,
+    quantise: str | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Write a published checkpoint as one file per component into `target`; returns it.
+    """Write an open published checkpoint as one file per component into `target`; returns it.
 
     quantise  names one of `QUANTISATIONS`; None keeps every tensor as published
     Each file appears under its own name only when it is whole. Raises CheckpointError when the
     source is unusable, the disk is too small, or what was written differs from the source.
     """
-    with open_checkpoint(source) as checkpoint:
-        if checkpoint.converted is not None:
-            raise CheckpointError(
-                f"{checkpoint.folder.univision} is converted already; give the published folder."
-            )
-        components = checkpoint.build(torch.float32, TorchOperations, quantise=quantise)
-        places, problems = checkpoint.match(components)
-        if problems:
-            raise CheckpointError(
-                f"{checkpoint.folder.univision} cannot be converted:\n  " + "\n  ".join(problems)
-            )
-        note = {
-            "version": COMPONENTS_VERSION,
-            "identity": identity_of(checkpoint, places),
-            "precision": quantise or AS_PUBLISHED,
-        }
-        _claim(target, checkpoint.folder, note)
-        _use_stored_dtypes(checkpoint, components, places)
-        jobs = list(_jobs(components, places))
-        _check_space(target, components)
-        meter = Meter(progress, 2 * len(jobs))
-        _copy_small_files(checkpoint, target)
-        for component in components.named():
-            own = [job for job in jobs if job.component == component]
-            written = ComponentFile(target / f"{component}.safetensors", own, note)
-            written.write(checkpoint, components, meter)
-            written.verify(checkpoint, components, meter)
+    if checkpoint.converted is not None:
+        raise CheckpointError(f"{checkpoint.home} is converted already; give the published folder.")
+    parts = checkpoint.build(torch.float32, TorchOperations, quantise=quantise)
+    places, problems = checkpoint.match(parts)
+    if problems:
+        raise CheckpointError(f"{checkpoint.home} cannot be converted:\n  " + "\n  ".join(problems))
+    note = {
+        "version": COMPONENTS_VERSION,
+        "identity": checkpoint.identity(places),
+        "precision": quantise or AS_PUBLISHED,
+    }
+    components = parts.named()
+    _claim(target, list(checkpoint.folders().values()), note)
+    _use_stored_dtypes(checkpoint, components, places)
+    jobs = list(_jobs(components, places))
+    _check_space(target, components)
+    meter = Meter(progress, 2 * len(jobs))
+    _copy_small_files(checkpoint, target)
+    for component in components:
+        own = [job for job in jobs if job.component == component]
+        written = ComponentFile(target / f"{component}.safetensors", own, note)
+        written.write(checkpoint, components, meter)
+        written.verify(checkpoint, components, meter)
     # Last: a folder without this name is not taken for a converted one.
     (target / UNFINISHED_NAME).replace(target / COMPONENTS_NAME)
     return target
 
 
-def _claim(target: Path, folder: CheckpointFolder, note: dict[str, Any]) -> None:
+def _claim(target: Path, sources: Sequence[Path], note: dict[str, Any]) -> None:
     """Refuse a target that holds anything but an earlier try of this very conversion."""
-    own, place = [p.resolve() for p in (folder.univision, folder.mingtok)], target.resolve()
+    own, place = [p.resolve() for p in sources], target.resolve()
     if any(place == p or place in p.parents or p in place.parents for p in own):
         raise CheckpointError(f"{target} is, holds or lies in the checkpoint; name a new folder.")
     if target.exists() and not target.is_dir():
@@ -106,7 +99,7 @@ def _claim(target: Path, folder: CheckpointFolder, note: dict[str, Any]) -> None
 
 
 def _use_stored_dtypes(
-    checkpoint: OpenCheckpoint, components: Components, places: dict[str, Place]
+    checkpoint: Source, components: Components, places: dict[str, Place]
 ) -> None:
     """Give every float parameter the format its checkpoint tensors have."""
     for name, place in places.items():
@@ -122,7 +115,7 @@ def _jobs(components: Components, places: dict[str, Place]) -> Iterator[Job]:
     sources: dict[str, list[tuple[str, Place]]] = {}
     for name, place in places.items():
         sources.setdefault(f"{place.component}.{place.parameter}", []).append((name, place))
-    for component, module in components.named().items():
+    for component, module in components.items():
         for path in module.state_dict(keep_vars=True):
             layer, own = layer_of(components, Place(component, path, (), ()))
             name = f"{component}.{path}"
@@ -130,7 +123,7 @@ def _jobs(components: Components, places: dict[str, Place]) -> Iterator[Job]:
             yield Job(name, component, layer, own, tuple(sources[weight]))
 
 
-def _produce(checkpoint: OpenCheckpoint, components: Components, job: Job) -> Tensor:
+def _produce(checkpoint: Source, components: Components, job: Job) -> Tensor:
     """Make one tensor from its sources; the layer is left without memory again.
 
     But for scales: they come about with the weight, and stay until it is their turn.
@@ -165,7 +158,7 @@ class ComponentFile:
         text += b" " * (-len(text) % 8)
         self.header = len(text).to_bytes(8, "little") + text
 
-    def write(self, checkpoint: OpenCheckpoint, components: Components, meter: Meter) -> None:
+    def write(self, checkpoint: Source, components: Components, meter: Meter) -> None:
         """Write the file, going on behind the last whole tensor of an earlier try."""
         if self._is_written():
             for _ in self.jobs:
@@ -186,7 +179,7 @@ class ComponentFile:
             os.fsync(file.fileno())  # or a power cut could leave a whole name on half a file
         unfinished.replace(self.path)
 
-    def verify(self, checkpoint: OpenCheckpoint, components: Components, meter: Meter) -> None:
+    def verify(self, checkpoint: Source, components: Components, meter: Meter) -> None:
         """Read the file back and compare every tensor with the source converted once more."""
         with TensorFiles(self.path.parent, only=self.path.name) as files:
             for job in self.jobs:
@@ -223,7 +216,7 @@ def _check_space(target: Path, components: Components) -> None:
     """Refuse before writing when the disk cannot hold the files."""
     needed = sum(
         tensor.nbytes
-        for module in components.named().values()
+        for module in components.values()
         for tensor in module.state_dict(keep_vars=True).values()
     )
     needed -= sum(file.stat().st_size for file in target.glob("*.safetensors*"))
@@ -235,14 +228,8 @@ def _check_space(target: Path, components: Components) -> None:
         )
 
 
-def _copy_small_files(checkpoint: OpenCheckpoint, target: Path) -> None:
+def _copy_small_files(checkpoint: Source, target: Path) -> None:
     """Copy configs and tokenizer, so that the converted folder stands alone."""
-    folder = checkpoint.folder
-    mingtok = target / "MingTok-Vision"
-    mingtok.mkdir(exist_ok=True)
-    shutil.copyfile(folder.univision / "config.json", target / "config.json")
-    shutil.copyfile(folder.mingtok / "config.json", mingtok / "config.json")
-    home = folder.tokenizer_home()
-    for name in TOKENIZER_FILES:
-        if (home / name).is_file():
-            shutil.copyfile(home / name, target / name)
+    for source, name in checkpoint.small_files():
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, target / name)

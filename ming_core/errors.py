@@ -21,6 +21,10 @@ class PromptError(MingError):
     """A turn cannot be put into words: empty, too long, or with unusable parts."""
 
 
+class AbilityError(MingError):
+    """A model was asked for what its family cannot do."""
+
+
 class NumericsError(MingError):
     """The model computed values that are no numbers."""
 

@@ -1,19 +1,14 @@
-"""Which precision a machine has room for, told from config and headers before a weight is read."""
+"""Which precision a machine has room for, from what it says it needs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from .checkpoint import OpenCheckpoint, open_checkpoint, read_tokenizer
 from .errors import CheckpointError
-from .generation import working_memory
-from .model import Components, MingModel
-from .operations import Experts, TorchOperations
 from .quantisation import QUANTISATIONS
-from .values import Features
 
 FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Most exact first. fp8 is as large as int8 and less exact, so nothing picks it by itself.
@@ -21,7 +16,6 @@ ON_A_CPU = ("fp32", "bf16", "int8", "int4-experts", "int4")
 ON_A_DEVICE = ("int8", "int4-experts", "int4")
 # What cannot lie on the device is copied for every token, so there few bits come first.
 STREAMED = ("int4-experts", "int4", "int8")
-ANSWER_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +88,27 @@ class Choice:
     reason: str
 
 
-def needs_of(checkpoint: OpenCheckpoint, floats: torch.dtype) -> list[Need]:
+class Measurable(Protocol):
+    """A checkpoint that can say what it needs."""
+
+    @property
+    def quantisation(self) -> str | None:
+        """How its files are quantised already."""
+        ...
+
+    def need(self, precision: str, floats: torch.dtype) -> Need:
+        """Return what it needs in a precision."""
+        ...
+
+
+def needs_of(checkpoint: Measurable, floats: torch.dtype) -> list[Need]:
     """Return what a checkpoint needs in every precision it can be loaded in.
 
     floats  what quantised weights are computed with. Nothing is allocated.
     """
     stored = checkpoint.quantisation
     names = (stored,) if stored is not None else (*FLOATS, *QUANTISATIONS)
-    return [_need(checkpoint, name, floats) for name in names]
+    return [checkpoint.need(name, floats) for name in names]
 
 
 def choose(needs: Sequence[Need], room: Room) -> Choice:
@@ -124,12 +131,6 @@ def choose(needs: Sequence[Need], room: Room) -> Choice:
         f"This checkpoint fits this machine in no precision:\n{lines}\n"
         "Free some memory, or use a machine with more."
     )
-
-
-def pick_precision(path: Path, room: Room) -> Choice:
-    """Pick the precision to load a checkpoint folder in; raises CheckpointError if none fits."""
-    with open_checkpoint(path) as checkpoint:
-        return choose(needs_of(checkpoint, FLOATS[room.floats]), room)
 
 
 def amount(count: int) -> str:
@@ -156,28 +157,3 @@ def _reason(need: Need, room: Room, runs: str) -> str:
         f"{amount(need.least + room.spare)} of the device without the experts, {free} free; "
         f"{amount(need.experts)} of experts are copied as they are needed"
     )
-
-
-def _need(checkpoint: OpenCheckpoint, precision: str, floats: torch.dtype) -> Need:
-    dtype = FLOATS.get(precision, floats)
-    quantise = precision if precision in QUANTISATIONS else None
-    parts = checkpoint.build(dtype, TorchOperations, quantise=quantise)
-    drawing = (parts.language_model, parts.semantic_decoder)
-    experts = (layer for layer in parts.language_model.modules() if isinstance(layer, Experts))
-    return Need(
-        precision,
-        num_bytes(parts.named().values()),
-        num_bytes(drawing),
-        num_bytes(experts),
-        _edit_memory(checkpoint, parts, dtype),
-    )
-
-
-def _edit_memory(checkpoint: OpenCheckpoint, parts: Components, dtype: torch.dtype) -> int:
-    """Return the bytes that editing one given picture takes beside the weights."""
-    config = checkpoint.config
-    tokenizer = read_tokenizer(checkpoint.folder, config)
-    model = MingModel("", config, tokenizer, parts, dtype)
-    tokens, width = config.language.num_image_tokens, config.mingtok.semantic.width
-    given = Features(torch.empty(1, tokens, width, device="meta"), config.language.image_grid)
-    return working_memory(model, None, given, 1, ANSWER_TOKENS)

@@ -1,4 +1,4 @@
-"""What a user may set about drawing and writing; the defaults are the published settings."""
+"""Seeds, and what a user may set about writing text."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 import torch
 
 from .errors import PromptError
-
-SOLVERS = ("euler", "ab2")
 
 
 def seeded_generator(seed: int) -> torch.Generator:
@@ -21,34 +19,11 @@ def seeded_generator(seed: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(low ^ scattered)
 
 
-def _refuse_endless(settings: dict[str, object]) -> None:
+def refuse_endless(settings: dict[str, object]) -> None:
+    """Raise PromptError for a setting that is no finite number."""
     for name, value in settings.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise PromptError(f"{name} is {value}; use a finite number.")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSampling:
-    """How visual tokens are drawn (SPEC section 4, "Sampling one latent")."""
-
-    steps: int = 16
-    solver: str = "euler"
-    text_guidance: float = 3.0
-    image_guidance: float = 1.1
-    temperature: float = 1.0
-    time_shift: float | None = None
-    renorm: bool = False
-
-    def __post_init__(self) -> None:
-        _refuse_endless(asdict(self))
-        if self.steps < 1:
-            raise PromptError(f"steps is {self.steps}; use 1 or more (published: 16).")
-        if self.solver not in SOLVERS:
-            raise PromptError(f"solver is {self.solver!r}; use one of {', '.join(SOLVERS)}.")
-        if self.temperature < 0:
-            raise PromptError(f"temperature is {self.temperature}; use 0 or more (published: 1).")
-        if self.time_shift is not None and self.time_shift <= 0:
-            raise PromptError(f"time_shift is {self.time_shift}; use a figure above 0, or none.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +37,7 @@ class TextSampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _refuse_endless(asdict(self))
+        refuse_endless(asdict(self))
         if self.max_tokens < 1:
             raise PromptError(f"max_tokens is {self.max_tokens}; use 1 or more.")
         if self.temperature < 0:

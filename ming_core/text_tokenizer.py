@@ -7,17 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from tokenizers import Tokenizer
 
 from .errors import CheckpointError, PromptError
 
-EOS = "<|endoftext|>"
-ROLE, ROLE_END = "<role>", "</role>"
-IMAGE, IMAGE_PATCH, IMAGE_END = "<image>", "<imagePatch>", "</image>"
-CONTROL_TOKENS = (EOS, ROLE, ROLE_END, IMAGE, IMAGE_PATCH, IMAGE_END)
-USER, ASSISTANT = "HUMAN", "ASSISTANT"
+Self = TypeVar("Self", bound="TextTokenizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +23,23 @@ class Control:
     token: str
 
 
-def role_prefix(role: str) -> list[str | Control]:
-    """Return what opens a role's words."""
-    return [Control(ROLE), role, Control(ROLE_END)]
-
-
 class TextTokenizer:
-    """A byte-level BPE tokenizer whose special ids come from its own file."""
+    """A byte-level BPE tokenizer whose special ids come from its own file.
+
+    controls  the control tokens that a family's conversations are made with
+    """
+
+    controls: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tokenizer: Tokenizer, plain: Tokenizer) -> None:
         self._full = tokenizer
         self._plain = plain
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
         self.max_id = max(vocabulary.values())
-        self.ids = {token: vocabulary[token] for token in CONTROL_TOKENS}
-        self.eos, self.image = self.ids[EOS], self.ids[IMAGE]
-        self.image_patch, self.image_end = self.ids[IMAGE_PATCH], self.ids[IMAGE_END]
-        self.user_prefix = self.encode(role_prefix(USER))
-        self.assistant_prefix = self.encode(role_prefix(ASSISTANT))
+        self.ids = {token: vocabulary[token] for token in self.controls}
 
     @classmethod
-    def load(cls, folder: Path) -> "TextTokenizer":
+    def load(cls: type[Self], folder: Path) -> Self:
         """Read `tokenizer.json` of a folder; raises CheckpointError naming what is wrong."""
         path = folder / "tokenizer.json"
         if not path.is_file():
@@ -67,11 +59,11 @@ class TextTokenizer:
             raise CheckpointError(
                 f"{path} cannot be read as a fast tokenizer ({error}). Download it again."
             ) from error
-        missing = [t for t in CONTROL_TOKENS if tokenizer.token_to_id(t) is None]
+        missing = [t for t in cls.controls if tokenizer.token_to_id(t) is None]
         if missing:
             raise CheckpointError(
                 f"{path} lacks the special tokens {', '.join(missing)}; it belongs to another "
-                "model. Use the tokenizer files published with Ming-UniVision."
+                "model. Use the tokenizer files published with this one."
             )
         return cls(tokenizer, plain)
 
@@ -101,7 +93,7 @@ class TextTokenizer:
         if typed:  # only if a vocabulary holds a control token as an ordinary word
             raise PromptError(
                 f"The text {text!r} would become control tokens {typed}; leave the markup "
-                f"{', '.join(CONTROL_TOKENS)} out of it."
+                f"{', '.join(self.controls)} out of it."
             )
         return ids
 

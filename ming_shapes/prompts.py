@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from itertools import permutations
 
-from ming_core.prompt import GENERATE_PREFIX
+from ming_core.univision.prompt import GENERATE_PREFIX
 
 from .scene import CELLS, SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
 from .words import Mention, Voice, a_thing, background_phrase, fits

@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from ming_core.prompt import DESCRIBE_PROMPT
+from ming_core.univision.prompt import DESCRIBE_PROMPT
 
 from .scene import SHAPES, Scene, Taste, Thing
 from .words import (

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ming_core.prompt import region_prompt
+from ming_core.univision.prompt import region_prompt
 
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
 from .prompts import Wish, counted, draw_order, related, say_wish, settled, wish_for

@@ -6,8 +6,8 @@ from functools import partial
 from comfy_api.latest import io
 from PIL import Image
 
-from ..ming_core import Features, LatentContext, Picture, Text, Turn, decode_pixels
-from . import host
+from ..ming_core import Features, LatentContext, Picture, Text, Turn, decode_pixels, painting_stage
+from .host import models, pictures
 from .schema import ContextSocket, Model, node_schema, widget
 from .timeline import Card, Part, draw_timeline
 from .turn_records import Show, conversation_record, picture_digest, settings_of
@@ -40,32 +40,32 @@ class ContextTimeline(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, context: LatentContext, model: host.HostedModel | None = None
+        cls, context: LatentContext, model: models.HostedModel | None = None
     ) -> io.NodeOutput:
         show = thumbnails_of(model)
         cards = [_card(turn, show) for turn in context.turns]
         sheet = draw_timeline(cards, f"{len(cards)} turns, {context.num_tokens} tokens")
         # The sheet is for hosts without a browser; as "images" the node would show both.
-        sheets = host.preview(sheet, cls.hidden)["images"]
+        sheets = pictures.preview(sheet, cls.hidden)["images"]
         record = conversation_record(context, show)
         return io.NodeOutput(ui={"ming_timeline": [record], "ming_sheet": sheets})
 
 
-def thumbnails_of(model: host.HostedModel | None) -> Show:
+def thumbnails_of(model: models.HostedModel | None) -> Show:
     """Return what gives a picture's thumbnail; each picture is decoded once per session."""
 
     def show(features: Features) -> dict[str, str] | None:
         if model is None:
             return None
         name = f"ming_thumbnail_{picture_digest(features)}"
-        return host.thumbnail(name, THUMBNAIL, partial(_paint, model, features))
+        return pictures.thumbnail(name, THUMBNAIL, partial(_paint, model, features))
 
     return show
 
 
-def _paint(model: host.HostedModel, features: Features) -> Image.Image:
-    engine = host.prepare(model, ["pixel_decoder"], host.Work(features=features, images=1))
-    return host.to_pictures(decode_pixels(engine, features))[0]
+def _paint(model: models.HostedModel, features: Features) -> Image.Image:
+    engine = models.prepare(model, painting_stage(models.conversing(model), features))
+    return pictures.to_pictures(decode_pixels(engine, features))[0]
 
 
 def _card(turn: Turn, show: Show) -> Card:
@@ -82,7 +82,7 @@ def _part(part: Text | Picture, show: Show) -> Part:
     if isinstance(part, Text):
         return part.text
     entry = show(part.features)
-    return host.open_thumbnail(entry) if entry else None
+    return pictures.open_thumbnail(entry) if entry else None
 
 
 def _facts(turn: Turn) -> Iterator[str]:

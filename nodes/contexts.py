@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from comfy_api.latest import io
 
 from ..ming_core import LatentContext, Picture, Turn, load_context
-from . import host
 from .context_timeline import thumbnails_of
+from .host import files, models
+from .host.progress import HostProgress
 from .schema import ContextSocket, Model, node_schema, widget
 
 LONGEST_LINE = 80  # characters of a turn's words that the list of turns shows
@@ -47,14 +48,14 @@ class SaveContext(io.ComfyNode):
         cls,
         context: LatentContext,
         filename_prefix: str,
-        model: host.HostedModel | None = None,
+        model: models.HostedModel | None = None,
     ) -> io.NodeOutput:
         if model is not None:
             context.refuse_other_model(model.engine.identity)
-        file = host.write_context(context, filename_prefix)
+        file = files.write_context(context, filename_prefix)
         shown = _last_picture(context, model)
         if not shown:
-            host.HostProgress().say("\n".join([file, *_lines(context)]))
+            HostProgress().say("\n".join([file, *_lines(context)]))
         return io.NodeOutput(file, ui={"text": [file], **({"images": shown} if shown else {})})
 
 
@@ -72,7 +73,7 @@ class LoadContext(io.ComfyNode):
                 widget(
                     io.Combo,
                     "file",
-                    options=host.contexts().choices(),
+                    options=files.contexts().choices(),
                     tooltip="A saved context in the input folder, or [output] in the output one.",
                 )
             ],
@@ -82,19 +83,19 @@ class LoadContext(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, file: str | None) -> bool | str:
         # The host hands None for a linked input, whose value it does not know yet.
-        return file is None or host.contexts().problem(file) or True
+        return file is None or files.contexts().problem(file) or True
 
     @classmethod
     def fingerprint_inputs(cls, file: str) -> str:
-        return host.contexts().fingerprint(file)
+        return files.contexts().fingerprint(file)
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        return io.NodeOutput(load_context(host.contexts().resolve(file)))
+        return io.NodeOutput(load_context(files.contexts().resolve(file)))
 
 
 def _last_picture(
-    context: LatentContext, model: host.HostedModel | None
+    context: LatentContext, model: models.HostedModel | None
 ) -> list[Mapping[str, str] | None]:
     """Return the thumbnail of the last picture, if there is one and a model to paint it with."""
     parts = [part for turn in context.turns for part in (*turn.parts, *turn.reply)]

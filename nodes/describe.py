@@ -2,8 +2,16 @@
 
 from comfy_api.latest import io
 
-from ..ming_core import DESCRIBE_PROMPT, Features, LatentContext, TextSampling, describe
-from . import host
+from ..ming_core import (
+    DESCRIBE_PROMPT,
+    Features,
+    LatentContext,
+    TextSampling,
+    describe,
+    turn_stage,
+)
+from .host import models
+from .host.progress import HostProgress
 from .schema import (
     ContextSocket,
     context_input,
@@ -87,7 +95,7 @@ class Describe(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.HostedModel,
+        model: models.HostedModel,
         question: str,
         max_tokens: int,
         temperature: float,
@@ -97,12 +105,14 @@ class Describe(io.ComfyNode):
         context: LatentContext | None = None,
         features: Features | None = None,
     ) -> io.NodeOutput:
+        engine = models.conversing(model)
+        stage = turn_stage(engine, context, features, max_tokens=max_tokens)
         reply = describe(
-            host.prepare(model, host.TALKING, host.Work(context, features, max_tokens=max_tokens)),
+            models.prepare(model, stage),
             question,
             sampling=TextSampling(max_tokens, temperature, top_p, top_k, seed),
             context=context,
             features=features,
-            progress=host.HostProgress(),
+            progress=HostProgress(),
         )
         return io.NodeOutput(reply.text, reply.context)

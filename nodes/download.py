@@ -11,7 +11,7 @@ from ..ming_download import (
     download,
     make_plan,
 )
-from . import host_files
+from .host import files
 from .schema import node_schema, widget
 
 BOTH = "Ming-UniVision-16B-A3B and MingTok-Vision"
@@ -79,7 +79,7 @@ class Download(io.ComfyNode):
     @classmethod
     def execute(cls, source: str, what: str, repository: str, confirm: bool) -> io.NodeOutput:
         chosen = PUBLISHED if what == BOTH else (Repository(repository.strip()),)
-        root, progress = host_files.download_root(), host_files.DownloadProgress(cls.hidden)
+        root, progress = files.download_root(), files.DownloadProgress(cls.hidden)
         try:
             plan = make_plan(SOURCES[source](), chosen, root, progress)
         except DownloadError as error:

@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..ming_core import Features, ImageSampling, LatentContext, edit
-from . import host
+from ..ming_core import Features, ImageSampling, LatentContext, edit, turn_stage
+from .host import models
+from .host.progress import HostProgress
 from .schema import (
     ContextSocket,
     FeaturesSocket,
@@ -64,7 +65,7 @@ class EditStep(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.HostedModel,
+        model: models.HostedModel,
         instruction: str,
         show_region_first: bool,
         seed: int,
@@ -76,15 +77,17 @@ class EditStep(io.ComfyNode):
         context: LatentContext | None = None,
         features: Features | None = None,
     ) -> io.NodeOutput:
+        engine = models.conversing(model)
+        stage = turn_stage(engine, context, features, images=1, steps=steps)
         result = edit(
-            host.prepare_drawing(model, host.Work(context, features, images=1, steps=steps)),
+            models.prepare_drawing(model, stage),
             instruction,
             seed=seed,
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
             context=context,
             features=features,
             show_region_first=show_region_first,
-            progress=host.HostProgress(model.pace),
+            progress=HostProgress(model.pace),
         )
-        region = host.or_quiet(result.region)
+        region = models.or_quiet(result.region)
         return io.NodeOutput(result.context, result.features, region, result.text)

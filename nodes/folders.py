@@ -1,6 +1,6 @@
 """Where checkpoints and saved contexts lie, given the folders to look in.
 
-Knows nothing about the host: `host.py` says which folders those are.
+Knows nothing about the host: `host/files.py` says which folders those are.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from ..ming_core import (
     CheckpointError,
     ContextError,
     MingError,
-    find_checkpoint,
+    folders_of,
     list_checkpoints,
     looks_whole,
 )
@@ -100,8 +100,7 @@ class CheckpointFolders(Choices):
 
     def files(self, path: Path) -> list[Path]:
         """Return the configs and weights of both folders of a checkpoint."""
-        parts = find_checkpoint(path)
-        files = (file for part in (parts.univision, parts.mingtok) for file in part.iterdir())
+        files = (file for folder in folders_of(path).values() for file in folder.iterdir())
         return sorted(file for file in files if file.suffix in (".json", ".safetensors"))
 
     def _found(self) -> dict[str, Path]:

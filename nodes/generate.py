@@ -10,8 +10,10 @@ from ..ming_core import (
     PromptError,
     TextSampling,
     generate,
+    turn_stage,
 )
-from . import host
+from .host import models
+from .host.progress import HostProgress
 from .schema import (
     MAX_SEED,
     ContextSocket,
@@ -115,7 +117,7 @@ class Generate(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: host.HostedModel,
+        model: models.HostedModel,
         prompt: str,
         seed: int,
         images: int,
@@ -132,21 +134,29 @@ class Generate(io.ComfyNode):
     ) -> io.NodeOutput:
         prompts = prompts_of(prompt, images) if prompt_per_line else [prompt]
         pictures = images * len(prompts)
-        work = host.Work(context, features, pictures, max_tokens, steps, len(prompts))
+        stage = turn_stage(
+            models.conversing(model),
+            context,
+            features,
+            images=pictures,
+            max_tokens=max_tokens,
+            steps=steps,
+            prompts=len(prompts),
+        )
         replies = generate(
-            host.prepare_drawing(model, work),
+            models.prepare_drawing(model, stage),
             prompts,
             seeds=[(seed + i) & MAX_SEED for i in range(pictures)],
             sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
             context=context,
             features=features,
             text=TextSampling(max_tokens, seed=seed) if reply == MODEL_DECIDES else None,
-            progress=host.HostProgress(model.pace),
+            progress=HostProgress(model.pace),
         )
         return io.NodeOutput(
             [reply.context for reply in replies],
-            [host.or_quiet(reply.features) for reply in replies],
-            [host.or_quiet(reply.latents) for reply in replies],
+            [models.or_quiet(reply.features) for reply in replies],
+            [models.or_quiet(reply.latents) for reply in replies],
             [reply.text for reply in replies],
         )
 

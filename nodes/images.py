@@ -4,8 +4,9 @@ from typing import Literal, get_args
 
 from comfy_api.latest import io
 
-from ..ming_core import Features, Latents, encode_image, expand
-from . import host
+from ..ming_core import Features, Latents, encode_image, encoding_stage, expand, expanding_stage
+from .host import models
+from .host.progress import HostProgress
 from .schema import FeaturesSocket, LatentsSocket, model_input, node_schema, widget
 
 Use = Literal["edit", "understand"]
@@ -38,9 +39,10 @@ class EncodeImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, image: host.Tensor, use: Use) -> io.NodeOutput:
-        engine = host.prepare(model, ["low_level_encoder"], host.Work(images=len(image)))
-        return io.NodeOutput(encode_image(engine, image, use, host.HostProgress()))
+    def execute(cls, model: models.HostedModel, image: models.Tensor, use: Use) -> io.NodeOutput:
+        stage = encoding_stage(models.conversing(model), len(image))
+        engine = models.prepare(model, stage)
+        return io.NodeOutput(encode_image(engine, image, use, HostProgress()))
 
 
 class SemanticExpand(io.ComfyNode):
@@ -62,10 +64,10 @@ class SemanticExpand(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, latents: Latents) -> io.NodeOutput:
-        work = host.Work(images=len(latents))
-        engine = host.prepare(model, ["semantic_decoder"], work)
-        return io.NodeOutput(expand(engine, latents, host.HostProgress()))
+    def execute(cls, model: models.HostedModel, latents: Latents) -> io.NodeOutput:
+        stage = expanding_stage(models.conversing(model), latents)
+        engine = models.prepare(model, stage)
+        return io.NodeOutput(expand(engine, latents, HostProgress()))
 
 
 class PixelDecode(io.ComfyNode):
@@ -86,5 +88,5 @@ class PixelDecode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: host.HostedModel, features: Features) -> io.NodeOutput:
-        return io.NodeOutput(host.to_host(host.paint(model, features)))
+    def execute(cls, model: models.HostedModel, features: Features) -> io.NodeOutput:
+        return io.NodeOutput(models.to_host(models.paint(model, features)))

@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io
 
-from . import host
-from .host_precision import PRECISIONS
+from .folders import AUTO
+from .host import files, models
+from .host.precision import PRECISIONS
 from .schema import Model, node_schema, widget
 
 
@@ -21,8 +22,8 @@ class LoadModel(io.ComfyNode):
                 widget(
                     io.Combo,
                     "checkpoint",
-                    options=host.checkpoints().choices(),
-                    default=host.AUTO,
+                    options=files.checkpoints().choices(),
+                    default=AUTO,
                     tooltip="A folder in models/ming_univision. auto takes the largest one there, "
                     "or the small bundled model when there is none.",
                 ),
@@ -30,7 +31,7 @@ class LoadModel(io.ComfyNode):
                     io.Combo,
                     "precision",
                     options=list(PRECISIONS),
-                    default=host.AUTO,
+                    default=AUTO,
                     tooltip="Number format of the weights. auto: the most exact one that fits the "
                     "free memory: bf16 (or fp16; a CPU tries fp32 first), int8, int4-experts, "
                     "int4. int8, fp8: the large matrices in 8 bits, half the memory of bf16; "
@@ -44,12 +45,12 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, checkpoint: str | None) -> bool | str:
         # The host hands None for a linked input, whose value it does not know yet.
-        return checkpoint is None or host.checkpoints().problem(checkpoint) or True
+        return checkpoint is None or files.checkpoints().problem(checkpoint) or True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_others: str) -> str:
-        return host.checkpoints().fingerprint(checkpoint)
+        return files.checkpoints().fingerprint(checkpoint)
 
     @classmethod
     def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(host.load(checkpoint, precision))
+        return io.NodeOutput(models.load(checkpoint, precision))

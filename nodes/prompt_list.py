@@ -6,7 +6,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from ..ming_core import LIST_SUFFIXES, PROMPT, Row, RowError, read_rows, rows_of
-from . import host_files
+from .host import files
 from .schema import MAX_SEED, node_schema, seed_input, widget
 
 NO_FILE = "none"
@@ -80,7 +80,7 @@ class PromptList(io.ComfyNode):
 
 def _files() -> dict[str, Path]:
     """The lists in the input folder by name; only what was found can be chosen."""
-    return {path.name: path for path in host_files.input_files(LIST_SUFFIXES)}
+    return {path.name: path for path in files.input_files(LIST_SUFFIXES)}
 
 
 def _rows(prompts: str, file: str) -> Sequence[Row]:

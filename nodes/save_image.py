@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..ming_core import LatentContext
-from . import host, host_files
+from .host import models, pictures
 from .schema import ContextSocket, Model, node_schema, widget
 from .turn_records import conversation_record
 
@@ -41,12 +41,12 @@ class SaveImage(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        images: host.Tensor,
+        images: models.Tensor,
         context: LatentContext,
         filename_prefix: str,
-        model: host.HostedModel | None = None,
+        model: models.HostedModel | None = None,
     ) -> io.NodeOutput:
         record = conversation_record(context, lambda _: None)
-        record["precision"] = host_files.precision_of(model, context)
-        saved = host_files.save_images(images, filename_prefix, record, cls.hidden)
+        record["precision"] = models.precision_of(model, context)
+        saved = pictures.save_images(images, filename_prefix, record, cls.hidden)
         return io.NodeOutput(ui={"images": saved})

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ming_core import CheckpointError, find_checkpoint
+from ming_core import CheckpointError
+from ming_core.univision.folders import find_checkpoint
 from ming_shapes.tokenizer import write_tokenizer
 
 from .curriculum import CURRICULA

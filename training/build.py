@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import CheckpointError, load_model
-from ming_core.config import MingConfig
-from ming_core.model import Components
 from ming_core.operations import ExpertLinear, TorchOperations
+from ming_core.univision.config import MingConfig
+from ming_core.univision.model import Components
 
 from .experts import make_balanced
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from ming_core.guidance import Branch
+from ming_core.univision.guidance import Branch
 from ming_shapes.scene import ALL_COLOURS, SIDE, Taste
 from ming_shapes.tasks import TASKS, Conversation, Dice
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_core.model import Components
+from ming_core.univision.model import Components
 from ming_shapes.evaluation.judge import look
 from ming_shapes.evaluation.measures import mean
 from ming_shapes.evaluation.verdict import judge_scene

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ming_core.language_model.experts import MixtureOfExperts
-from ming_core.language_model.transformer import Transformer
+from ming_core.univision.language_model.experts import MixtureOfExperts
+from ming_core.univision.language_model.transformer import Transformer
 
 
 class BalancedMixture(MixtureOfExperts):

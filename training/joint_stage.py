@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ming_core.config import MingConfig
-from ming_core.model import Components, MingModel
-from ming_core.text_tokenizer import TextTokenizer
+from ming_core.univision.config import MingConfig
+from ming_core.univision.model import Components, MingModel
+from ming_core.univision.tokenizer import ConversationTokenizer
 
 from .curriculum import BatchMaker, Phase
 from .experts import balance_loss
@@ -58,7 +58,7 @@ class JointStage:
         self,
         components: Components,
         config: MingConfig,
-        tokenizer: TextTokenizer,
+        tokenizer: ConversationTokenizer,
         settings: Settings,
         phases: tuple[Phase, ...],
         size: tuple[int, int],

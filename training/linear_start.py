@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ming_core.model import Components
+from ming_core.univision.model import Components
 
 from .rich_pictures import PicturePool
 

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ming_core.key_map import expected_tensors
-from ming_core.model import Components
+from ming_core.univision.key_map import expected_tensors
+from ming_core.univision.model import Components
 from ming_shapes.tokenizer import vocabulary_of
 
 from .sizes import Sizes, ming_config, mingtok_config, univision_config
@@ -54,7 +54,7 @@ def published_tensors(
     components: Components, sizes: Sizes, vocabulary: dict[str, int]
 ) -> dict[str, Tensor]:
     """Return every tensor under its published name, in bf16."""
-    places = expected_tensors(ming_config(sizes, vocabulary), components)
+    places = expected_tensors(ming_config(sizes, vocabulary), components.named())
     named = components.named()
     result: dict[str, Tensor] = {}
     for name, place in places.items():

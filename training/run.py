@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ming_core.text_tokenizer import TextTokenizer
+from ming_core.univision.tokenizer import ConversationTokenizer
 from ming_shapes.tokenizer import vocabulary_of
 
 from .build import begin_with, compile_blocks, fresh_components
@@ -52,7 +52,7 @@ class Run:
         self.sizes = PRESETS[args.size]
         words = self.folder / "tokenizer"
         vocabulary = vocabulary_of(words)
-        self.tokenizer = TextTokenizer.load(words)
+        self.tokenizer = ConversationTokenizer.load(words)
         self.config = ming_config(self.sizes, vocabulary)
         self.components = fresh_components(self.config, args.seed)
         for module in self.components.named().values():

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ming_core.context import Part, Picture, Text
-from ming_core.guidance import Branch, prompt_masks
-from ming_core.prompt import build_prompt
-from ming_core.text_tokenizer import TextTokenizer
-from ming_core.values import Features
+from ming_core.univision.context import Part, Picture, Text
+from ming_core.univision.guidance import Branch, prompt_masks
+from ming_core.univision.prompt import build_prompt
+from ming_core.univision.tokenizer import ConversationTokenizer
+from ming_core.univision.values import Features
 from ming_shapes.scene import Thing
 from ming_shapes.tasks import Conversation, Say, Shown
 
@@ -49,7 +49,9 @@ class Sequence:
 class SequenceMaker:
     """Lays out conversations for one tokenizer and grid."""
 
-    def __init__(self, tokenizer: TextTokenizer, num_tokens: int, given_tokens: int = 0) -> None:
+    def __init__(
+        self, tokenizer: ConversationTokenizer, num_tokens: int, given_tokens: int = 0
+    ) -> None:
         self.tokenizer, self.num_tokens = tokenizer, num_tokens
         side = round((given_tokens or num_tokens) ** 0.5)
         self._given = Picture(Features(torch.zeros(1, side * side, 1), (side, side)))

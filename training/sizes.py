@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ming_core.config import MingConfig
-from ming_core.text_tokenizer import EOS, IMAGE, IMAGE_PATCH
+from ming_core.univision.config import MingConfig
+from ming_core.univision.tokenizer import EOS, IMAGE, IMAGE_PATCH
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ming_core.flow.head import VelocityNetwork
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.transformer import Step
-from ming_core.mingtok.low_level_encoder import LowLevelEncoder
-from ming_core.model import Components
 from ming_core.progress import Meter
+from ming_core.univision.flow.head import VelocityNetwork
+from ming_core.univision.language_model.transformer import Step
+from ming_core.univision.mingtok.low_level_encoder import LowLevelEncoder
+from ming_core.univision.model import Components
 from ming_shapes.render import Rendering, pack, render
 from ming_shapes.scene import Scene
 from ming_shapes.tasks import Shown

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ming_core.model import Components
+from ming_core.univision.model import Components
 from ming_shapes.render import render
 
 from .linear_start import start_linear

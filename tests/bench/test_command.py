@@ -8,7 +8,7 @@ import pytest
 from ming_bench import checks, report
 from ming_bench.random_model import SIZES
 from ming_cli.__main__ import main
-from ming_core.conversion import convert
+from ming_core.families import convert
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:

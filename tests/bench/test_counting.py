@@ -16,7 +16,7 @@ from ming_bench.random_model import SIZES, random_model
 from ming_bench.routing import routed
 from ming_bench.traffic import Load, bytes_per_token
 from ming_core import ExpertLinear, MingModel, TorchOperations
-from ming_core.model import Components
+from ming_core.univision.model import Components
 
 CPU = torch.device("cpu")
 CONTEXT = 12

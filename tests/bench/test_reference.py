@@ -25,7 +25,8 @@ from ming_bench.reference import (
 )
 from ming_cli.__main__ import main
 from ming_core import MingModel
-from ming_core.config import FlowConfig, LanguageModelConfig, MingTokConfig, Section
+from ming_core.config_section import Section
+from ming_core.univision.config import FlowConfig, LanguageModelConfig, MingTokConfig
 
 CPU = torch.device("cpu")
 CHECKOUT = os.environ.get("MING_PUBLISHED_CODE")

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from ming_core import CheckpointError, MingModel, load_model
-from ming_core.checkpoint import open_checkpoint
-from ming_core.key_map import expected_tensors
+from ming_core.univision.checkpoint import open_checkpoint
+from ming_core.univision.key_map import expected_tensors
 
 HEAD = "vishead_diffloss_config"
 
@@ -175,7 +175,7 @@ def test_part_of_a_vision_model_is_not_filled_up_from_the_older_one(checkpoint, 
 
 def test_every_tensor_lands_where_it_belongs(tiny: Path, model: MingModel):
     """Each stored tensor is found bit for bit in its place, and no place is left over."""
-    places = expected_tensors(model.config, model.parts)
+    places = expected_tensors(model.config, model.parts.named())
     filled = {name: 0 for name in places}
     with open_checkpoint(tiny) as opened:
         for name, place in places.items():

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ming_core import CheckpointError, find_checkpoint, list_checkpoints, load_model
-from ming_core.checkpoint_files import TensorFiles
+from ming_core import CheckpointError, list_checkpoints, load_model
+from ming_core.tensor_files import TensorFiles
+from ming_core.univision.folders import find_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from ming_core import MingModel, SilentProgress, load_model
-from ming_core.config import MingConfig
-from ming_core.key_map import expected_tensors
-from ming_core.model import Components
 from ming_core.operations import TorchOperations
+from ming_core.univision.config import MingConfig
+from ming_core.univision.key_map import expected_tensors
+from ming_core.univision.model import Components
 
 
 class StopAt(SilentProgress):
@@ -38,7 +38,7 @@ def test_loading_can_be_cancelled_between_tensors(
     tiny: Path, model: MingModel, loaded: int, quantise: str | None
 ):
     """Every tensor is a chance twice: when the model is identified, and when it is read."""
-    progress = StopAt(len(expected_tensors(model.config, model.parts)) + loaded + 1)
+    progress = StopAt(len(expected_tensors(model.config, model.parts.named())) + loaded + 1)
     with pytest.raises(InterruptedError):
         load_model(tiny, quantise=quantise, progress=progress)
     assert len(progress.reports) == max(loaded, 0)
@@ -48,7 +48,7 @@ def test_loading_can_be_cancelled_between_tensors(
 def test_loading_reports_every_tensor_up_to_the_last(tiny: Path, model: MingModel):
     progress = StopAt(0)
     load_model(tiny, progress=progress)
-    total = len(expected_tensors(model.config, model.parts))
+    total = len(expected_tensors(model.config, model.parts.named()))
     assert progress.reports == [(done, total) for done in range(1, total + 1)]
 
 
@@ -109,7 +109,7 @@ def test_peak_memory_is_near_what_is_kept(checkpoint, tiny: Path):
         json.loads((checkpoint.small / "config.json").read_text()),
     )
     built = Components.build(config, TorchOperations, torch.bfloat16)
-    shapes = {name: place.shape for name, place in expected_tensors(config, built).items()}
+    shapes = {name: place.shape for name, place in expected_tensors(config, built.named()).items()}
     for path in (*checkpoint.shards, checkpoint.index):
         path.unlink()
     save_file(

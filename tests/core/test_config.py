@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ming_core import ConfigError
-from ming_core.config import MingConfig
+from ming_core.univision.config import MingConfig
 
 LLM, HEAD = "llm_config", "vishead_diffloss_config"
 

@@ -24,7 +24,7 @@ from ming_core import (
     load_model,
     save_context,
 )
-from ming_core import context_file as module
+from ming_core.univision import context_file as module
 
 KEY = "ming_context"
 

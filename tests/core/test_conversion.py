@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import ming_core
 from ming_core import conversion
-from ming_core.conversion import convert
+from ming_core.families import convert
 from ming_core.quantisation import QUANTISATIONS, QuantisedLeaf
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "c"

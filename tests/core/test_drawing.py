@@ -13,7 +13,7 @@ from ming_core import (
     edit,
     generate,
 )
-from ming_core.drawing import draw_noise
+from ming_core.univision.drawing import draw_noise
 
 TOKENS = 36  # of a picture of the tiny model
 

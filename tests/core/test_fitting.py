@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from ming_core import CheckpointError, load_model
-from ming_core.checkpoint import open_checkpoint
-from ming_core.conversion import convert
-from ming_core.fitting import Need, Room, choose, needs_of, pick_precision
+from ming_core.families import convert, pick_precision
+from ming_core.fitting import Need, Room, choose, needs_of
+from ming_core.univision.checkpoint import open_checkpoint
 
 GB = 10**9
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"

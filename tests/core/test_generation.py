@@ -18,11 +18,11 @@ from ming_core import (
     encode_image,
     expand,
     generate,
-    generation,
     region_prompt,
     working_memory,
 )
-from ming_core.generation import semantic_memory
+from ming_core.univision import memory
+from ming_core.univision.memory import semantic_memory
 
 WORDS = TextSampling(max_tokens=6)
 
@@ -192,7 +192,7 @@ def test_working_memory_covers_the_semantic_decoders_cache(model: MingModel, mon
     cache = model.parts.semantic_decoder.new_cache(3, tokens, like)
     assert semantic_memory(model, 3) == cache.shape.bytes_per_token * 3 * tokens
     whole = working_memory(model, None, None, 3)
-    monkeypatch.setattr(generation, "semantic_memory", lambda *_: 0)
+    monkeypatch.setattr(memory, "semantic_memory", lambda *_: 0)
     assert whole - working_memory(model, None, None, 3) == semantic_memory(model, 3)
 
 

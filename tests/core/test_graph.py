@@ -16,14 +16,14 @@ from torch.utils._pytree import tree_leaves
 
 from ming_cli.verify import LIMIT, verify
 from ming_core import ImageSampling, MingModel, Reply, SilentProgress, edit, generate
-from ming_core.drawing import BranchRows, Canvas, Start, weights_of
 from ming_core.graph import AHEAD, WARM_UPS, Repeated
-from ming_core.guidance import Branch, guidance_weights
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.experts import DECODED_TOKENS, MixtureOfExperts
-from ming_core.model import Components
 from ming_core.operations import TorchOperations
 from ming_core.progress import Meter
+from ming_core.univision.drawing import BranchRows, Canvas, Start, weights_of
+from ming_core.univision.guidance import Branch, guidance_weights
+from ming_core.univision.language_model.experts import DECODED_TOKENS, MixtureOfExperts
+from ming_core.univision.model import Components
 
 ROOT = Path(__file__).parents[2]
 TOKENS = 36  # of a picture of the tiny model
@@ -53,7 +53,7 @@ def static(monkeypatch: pytest.MonkeyPatch) -> None:
 def recorder(static, monkeypatch: pytest.MonkeyPatch):
     """Record on the CPU."""
     recorder = TapeRecorder()
-    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: recorder)
+    monkeypatch.setattr("ming_core.univision.drawing.recorder_for", lambda _device: recorder)
     return recorder
 
 
@@ -158,7 +158,7 @@ def test_asking_the_host_is_noticed(ask):
 def test_a_replayed_picture_is_the_picture(model, shown, recorder, monkeypatch, seeds, more):
     how = {"seeds": seeds, "sampling": ImageSampling(**({"steps": 2} | more)), "features": shown}
     replayed = generate(model, "a star", **how)
-    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+    monkeypatch.setattr("ming_core.univision.drawing.recorder_for", lambda _device: None)
     assert same(replayed, generate(model, "a star", **how))
     assert (recorder.warm_ups, recorder.records) == (WARM_UPS, 1)
     assert recorder.finished == TOKENS - WARM_UPS
@@ -178,7 +178,7 @@ def test_a_conversation_is_replayed_beyond_one_bucket(model, recorder, quick, mo
 
     replayed = talk()
     assert recorder.records == 4
-    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+    monkeypatch.setattr("ming_core.univision.drawing.recorder_for", lambda _device: None)
     assert all(torch.equal(a, b) for a, b in zip(replayed, talk(), strict=True))
 
 
@@ -205,7 +205,7 @@ def test_only_what_is_replayed_runs_no_python(model, recorder, quick, watch):
 def test_what_cannot_be_recorded_is_drawn_as_it_is(model, quick, recorder, monkeypatch, caplog):
     monkeypatch.setattr(Canvas, "step", asking(Canvas.step))
     with monkeypatch.context() as patched:
-        patched.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+        patched.setattr("ming_core.univision.drawing.recorder_for", lambda _device: None)
         plain = generate(model, "a star", seeds=[7], sampling=quick)
     with caplog.at_level(logging.WARNING, logger="ming"):
         assert same(generate(model, "a star", seeds=[7], sampling=quick), plain)
@@ -325,7 +325,7 @@ def test_previews_of_a_replayed_picture_show_it(model, recorder, quick, monkeypa
     replayed, plain = Painter(), Painter()
     generate(model, "a star", seeds=[7], sampling=quick, progress=replayed)
     assert recorder.replays
-    monkeypatch.setattr("ming_core.drawing.recorder_for", lambda _device: None)
+    monkeypatch.setattr("ming_core.univision.drawing.recorder_for", lambda _device: None)
     generate(model, "a star", seeds=[7], sampling=quick, progress=plain)
     assert len(replayed.images) == len(plain.images) > 2
     assert all(torch.equal(a, b) for a, b in zip(replayed.images, plain.images, strict=True))

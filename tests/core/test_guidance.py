@@ -13,10 +13,10 @@ from ming_core import (
     Text,
     Turn,
 )
-from ming_core.flow.sampler import guided_velocity
-from ming_core.guidance import Branch, guidance_weights, past_masks, prompt_masks
 from ming_core.kv_cache import KVSegment
-from ming_core.prompt import build_prompt
+from ming_core.univision.flow.sampler import guided_velocity
+from ming_core.univision.guidance import Branch, guidance_weights, past_masks, prompt_masks
+from ming_core.univision.prompt import build_prompt
 
 PICTURE = Picture(Features(torch.zeros(1, 2, 8), (1, 2)))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ming_core import Exchange, Features, MingModel, Picture, PromptError, Text, region_prompt
-from ming_core.prompt import build_prompt
+from ming_core.univision.prompt import build_prompt
 
 
 @pytest.fixture(scope="module")

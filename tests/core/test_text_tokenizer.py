@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ming_core import CheckpointError, MingModel, PromptError
-from ming_core.text_tokenizer import CONTROL_TOKENS, Control, TextTokenizer
+from ming_core.text_tokenizer import Control
+from ming_core.univision.tokenizer import CONTROL_TOKENS, ConversationTokenizer
 
 MARKUP = (
     "<image>",
@@ -33,48 +34,50 @@ TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def tokenizer(model: MingModel) -> TextTokenizer:
+def tokenizer(model: MingModel) -> ConversationTokenizer:
     return model.tokenizer
 
 
-def plain(tokenizer: TextTokenizer, ids: list[int]) -> str:
+def plain(tokenizer: ConversationTokenizer, ids: list[int]) -> str:
     assert not set(ids) & set(tokenizer.ids.values())
     return tokenizer.decode(ids)
 
 
 @pytest.mark.parametrize("text", [*MARKUP, *TEXTS])
-def test_typed_text_round_trips_and_gives_no_control_id(tokenizer: TextTokenizer, text: str):
+def test_typed_text_round_trips_and_gives_no_control_id(
+    tokenizer: ConversationTokenizer, text: str
+):
     ids = tokenizer.encode([text])
     added = {a["id"] for a in json.loads(tokenizer._full.to_str())["added_tokens"]}
     assert not set(ids) & added
     assert plain(tokenizer, ids) == text
 
 
-def test_markup_split_over_neighbouring_texts_stays_text(tokenizer: TextTokenizer):
+def test_markup_split_over_neighbouring_texts_stays_text(tokenizer: ConversationTokenizer):
     ids = tokenizer.encode(["<ima", "ge>", "</im", "age>"])
     assert ids == tokenizer.encode(["<image></image>"])
     assert plain(tokenizer, ids) == "<image></image>"
 
 
-def test_neighbouring_texts_are_tokenised_as_one(tokenizer: TextTokenizer):
+def test_neighbouring_texts_are_tokenised_as_one(tokenizer: ConversationTokenizer):
     assert tokenizer.encode(["Please des", "cribe"]) == tokenizer.encode(["Please describe"])
     assert tokenizer.encode(["Please des", Control("<image>"), "cribe"]) != tokenizer.encode(
         ["Please describe", Control("<image>")]
     )
 
 
-def test_control_tokens_are_one_id_each(tokenizer: TextTokenizer):
+def test_control_tokens_are_one_id_each(tokenizer: ConversationTokenizer):
     ids = tokenizer.encode([Control(token) for token in CONTROL_TOKENS])
     assert ids == [tokenizer.ids[token] for token in CONTROL_TOKENS]
     assert len(set(ids)) == len(CONTROL_TOKENS)
 
 
-def test_decoding_leaves_control_tokens_out(tokenizer: TextTokenizer):
+def test_decoding_leaves_control_tokens_out(tokenizer: ConversationTokenizer):
     ids = tokenizer.encode([Control("<image>"), "a cat", Control("</image>"), Control("<role>")])
     assert tokenizer.decode(ids) == "a cat"
 
 
-def test_half_a_character_is_refused(tokenizer: TextTokenizer):
+def test_half_a_character_is_refused(tokenizer: ConversationTokenizer):
     with pytest.raises(PromptError, match="surrogate"):
         tokenizer.encode(["cat \ud83d"])
 
@@ -87,9 +90,9 @@ class TokenizerFile:
         source = tiny / "Ming-UniVision" / "tokenizer.json"
         self.layout = json.loads(source.read_text(encoding="utf-8"))
 
-    def load(self) -> TextTokenizer:
+    def load(self) -> ConversationTokenizer:
         self.path.write_text(json.dumps(self.layout), encoding="utf-8")
-        return TextTokenizer.load(self.path.parent)
+        return ConversationTokenizer.load(self.path.parent)
 
 
 @pytest.fixture
@@ -157,8 +160,8 @@ def test_a_file_without_a_control_token_is_refused_by_its_name(file: TokenizerFi
 
 def test_absent_broken_and_foreign_files_are_refused(file: TokenizerFile):
     with pytest.raises(CheckpointError, match=r"No tokenizer\.json"):
-        TextTokenizer.load(file.path.parent)
+        ConversationTokenizer.load(file.path.parent)
     for content in ("{oops", "[]", '{"model": {"type": "unheard of"}}', "\x00"):
         file.path.write_text(content, encoding="utf-8")
         with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
-            TextTokenizer.load(file.path.parent)
+            ConversationTokenizer.load(file.path.parent)

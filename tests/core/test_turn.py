@@ -21,12 +21,12 @@ from ming_core import (
     expand,
     generate,
 )
-from ming_core.drawing import BranchRows, draw_noise
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.transformer import Step
 from ming_core.progress import Meter
-from ming_core.prompt import Exchange, build_prompt
-from ming_core.turn import OpenTurn
+from ming_core.univision.drawing import BranchRows, draw_noise
+from ming_core.univision.language_model.transformer import Step
+from ming_core.univision.prompt import Exchange, build_prompt
+from ming_core.univision.turn import OpenTurn
 
 METER = Meter(None, 0)
 ONE_STEP = ImageSampling(steps=1)
@@ -280,7 +280,7 @@ def test_every_branch_sees_what_the_answer_holds_before_a_second_picture(
         seen.append(starts[0].seen)
         return BranchRows(starts, weights, shape)
 
-    monkeypatch.setattr("ming_core.turn.BranchRows", recorded)
+    monkeypatch.setattr("ming_core.univision.turn.BranchRows", recorded)
     picture = [special.image, special.image_end]
     script([*picture, *special.encode([" and "]), *picture])
     how = {"sampling": ImageSampling(steps=1), "text": TextSampling(max_tokens=20)}

@@ -37,12 +37,12 @@ PRECISIONS = ("fp32", "int8", "int4")
 
 
 def load_pack() -> ModuleType:
-    """Import the pack as the host does and return its `nodes.host`."""
+    """Import the pack as the host does and return its `nodes.host.models`."""
     spec = importlib.util.spec_from_file_location("pack", Path(PACK) / "__init__.py")
     pack = sys.modules["pack"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pack)
     asyncio.run(pack.comfy_entrypoint())
-    return importlib.import_module("pack.nodes.host")
+    return importlib.import_module("pack.nodes.host.models")
 
 
 def everything(host: ModuleType, model: Any) -> list[Tensor]:
@@ -50,7 +50,9 @@ def everything(host: ModuleType, model: Any) -> list[Tensor]:
     core = importlib.import_module("pack.ming_core")
     photo = torch.rand(1, 80, 120, 3, generator=torch.Generator().manual_seed(SEED))
     sampling = core.ImageSampling(steps=2)
-    engine = host.prepare(model, list(model.patchers), host.Work(images=2))
+    engine = host.prepare(
+        model, core.Stage(tuple(model.patchers), core.working_memory(model.engine, None, None, 2))
+    )
     latents = core.encode_image(engine, photo, "understand")
     features = core.expand(engine, latents)
     drawn = core.generate(engine, "a cat", seeds=[SEED, 9], sampling=sampling, features=features)
@@ -111,6 +113,7 @@ class SmallDevice:
 
     def __init__(self, host: ModuleType, model_of: Callable[[], Any]) -> None:
         self.host, self.model_of = host, model_of
+        self.core = importlib.import_module("pack.ming_core")
         self.room = 0
         mm.get_torch_device = lambda: torch.device("meta")
         mm.vram_state = mm.VRAMState.NORMAL_VRAM
@@ -118,7 +121,8 @@ class SmallDevice:
         mm.minimum_inference_memory = mm.extra_reserved_memory = lambda: 0
         mm.soft_empty_cache = lambda *_: None
         mm.get_free_memory = self.free
-        host.working_memory = lambda *_: 0
+        memory = importlib.import_module("pack.ming_core.univision.memory")
+        memory.working_memory = lambda *_: 0
         self.start()
 
     def start(self) -> None:
@@ -136,8 +140,9 @@ class SmallDevice:
     def prepare(self, room: int) -> dict[str, Any]:
         """Make ready for drawing within a room; say what streams and what has slots."""
         self.room = room
-        engine = self.host.prepare(self.model, self.host.TALKING, self.host.Work())
-        self.host.refuse_streamed_head(engine)  # as prepare_drawing, which would paint a speck too
+        stage = self.core.turn_stage(self.model.engine)
+        engine = self.host.prepare(self.model, stage)
+        self.host.refuse_streamed(engine)  # as prepare_drawing, which would paint a speck too
         return {"streamed": streamed(self.model), **slots_of(self.model)}
 
 
@@ -155,7 +160,7 @@ def on_a_small_device(host: ModuleType, model_of: Callable[[], Any]) -> dict[str
     small.start()
     try:
         small.prepare(small.dense // 10)
-    except host.MingError as error:
+    except small.core.MingError as error:
         figures["refusal"] = str(error)
     return figures
 

@@ -22,7 +22,10 @@ class Pack:
         classes = asyncio.run(extension.get_node_list())
         self.nodes = {node.GET_SCHEMA().node_id.removeprefix(PREFIX): node for node in classes}
         self.core = importlib.import_module(f"{module.__name__}.ming_core")
-        self.host = importlib.import_module(f"{module.__name__}.nodes.host")
+        self.files, self.models, self.pictures, self.progress = (
+            importlib.import_module(f"{module.__name__}.nodes.host.{name}")
+            for name in ("files", "models", "pictures", "progress")
+        )
 
     def run(self, name: str, **inputs: object) -> object:
         """Execute a node as the host does: on a clone, with every widget filled in."""

@@ -31,7 +31,7 @@ class Chances:
         import comfy.model_management as mm
 
         self.count, self.cancel_at = 0, 0
-        real = pack.host.HostProgress.check_cancelled
+        real = pack.progress.HostProgress.check_cancelled
 
         def check(progress):
             self.count += 1
@@ -39,7 +39,7 @@ class Chances:
                 mm.interrupt_current_processing()
             real(progress)
 
-        monkeypatch.setattr(pack.host.HostProgress, "check_cancelled", check)
+        monkeypatch.setattr(pack.progress.HostProgress, "check_cancelled", check)
 
 
 def tensors_of(value):

@@ -55,7 +55,7 @@ def test_the_switch_names_licence_and_size(pack):
 
 def test_switched_on_it_downloads_both_folders(pack, hub, models, monkeypatch):
     steps = []
-    progress = importlib_module(pack, "host_files").DownloadProgress
+    progress = importlib_module(pack, "host.files").DownloadProgress
     monkeypatch.setattr(progress, "advance", lambda _, done, total: steps.append((done, total)))
     report = pack.run("Download", confirm=True)[0]
     assert "All of it is here" in report
@@ -111,7 +111,7 @@ def test_the_current_file_is_told_to_the_page(pack, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "server", Server)
     hidden = type("Hidden", (), {"unique_id": "7"})
-    progress = importlib_module(pack, "host_files").DownloadProgress(hidden)
+    progress = importlib_module(pack, "host.files").DownloadProgress(hidden)
     progress.advance_file("a.safetensors", 1_500_000, 3_000_000)
     assert told == [("a.safetensors\n1.5 of 3.0 MB", "7")]
 

@@ -1,5 +1,7 @@
 """Without ComfyUI the weights are where the pack computes, or it says that they do not fit."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -29,7 +31,7 @@ def elsewhere(monkeypatch):
 def test_the_runtime_moves_what_a_node_needs_and_nothing_else(pack, checkpoint, elsewhere):
     model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp16")[0]
     assert model.engine.device == ELSEWHERE
-    pack.host.prepare(model, pack.host.TALKING, pack.host.Work())
+    pack.models.prepare(model, pack.core.turn_stage(model.engine))
     devices = {
         name: {p.device.type for p in part.parameters()}
         for name, part in model.engine.components.items()
@@ -38,7 +40,7 @@ def test_the_runtime_moves_what_a_node_needs_and_nothing_else(pack, checkpoint, 
     assert devices["low_level_encoder"] == devices["pixel_decoder"] == {"cpu"}
 
 
-def test_a_model_that_does_not_fit_is_said_to(pack, checkpoint, elsewhere, monkeypatch):
+def test_a_model_that_does_not_fit_is_said_to(pack, checkpoint, features, elsewhere, monkeypatch):
     model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp16")[0]
     painter = model.engine.components["pixel_decoder"]
     real = type(painter).to
@@ -50,7 +52,7 @@ def test_a_model_that_does_not_fit_is_said_to(pack, checkpoint, elsewhere, monke
 
     monkeypatch.setattr(type(painter), "to", to)
     with pytest.raises(DoesNotFitError, match="int8"):
-        pack.host.prepare(model, ["pixel_decoder"], pack.host.Work())
+        pack.models.prepare(model, pack.core.painting_stage(model.engine, features))
     assert {p.device.type for p in painter.parameters()} == {"cpu"}
 
 
@@ -60,10 +62,10 @@ def test_a_head_left_off_the_device_stops_drawing_but_not_words(
 ):
     model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp16")[0]
     monkeypatch.setattr(elsewhere, "load_models_gpu", lambda *_args, **_more: None)
-    monkeypatch.setattr(pack.host, "previews_wanted", lambda: shows)
-    assert pack.host.prepare(model, pack.host.TALKING, pack.host.Work()) is model.engine
+    monkeypatch.setattr(pack.models, "previews_wanted", lambda: shows)
+    assert pack.models.prepare(model, pack.core.turn_stage(model.engine)) is model.engine
     with pytest.raises(pack.core.MingError, match="device is too small"):
-        pack.host.prepare_drawing(model, pack.host.Work())
+        pack.models.prepare_drawing(model, pack.core.turn_stage(model.engine, images=1))
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,7 @@ def test_a_head_left_off_the_device_stops_drawing_but_not_words(
 )
 def test_drawing_asks_for_memory_by_its_steps(pack, model, features, monkeypatch, node, words):
     asked = []
-    monkeypatch.setattr(pack.host, "working_memory", lambda *needs: asked.append(needs[5]) or 0)
+    memory = importlib.import_module(f"{pack.core.__name__}.univision.memory")
+    monkeypatch.setattr(memory, "working_memory", lambda *needs: asked.append(needs[5]) or 0)
     pack.run(node, model=model, features=features, steps=3, **words)
     assert asked == [3]

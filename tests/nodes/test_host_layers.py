@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_weight_that_the_host_changes_on_its_way_is_not_read_as_it_is(pack):
-    layers = importlib.import_module(f"{pack.module.__name__}.nodes.host_layers")
+    layers = importlib.import_module(f"{pack.module.__name__}.nodes.host.layers")
     kernels = importlib.import_module(f"{pack.core.__name__}.kernels.choice")
     layer = layers.HostLinear(8, 4)
     x = torch.empty(1, 8)

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def residency(pack):
-    return importlib.import_module(f"{pack.module.__name__}.nodes.host_residency")
+    return importlib.import_module(f"{pack.module.__name__}.nodes.host.residency")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def testcheckpoints_are_offered_by_name_and_auto_comes_first(pack, checkpoint):
 
 def test_auto_takes_the_largest_checkpoint(pack, folders, checkpoint, monkeypatch):
     small = folders / "models" / "ming_univision" / "tiny" / "Ming-UniVision"
-    found = pack.host.checkpoints()
+    found = pack.files.checkpoints()
     assert found.resolve("auto").is_relative_to(folders)
     assert found.resolve(checkpoint) == small
 
@@ -48,8 +48,8 @@ def test_extra_model_folders_are_searched_too(pack, tmp_path, checkpoint, folder
 
 
 def test_without_a_checkpoint_the_error_says_what_to_put_where(pack, tmp_path, monkeypatch):
-    folders = type(pack.host.checkpoints())((tmp_path / "models",), tmp_path / "bundled")
-    monkeypatch.setattr(pack.host, "checkpoints", lambda: folders)
+    folders = type(pack.files.checkpoints())((tmp_path / "models",), tmp_path / "bundled")
+    monkeypatch.setattr(pack.files, "checkpoints", lambda: folders)
     problem = node(pack, "LoadModel").validate_inputs(checkpoint="auto")
     for words in (str(tmp_path / "models"), "38 GB", "MingTok-Vision", "licence", "inclusionAI"):
         assert words in problem
@@ -60,8 +60,8 @@ def test_without_a_checkpoint_the_error_says_what_to_put_where(pack, tmp_path, m
 def test_the_bundled_model_is_the_last_resort(pack, tmp_path, checkpoint, folders, monkeypatch):
     bundled = tmp_path / "bundled"
     shutil.copytree(folders / "models" / "ming_univision" / "tiny", bundled)
-    found = type(pack.host.checkpoints())((tmp_path / "models",), bundled)
-    monkeypatch.setattr(pack.host, "checkpoints", lambda: found)
+    found = type(pack.files.checkpoints())((tmp_path / "models",), bundled)
+    monkeypatch.setattr(pack.files, "checkpoints", lambda: found)
     assert options(pack, "LoadModel", "checkpoint") == ["auto", "bundled"]
     assert found.resolve("auto") == found.resolve("bundled") == bundled
     assert pack.run("LoadModel")[0].engine.identity
@@ -100,7 +100,7 @@ def test_nothing_unfinished_stays_when_saving_fails(pack, folders, context, monk
         Path(filename).write_bytes(b"half")
         raise OSError("disk full")
 
-    writer = sys.modules[f"{pack.core.__name__}.context_file"]
+    writer = sys.modules[f"{pack.core.__name__}.univision.context_file"]
     monkeypatch.setattr(writer, "save_file", fail)
     with pytest.raises(pack.core.MingError, match="(?s)full/x.*disk full"):
         pack.run("SaveContext", context=context, filename_prefix="full/x")
@@ -151,7 +151,7 @@ def test_a_saved_context_shows_its_last_picture_when_a_model_is_connected(
 
 def test_without_a_model_its_turns_are_listed(pack, context, monkeypatch):
     said = []
-    monkeypatch.setattr(pack.host.HostProgress, "say", lambda self, text: said.append(text))
+    monkeypatch.setattr(pack.progress.HostProgress, "say", lambda self, text: said.append(text))
     ui = pack.run("SaveContext", context=context).ui
     assert set(ui) == {"text"}
     assert said == [f"{ui['text'][0]}\n1. a blue cat -> picture"]

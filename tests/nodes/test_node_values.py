@@ -11,7 +11,7 @@ pytestmark = pytest.mark.runtime
 
 
 def blocked(pack, value):
-    return isinstance(value, pack.host.ExecutionBlocker) and value.message is None
+    return isinstance(value, pack.models.ExecutionBlocker) and value.message is None
 
 
 def generate(pack, model, **inputs):

@@ -15,15 +15,15 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def picking(pack):
     """The file that picks."""
-    return importlib.import_module(f"{pack.module.__name__}.nodes.host_precision")
+    return importlib.import_module(f"{pack.module.__name__}.nodes.host.precision")
 
 
 @pytest.fixture
 def needs(pack, checkpoint) -> dict:
     """What the tiny checkpoint needs in every precision on a device that likes bf16."""
     fitting = importlib.import_module(f"{pack.core.__name__}.fitting")
-    reading = importlib.import_module(f"{pack.core.__name__}.checkpoint")
-    with reading.open_checkpoint(pack.host.checkpoints().resolve(checkpoint)) as opened:
+    reading = importlib.import_module(f"{pack.core.__name__}.families")
+    with reading.open_checkpoint(pack.files.checkpoints().resolve(checkpoint)) as opened:
         return {need.precision: need for need in fitting.needs_of(opened, torch.bfloat16)}
 
 
@@ -40,7 +40,7 @@ def test_the_most_exact_one_that_fits_is_picked_and_said(
 ):
     room = pack.core.Room(needs[precision].whole, None, floats="bf16")
     monkeypatch.setattr(picking, "_room", lambda device: room)
-    path = pack.host.checkpoints().resolve(checkpoint)
+    path = pack.files.checkpoints().resolve(checkpoint)
     with caplog.at_level(logging.INFO, "ming"):
         assert picking.automatic_precision(path, CPU) == precision
     assert said == [f"precision auto: {precision} ({said[0].split('(', 1)[1]}"]
@@ -51,7 +51,8 @@ def test_the_most_exact_one_that_fits_is_picked_and_said(
 def test_a_device_too_small_for_anything_is_refused_by_the_node(
     pack, checkpoint, picking, monkeypatch
 ):
-    pack.host._loaded.clear()
+    pack.models._loaded.clear()
+    pack.models._picked.clear()
     monkeypatch.setattr(picking, "_room", lambda device: pack.core.Room(1000, None, floats="bf16"))
     with pytest.raises(pack.core.CheckpointError, match=r"no precision:\n  bf16 .*1\.0 kB free"):
         pack.run("LoadModel", checkpoint=checkpoint, precision="auto")
@@ -60,7 +61,8 @@ def test_a_device_too_small_for_anything_is_refused_by_the_node(
 def test_the_choice_stands_while_the_model_is_held(
     pack, checkpoint, picking, needs, said, monkeypatch
 ):
-    pack.host._loaded.clear()
+    pack.models._loaded.clear()
+    pack.models._picked.clear()
     rooms = [needs["int8"].whole, needs["int4"].whole]
     monkeypatch.setattr(
         picking, "_room", lambda device: pack.core.Room(rooms.pop(0), None, floats="bf16")
@@ -104,11 +106,11 @@ def test_every_quantisation_draws(pack, checkpoint, precision):
 @pytest.fixture
 def converted(pack, folders, checkpoint) -> Iterator[Callable[[str], str]]:
     """Quantise the tiny checkpoint to a folder of its own; return the name it is chosen by."""
-    conversion = importlib.import_module(f"{pack.core.__name__}.conversion")
+    conversion = importlib.import_module(f"{pack.core.__name__}.families")
     target = folders / "models" / "ming_univision" / "converted"
 
     def convert(precision: str) -> str:
-        conversion.convert(pack.host.checkpoints().resolve(checkpoint), target, quantise=precision)
+        conversion.convert(pack.files.checkpoints().resolve(checkpoint), target, quantise=precision)
         return target.name
 
     yield convert

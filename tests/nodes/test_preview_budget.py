@@ -12,7 +12,7 @@ TOKENS, ROW = 256, 16  # of a published picture
 
 @pytest.fixture(scope="session")
 def budget(pack):
-    return importlib.import_module(f"{pack.module.__name__}.nodes.preview_budget")
+    return importlib.import_module(f"{pack.module.__name__}.nodes.host.preview_budget")
 
 
 class Clock:

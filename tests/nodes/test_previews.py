@@ -21,7 +21,7 @@ def shown(pack, model, monkeypatch):
     told = []
     hook = lambda value, total, preview, node_id=None: told.append((value, total, preview))  # noqa: E731
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
-    budget = importlib.import_module(f"{pack.module.__name__}.nodes.preview_budget")
+    budget = importlib.import_module(f"{pack.module.__name__}.nodes.host.preview_budget")
     monkeypatch.setattr(budget, "SHARE", 1e9)
     return told
 
@@ -87,7 +87,7 @@ def test_the_last_preview_is_the_picture(pack, model, shown, wanted):
     features = draw(pack, model)[1][0]
     preview = [preview for *_, preview in shown if preview is not None][-1][1]
     image = pack.run("PixelDecode", model=model, features=features)[0]
-    (picture,) = pack.host.to_pictures(image)
+    (picture,) = pack.pictures.to_pictures(image)
     assert max(high for _, high in ImageChops.difference(preview, picture).getextrema()) <= 1
 
 
@@ -114,7 +114,7 @@ def test_text_is_told_to_the_user_as_it_is_written(pack, model, monkeypatch):
     )
     server = SimpleNamespace(PromptServer=SimpleNamespace(instance=page))
     monkeypatch.setitem(sys.modules, "server", server)
-    progress = importlib.import_module(f"{pack.module.__name__}.nodes.host_progress")
+    progress = importlib.import_module(f"{pack.module.__name__}.nodes.host.progress")
     running = SimpleNamespace(node_id="7")
     monkeypatch.setattr(progress, "get_executing_context", lambda: running)
     monkeypatch.setattr(progress, "TEXT_SECONDS", 0)

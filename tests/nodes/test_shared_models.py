@@ -43,7 +43,7 @@ def test_what_nobody_holds_is_gone_at_once(pack, copy):
     loaded = load(pack, copy)
     part = weakref.ref(loaded.engine.components["language_model"])
     again = load(pack, copy)
-    known = len(pack.host._loaded)
+    known = len(pack.models._loaded)
     gc.disable()
     try:
         del loaded
@@ -52,7 +52,7 @@ def test_what_nobody_holds_is_gone_at_once(pack, copy):
         assert part() is None
     finally:
         gc.enable()
-    assert len(pack.host._loaded) == known - 1
+    assert len(pack.models._loaded) == known - 1
 
 
 def test_a_shared_model_serves_two_graphs(pack, copy):

@@ -41,8 +41,8 @@ def vocabulary(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(vocabulary):
     """A very small model with random weights, nothing of it silent."""
-    from ming_core.model import MingModel
-    from ming_core.text_tokenizer import TextTokenizer
+    from ming_core.univision.model import MingModel
+    from ming_core.univision.tokenizer import ConversationTokenizer
     from training.build import fresh_components
     from training.sizes import Sizes, ming_config
 
@@ -56,4 +56,4 @@ def model(vocabulary):
         components.language_model.velocity.final_linear,
     ):
         torch.nn.init.normal_(silent.weight, std=0.1, generator=generator)
-    return MingModel("test", config, TextTokenizer.load(folder), components, torch.float32)
+    return MingModel("test", config, ConversationTokenizer.load(folder), components, torch.float32)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ming_core import load_model
-from ming_core.key_map import expected_tensors
+from ming_core.univision.key_map import expected_tensors
 from training.stage import train_step
 
 
@@ -190,7 +190,7 @@ def test_what_is_published_loads_and_is_what_was_trained(tiny_run):
     size = publish(run.components, run.sizes, run.folder / "tokenizer", folder)
     assert size < 16_000_000
     model = load_model(folder)
-    assert len(expected_tensors(model.config, model.parts)) > 50
+    assert len(expected_tensors(model.config, model.parts.named())) > 50
     for name, tensor in weights_of(run).items():
         component, _, path = name.partition(".")
         loaded = model.components[component].state_dict()[path]
@@ -298,7 +298,7 @@ def test_a_cpu_that_only_imitates_bf16_computes_in_fp32(monkeypatch, has_bf16: b
 
 
 def test_learning_experts_are_the_engines_and_tell_how_evenly_they_are_chosen(model):
-    from ming_core.language_model.experts import MixtureOfExperts
+    from ming_core.univision.language_model.experts import MixtureOfExperts
 
     layer = copy.deepcopy(model.parts.language_model.transformer.layers[0].mlp)
     generator = torch.Generator().manual_seed(2)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
-from ming_core.flow.sampler import LatentSampler
-from ming_core.generation import parts_of
-from ming_core.guidance import Branch
 from ming_core.progress import Meter
-from ming_core.prompt import build_prompt
-from ming_core.turn import OpenTurn, Settings
+from ming_core.univision.flow.sampler import LatentSampler
+from ming_core.univision.generation import parts_of
+from ming_core.univision.guidance import Branch
+from ming_core.univision.prompt import build_prompt
+from ming_core.univision.turn import OpenTurn, Settings
 from ming_shapes.questions import KINDS, conclusion
 from ming_shapes.render import Effect, pack, render, to_bytes
 from ming_shapes.scene import SHAPES, SIZES, Scene, Thing, placed

@@ -64,12 +64,12 @@ def test_a_run_in_two_processes_keeps_them_alike_and_publishes_once(tmp_path: Pa
 
 
 def test_each_process_has_its_own_part_of_a_step(tmp_path: Path, vocabulary):
-    from ming_core.text_tokenizer import TextTokenizer
+    from ming_core.univision.tokenizer import ConversationTokenizer
     from training.curriculum import FULL_PHASES, BatchMaker
     from training.sequences import SequenceMaker
     from training.stage import Settings
 
-    maker = SequenceMaker(TextTokenizer.load(vocabulary[0]), 36)
+    maker = SequenceMaker(ConversationTokenizer.load(vocabulary[0]), 36)
     makers = [
         BatchMaker(FULL_PHASES, 100, 6, Settings(tmp_path, rank=rank), maker, maker)
         for rank in (0, 1, 0)
@@ -83,12 +83,12 @@ def test_each_process_has_its_own_part_of_a_step(tmp_path: Path, vocabulary):
 
 
 def test_pictures_are_asked_about_at_every_size_that_users_give(tmp_path: Path, vocabulary):
-    from ming_core.text_tokenizer import TextTokenizer
+    from ming_core.univision.tokenizer import ConversationTokenizer
     from training.curriculum import LAST_PHASE, RENDERED, BatchMaker
     from training.sequences import SequenceMaker
     from training.stage import Settings
 
-    tokenizer = TextTokenizer.load(vocabulary[0])
+    tokenizer = ConversationTokenizer.load(vocabulary[0])
     small, large = (SequenceMaker(tokenizer, 36, given) for given in (36, 144))
     maker = BatchMaker((LAST_PHASE,), 100, 4, Settings(tmp_path), small, large)
     batches = [maker.batch(step) for step in range(100)]

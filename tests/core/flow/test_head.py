@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from ming_core import MingModel
-from ming_core.flow.head import VelocityNetwork
+from ming_core.univision.flow.head import VelocityNetwork
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ming_core import SOLVERS, ImageSampling, MingModel
-from ming_core.flow.sampler import LatentSampler, guided_velocity, progress_grid
+from ming_core.univision.flow.sampler import LatentSampler, guided_velocity, progress_grid
 
 
 class Field:

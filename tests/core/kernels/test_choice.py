@@ -11,10 +11,8 @@ import torch
 from torch import nn
 
 from ming_core import MingModel
-from ming_core.flow.head import ResBlock
 from ming_core.kernels import choice, plain
 from ming_core.kernels.packed import Norm, Packed
-from ming_core.language_model.experts import MixtureOfExperts
 from ming_core.operations import TorchOperations
 from ming_core.quantisation import (
     Int4ExpertLinear,
@@ -23,6 +21,8 @@ from ming_core.quantisation import (
     Int8Linear,
     QuantisedLeaf,
 )
+from ming_core.univision.flow.head import ResBlock
+from ming_core.univision.language_model.experts import MixtureOfExperts
 
 
 class Kernels(SimpleNamespace):

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from ming_cli import verify
 from ming_core import MingModel, TorchOperations
-from ming_core.config import LanguageModelConfig
-from ming_core.language_model import experts
-from ming_core.language_model.experts import MixtureOfExperts
 from ming_core.quantisation import Int8ExpertLinear, QuantisedOperations, operations_for
+from ming_core.univision.config import LanguageModelConfig
+from ming_core.univision.language_model import experts
+from ming_core.univision.language_model.experts import MixtureOfExperts
 
 BASE = {
     "vocab_size": 8,

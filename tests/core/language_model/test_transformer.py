@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ming_core import MingModel
 from ming_core.kv_cache import WorkingCache
-from ming_core.language_model.transformer import Step, Transformer
 from ming_core.progress import Meter
+from ming_core.univision.language_model.transformer import Step, Transformer
 
 METER = Meter(None, 0)
 

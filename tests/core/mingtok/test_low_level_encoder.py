@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ming_core import Latents, MingModel, PromptError, decode_pixels, expand
-from ming_core.mingtok.low_level_encoder import LowLevelEncoder
+from ming_core.univision.mingtok.low_level_encoder import LowLevelEncoder
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from ming_core import Features, MingModel, decode_pixels
-from ming_core.config import MingTokConfig, VisionStageConfig
-from ming_core.mingtok.pixel_decoder import PixelDecoder
 from ming_core.operations import TorchOperations
+from ming_core.univision.config import MingTokConfig, VisionStageConfig
+from ming_core.univision.mingtok.pixel_decoder import PixelDecoder
 
 
 @pytest.fixture

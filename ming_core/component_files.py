@@ -1,0 +1,42 @@
+"""What a folder that `ming convert` wrote says of itself: one file per component, and a note."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import CheckpointError
+from .quantisation import QUANTISATIONS
+from .tensor_files import read_json
+
+COMPONENTS_NAME = "ming_components.json"
+COMPONENTS_VERSION = 1
+AS_PUBLISHED = "as published"
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What `ming convert` noted of a folder: one file per component, named by our parameters."""
+
+    identity: str
+    quantisation: str | None
+
+    @classmethod
+    def find(cls, folder: Path) -> "Converted | None":
+        """Read the note of a converted folder; None when the folder is as published."""
+        path = folder / COMPONENTS_NAME
+        if not path.is_file():
+            return None
+        note = read_json(path)
+        if note.get("version") != COMPONENTS_VERSION:
+            raise CheckpointError(
+                f"{path} is of version {note.get('version')!r}; this pack reads version "
+                f"{COMPONENTS_VERSION}. Update the pack, or convert the checkpoint again."
+            )
+        precision = str(note.get("precision"))
+        known = (AS_PUBLISHED, *QUANTISATIONS)
+        if precision not in known:
+            raise CheckpointError(
+                f"{path} says precision {precision!r}; this pack reads {', '.join(known)}. Update "
+                "the pack, or convert the checkpoint again."
+            )
+        quantisation = None if precision == AS_PUBLISHED else precision
+        return cls(str(note.get("identity")), quantisation)

@@ -1,0 +1,1 @@
+"""Ming-UniVision: one language model and one continuous token space for seeing and drawing."""

@@ -1,0 +1,91 @@
+"""The two folders of a published Ming-UniVision checkpoint: found from either, or from around."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CheckpointError
+from ..tensor_files import read_json
+
+NAME = "Ming-UniVision"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFolder:
+    """The two folders of a published checkpoint."""
+
+    univision: Path
+    mingtok: Path
+
+    def named(self) -> dict[str, Path]:
+        """Return both folders by their names for people."""
+        return {NAME: self.univision, "MingTok-Vision": self.mingtok}
+
+    def tokenizer_home(self) -> Path:
+        """Return the folder with the tokenizer: beside the weights, or a sibling that has one."""
+        siblings = sorted(self.univision.parent.glob("*/tokenizer.json"))
+        places = [self.univision, self.mingtok, *(file.parent for file in siblings)]
+        found = (place for place in places if (place / "tokenizer.json").is_file())
+        return next(found, self.univision)
+
+
+def holds(path: Path) -> bool:
+    """Whether a folder is a Ming-UniVision folder, by its config.json."""
+    return _has_config(path, "llm_config")
+
+
+def _has_config(folder: Path, key: str) -> bool:
+    config = folder / "config.json"
+    try:
+        return config.is_file() and key in read_json(config)
+    except CheckpointError:
+        return False
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError:
+        return []
+
+
+def _with_config(folder: Path, key: str) -> list[Path]:
+    return [child for child in _subfolders(folder) if _has_config(child, key)]
+
+
+def find_checkpoint(path: Path) -> CheckpointFolder:
+    """Find the two folders of a checkpoint from either of them or the folder around them.
+
+    Raises CheckpointError saying what was looked for where.
+    """
+    if not path.is_dir():
+        raise CheckpointError(
+            f"{path} is no folder; expected a folder with Ming-UniVision and MingTok-Vision."
+        )
+    neighbours = path.parent if _has_config(path, "low_level_encoder") else path
+    univision = [path] if _has_config(path, "llm_config") else []
+    univision += [] if univision else _with_config(neighbours, "llm_config")
+    if not univision:
+        _refuse_broken_configs([path, *_subfolders(neighbours)])
+    if len(univision) != 1:
+        seen = ", ".join(f.name for f in univision) or "none"
+        raise CheckpointError(
+            f"{path} should hold one Ming-UniVision folder (a config.json with llm_config); "
+            f"found: {seen}. Name the folder itself."
+        )
+    mingtok = _with_config(univision[0], "low_level_encoder")
+    mingtok += _with_config(univision[0].parent, "low_level_encoder")
+    if not mingtok:
+        _refuse_broken_configs([*_subfolders(univision[0]), *_subfolders(univision[0].parent)])
+        raise CheckpointError(
+            f"No MingTok-Vision folder beside {univision[0]}: a folder whose config.json has "
+            "low_level_encoder. Its config.json is needed even though its weights may lie in "
+            "Ming-UniVision; put MingTok-Vision beside it."
+        )
+    return CheckpointFolder(univision[0], mingtok[0])
+
+
+def _refuse_broken_configs(folders: list[Path]) -> None:
+    """Raise the error of the first config.json that is there but cannot be read."""
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            read_json(folder / "config.json")

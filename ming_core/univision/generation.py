@@ -1,0 +1,209 @@
+"""What a node can ask for: encode, expand, decode, generate, edit, describe.
+
+The wire between the boxes. A context comes in, a new context goes out, nothing stays on the model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..errors import PromptError
+from ..pixels import ImageUse, to_image, to_pixels
+from ..progress import Meter, Progress
+from ..sampling import TextSampling
+from .context import LatentContext, Part, Picture, Text
+from .model import MingModel
+from .prompt import Exchange, build_prompt, region_prompt
+from .sampling import ImageSampling
+from .turn import (
+    OpenTurn,
+    Reply,
+    Settings,
+    refuse_too_long,
+    reply_freely,
+    reply_with_pictures,
+)
+from .values import Features, Latents
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An edited picture, the context it leaves, and the region drawn first, if asked for."""
+
+    context: LatentContext
+    features: Features
+    region: Features | None
+    text: str = ""
+
+
+@torch.inference_mode()
+def encode_image(
+    model: MingModel, image: Tensor, use: ImageUse, progress: Progress | None = None
+) -> Latents:
+    """Encode a host image (B, H, W, C) in [0, 1] to latents (B, N, C') for one of two uses."""
+    size = model.edit_size if use == "edit" else model.understand_size
+    pixels = to_pixels(image, use, size).to(model.device, model.dtype)
+    encoder = model.parts.low_level_encoder
+    # The class token is last; the semantic decoder is causal, so the patches do not need it.
+    tick = Meter(progress, len(encoder.blocks)).tick
+    latents = encoder.normalised(encoder(pixels, tick).float())[:, :-1]
+    return Latents(latents.cpu(), encoder.grid(pixels), model.identity)
+
+
+@torch.inference_mode()
+def expand(model: MingModel, latents: Latents, progress: Progress | None = None) -> Features:
+    """Expand latents (B, N, C) to semantic features (B, N, D)."""
+    _refuse_foreign(latents, model, model.config.mingtok.latent_size)
+    tick = Meter(progress, len(model.parts.semantic_decoder.blocks)).tick
+    features = model.expand(latents.values, tick=tick).cpu()
+    return Features(features, latents.grid, model.identity)
+
+
+@torch.inference_mode()
+def decode_pixels(model: MingModel, features: Features, progress: Progress | None = None) -> Tensor:
+    """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
+    _refuse_foreign(features, model, model.config.mingtok.semantic.width)
+    values, decoder = features.values.to(model.device), model.parts.pixel_decoder
+    return to_image(decoder(values, features.grid, Meter(progress, len(decoder.blocks)).tick))
+
+
+def paint_speck(model: MingModel) -> None:
+    """Paint one visual token, the least there is to paint, to see how long that takes."""
+    width = model.config.mingtok.semantic.width
+    decode_pixels(model, Features(torch.zeros(1, 1, width), (1, 1)))
+
+
+@torch.inference_mode()
+def generate(
+    model: MingModel,
+    prompts: str | Sequence[str],
+    *,
+    seeds: Sequence[int],
+    sampling: ImageSampling | None = None,
+    context: LatentContext | None = None,
+    features: Features | None = None,
+    history: Sequence[Exchange] = (),
+    text: TextSampling | None = None,
+    progress: Progress | None = None,
+) -> list[Reply]:
+    """Answer prompts with one picture per seed, or, given `text`, as the model itself decides.
+
+    Several prompts share the seeds, in order, and as many each: their pictures are drawn side by
+    side. Each seed gets a reply of its own, and all replies share the context they start from.
+    """
+    asked = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not seeds or not asked or len(seeds) % len(asked):
+        raise PromptError(
+            f"There are {len(asked)} prompts and {len(seeds)} seeds; a picture is drawn per seed, "
+            "and every prompt gets as many."
+        )
+    sampling = sampling or ImageSampling()
+    steps = model.config.language.num_image_tokens if text is None else text.max_tokens
+    meter = Meter(progress, steps * (1 if text is None else len(seeds)))
+    start = context or LatentContext(model.identity)
+    layouts = [
+        build_prompt(model.tokenizer, parts_of(model, features, prompt), history)
+        for prompt in asked
+    ]
+    for number, layout in enumerate(layouts, 1):
+        refuse_too_long(model, start, layout, f"Prompt {number}" if asked[1:] else "The prompt")
+    turns = [OpenTurn(model, start, layout, meter) for layout in layouts]
+    if text is None:
+        return reply_with_pictures(turns, seeds, sampling)
+    own = len(seeds) // len(asked)
+    return [
+        reply_freely(turns[i // own].fork(), Settings(seed, replace(text, seed=seed), sampling))
+        for i, seed in enumerate(seeds)
+    ]
+
+
+@torch.inference_mode()
+def edit(
+    model: MingModel,
+    instruction: str,
+    *,
+    seed: int,
+    sampling: ImageSampling | None = None,
+    context: LatentContext | None = None,
+    features: Features | None = None,
+    show_region_first: bool = False,
+    progress: Progress | None = None,
+) -> Edit:
+    """Edit the picture of a context, or a given one, as instructed.
+
+    With `show_region_first` a turn before it draws the region concerned: the visual chain of
+    thought of the paper. Raises PromptError when there is no picture, or no instruction.
+    """
+    if not instruction.strip():
+        raise PromptError("The instruction is empty; write what to change.")
+    if features is None and not has_picture(context):
+        raise PromptError(
+            "There is no picture to edit: connect a context in which one was drawn or shown, or "
+            "the features of a picture."
+        )
+    sampling = sampling or ImageSampling()
+    tokens = model.config.language.num_image_tokens
+    meter = Meter(progress, tokens * (2 if show_region_first else 1))
+
+    def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
+        layout = build_prompt(model.tokenizer, parts_of(model, shown, words))
+        turn = OpenTurn(model, start, layout, meter)
+        return reply_with_pictures([turn], [seed], sampling)[0].context
+
+    start, region = context or LatentContext(model.identity), None
+    if show_region_first:
+        start = after(start, region_prompt(instruction), features)
+        region, features = start.turns[-1].pictures[0].features, None
+    edited = after(start, instruction, features)
+    turn = edited.turns[-1]
+    return Edit(edited, turn.pictures[0].features, region, turn.reply_text)
+
+
+@torch.inference_mode()
+def describe(
+    model: MingModel,
+    question: str,
+    *,
+    sampling: TextSampling | None = None,
+    context: LatentContext | None = None,
+    features: Features | None = None,
+    history: Sequence[Exchange] = (),
+    progress: Progress | None = None,
+) -> Reply:
+    """Answer a question in words, about the pictures of the turn and of the context."""
+    sampling = sampling or TextSampling()
+    layout = build_prompt(model.tokenizer, parts_of(model, features, question), history)
+    start = context or LatentContext(model.identity)
+    turn = OpenTurn(model, start, layout, Meter(progress, sampling.max_tokens))
+    return reply_freely(turn, Settings(sampling.seed, sampling))
+
+
+def parts_of(model: MingModel, features: Features | None, text: str) -> tuple[Part, ...]:
+    """Return a user turn: its given pictures in order, then its words."""
+    if features is None:
+        return (Text(text),)
+    _refuse_foreign(features, model, model.config.mingtok.semantic.width)
+    return (*(Picture(image) for image in features.images()), Text(text))
+
+
+def _refuse_foreign(values: Latents | Features, model: MingModel, width: int) -> None:
+    """Refuse what another model made, as far as it is known or its width tells."""
+    what = type(values).__name__.lower()
+    if values.values.shape[-1] != width:
+        raise PromptError(
+            f"The {what} have {values.values.shape[-1]} channels, the connected model has {width}: "
+            "another model made them. Make them with this one."
+        )
+    if values.made_by not in ("", model.identity):
+        raise PromptError(
+            f"The {what} were made by the model {values.made_by[:12]}; the connected model is "
+            f"{model.identity[:12]}. Make them with this one, or connect the model that did."
+        )
+
+
+def has_picture(context: LatentContext | None) -> bool:
+    """Tell whether a picture was drawn or shown in a context."""
+    turns = () if context is None else context.turns
+    return any(isinstance(part, Picture) for t in turns for part in (*t.parts, *t.reply))

@@ -1,0 +1,149 @@
+"""The mixture of experts: routers choose, experts and the shared expert add (SPEC section 3)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ... import kernels
+from ...operations import Operations
+from ..config import LanguageModelConfig
+
+FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
+DECODED_TOKENS = 32  # the most tokens of one decode step: guidance rows times pictures
+INT4_COPIES = 3  # of the floats that unpacking 4 bits holds at once
+COPY_COST = 3  # a gathered expert is read, written and read again
+BATCH_BYTES = 2**29  # of expert weights gathered or widened at once
+
+
+class SharedExperts(nn.Module):
+    """A SwiGLU MLP that every token passes."""
+
+    def __init__(self, config: LanguageModelConfig, operations: Operations) -> None:
+        super().__init__()
+        width = config.num_shared_experts * config.expert_size
+        self.gate_proj = operations.LargeLinear(config.hidden_size, width, bias=False)
+        self.up_proj = operations.LargeLinear(config.hidden_size, width, bias=False)
+        self.down_proj = operations.LargeLinear(width, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (T, H) to (T, H)."""
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class MixtureOfExperts(nn.Module):
+    """Routers, stacked experts and shared experts of one layer."""
+
+    def __init__(self, config: LanguageModelConfig, operations: Operations) -> None:
+        super().__init__()
+        hidden, experts = config.hidden_size, config.num_experts
+        self.num_experts = experts
+        self.expert_size = config.expert_size
+        self.top_k = config.top_k
+        self.norm_topk_prob = config.norm_topk_prob
+        self.text_router = operations.Linear(hidden, experts, bias=False)
+        self.image_router = (
+            operations.Linear(hidden, experts, bias=False) if config.multi_gate else None
+        )
+        self.gate_up = operations.ExpertLinear(experts, hidden, 2 * config.expert_size)
+        self.down = operations.ExpertLinear(experts, config.expert_size, hidden)
+        self.shared_experts = SharedExperts(config, operations)
+
+    def forward(self, x: Tensor, is_given_image: Tensor | None) -> Tensor:
+        """Map (rows, T, H) to (rows, T, H).
+
+        is_given_image (rows, T) marks the patches of given images, which the image router
+        routes; None when there are none. Drawn visual tokens count as text.
+        """
+        tokens = x.flatten(0, 1)
+        weights, chosen = self._route(
+            tokens, None if is_given_image is None else is_given_image.flatten()
+        )
+        total = self.shared_experts(tokens).float()
+        if not kernels.add_experts(total, tokens, weights, chosen, self.gate_up, self.down):
+            self._way(tokens)(total, tokens, weights, chosen)
+        return total.to(x.dtype).view_as(x)
+
+    def _way(self, tokens: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], None]:
+        """Return how to add the experts of tokens where no fused kernel runs."""
+        if len(tokens) <= DECODED_TOKENS and self._asks_nothing(tokens.device):
+            return self._add_batched
+        if len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16:
+            return self._add_few
+        return self._add_many
+
+    def _asks_nothing(self, device: torch.device) -> bool:
+        """Whether a decode step is to go without a look at the routing (docs/decisions/0014).
+
+        A CPU sees it for nothing, and what a host left elsewhere has to be fetched by number.
+        """
+        experts = (self.gate_up, self.down)
+        return device.type != "cpu" and all(leaf.is_on(device) for leaf in experts)
+
+    def _add_batched(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add the chosen experts in steps whose shapes do not depend on what was chosen.
+
+        Either each choice's own expert is gathered, or, where that copies more than there is,
+        every expert runs on every token.
+        """
+        batch = max(1, BATCH_BYTES // self._widened_bytes(tokens))
+        if chosen.numel() * COPY_COST <= self.num_experts:
+            asked = tokens[:, None].expand(-1, self.top_k, -1).reshape(chosen.numel(), 1, -1)
+            parts = zip(asked.split(batch), chosen.flatten().split(batch), strict=True)
+            out = torch.cat([self._expert(*part) for part in parts]).view(*chosen.shape, -1)
+            total.add_((out.float() * weights[..., None]).sum(dim=1))
+            return
+        spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
+        for start in range(0, self.num_experts, batch):
+            share = spread[:, start : start + batch].T[..., None]
+            asked = tokens.expand(len(share), -1, -1)
+            out = self._expert(asked, slice(start, start + len(share))).float()
+            # An expert that a token was not meant for may overflow in fp16.
+            total.add_(torch.where(share != 0, out * share, 0).sum(dim=0))
+
+    def _widened_bytes(self, tokens: Tensor) -> int:
+        """Return what gate and up projections of one expert take as floats like the tokens."""
+        copies = INT4_COPIES if self.gate_up.weight.dtype == torch.uint8 else 1
+        return 2 * self.expert_size * tokens.shape[-1] * tokens.element_size() * copies
+
+    def _add_few(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` every chosen expert on every token, by 0 where it is not routed.
+
+        Reading an expert's weights is what takes time, not multiplying a few rows more by them.
+        Not for fp16: an expert that a token was not meant for may overflow there.
+        """
+        spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
+        experts: list[int] = chosen.flatten().tolist()
+        for expert in sorted(set(experts)):
+            total.addcmul_(self._expert(tokens, expert).float(), spread[:, expert, None])
+
+    def _add_many(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` every chosen expert on the tokens routed to it."""
+        order = chosen.flatten().argsort(stable=True)
+        counts: list[int] = torch.bincount(chosen.flatten(), minlength=self.num_experts).tolist()
+        for expert, slots in enumerate(order.split(counts)):
+            if counts[expert]:
+                token = slots // self.top_k
+                out = self._expert(tokens[token], expert).float()
+                total.index_add_(0, token, out * weights.flatten()[slots, None])
+
+    def _expert(self, tokens: Tensor, expert: int | slice | Tensor) -> Tensor:
+        gate, up = self.gate_up(tokens, expert).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up, expert)
+
+    def _route(self, tokens: Tensor, is_given_image: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return routing weights (T, top_k) in fp32 and the chosen experts (T, top_k)."""
+        logits = self._scores(tokens, is_given_image)
+        if self.norm_topk_prob:
+            # Probabilities divided by their sum are the softmax of the chosen scores alone.
+            scores, chosen = logits.float().topk(self.top_k, dim=-1)
+            return scores.softmax(dim=-1), chosen
+        return logits.float().softmax(dim=-1).topk(self.top_k, dim=-1)
+
+    def _scores(self, tokens: Tensor, is_given_image: Tensor | None) -> Tensor:
+        """Return what the router of each token thinks of every expert (T, experts)."""
+        logits = self.text_router(tokens)
+        if self.image_router is not None and is_given_image is not None:
+            logits = torch.where(is_given_image[:, None], self.image_router(tokens), logits)
+        return logits

@@ -1,0 +1,291 @@
+"""One turn being answered: reading the prompt, writing tokens, drawing pictures, closing.
+
+The only place where a context is opened into working memory and a new one is made.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..errors import NumericsError, PromptError
+from ..kv_cache import BUCKET, WorkingCache
+from ..progress import Meter
+from ..sampling import TextSampling
+from ..text_sampler import TokenChooser
+from .context import LatentContext, Part, Picture, Text, Turn
+from .drawing import BranchRows, Drawing, Start, draw, draw_noise
+from .guidance import Branch, guidance_weights, past_masks, prompt_masks
+from .language_model.transformer import Step
+from .model import MingModel
+from .prompt import Prompt
+from .sampling import ImageSampling
+from .tokenizer import IMAGE, IMAGE_END
+from .values import Features, Latents
+
+PREFILL_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: the context it leaves, its words, and its pictures, if any were drawn."""
+
+    context: LatentContext
+    text: str = ""
+    features: Features | None = None
+    latents: Latents | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a turn is answered: recorded in the context with the turn."""
+
+    seed: int
+    text: TextSampling | None = None
+    image: ImageSampling | None = None
+
+
+class OpenTurn:
+    """What has been read of a turn so far, and the state its next token follows from.
+
+    Mutable and short-lived. The context it starts from is only read.
+    """
+
+    def __init__(
+        self, model: MingModel, context: LatentContext, prompt: Prompt, meter: Meter
+    ) -> None:
+        context.refuse_other_model(model.identity)
+        refuse_too_long(model, context, prompt)
+        self.model, self.context, self.prompt, self.meter = model, context, prompt, meter
+        past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)
+        self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}
+        self.prompt_end = context.num_tokens + len(prompt.ids)
+        self.cache = WorkingCache.open(model.kv_shape, context.segments, self.prompt_end)
+        self.hidden = self._prefill()
+        # Taken once: the contexts of all pictures drawn from here share it.
+        self._prompt_segment = self.cache.take(0, context.num_tokens, self.prompt_end)
+
+    def guidance(self, sampling: ImageSampling) -> dict[Branch, float]:
+        """Return the branches a picture drawn now needs, with the weights of their velocities."""
+        visible = self._visible
+        alike = torch.equal(visible[Branch.IMAGE_ONLY], visible[Branch.UNCONDITIONAL])
+        return guidance_weights(sampling, has_image_branch=not alike)
+
+    def logits(self) -> Tensor:
+        """Score the token that follows: (V,)."""
+        return self.model.parts.language_model.transformer.logits(self.hidden[0])
+
+    def feed(self, token: int) -> None:
+        """Read one text token, in every picture's row."""
+        embedding = self.model.word_embeddings(torch.tensor([[token]]))
+        self.hidden = self._read(embedding.expand(self.cache.rows, -1, -1))
+
+    def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
+        """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
+        drawing = draw_from([self], noise, sampling, replay)
+        self.go_on(drawing)
+        return drawing
+
+    def start(self) -> Start:
+        """Return what a picture drawn now follows on."""
+        reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
+        seen = {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
+        return Start(self.cache, seen)
+
+    def go_on(self, drawing: Drawing) -> None:
+        """Go on from where a drawing that followed on this turn left the model."""
+        self.cache, self.hidden = drawing.cache, drawing.hidden[0]
+
+    def fork(self) -> "OpenTurn":
+        """Return a copy that goes its own way from here."""
+        twin = copy(self)
+        twin.cache = self.cache.widened(self.cache.rows, BUCKET)
+        return twin
+
+    def close(self, reply: tuple[Part, ...], how: Settings, picture: int = 0) -> LatentContext:
+        """Return the context with this turn appended, as one picture's row has it."""
+        turn = Turn(
+            parts=self.prompt.parts,
+            reply=reply,
+            num_prompt_tokens=len(self.prompt.ids),
+            num_reply_tokens=self.cache.length - self.prompt_end,
+            seed=how.seed,
+            image_sampling=how.image,
+            text_sampling=how.text,
+        )
+        reply_segment = self.cache.take(picture, self.prompt_end, self.cache.length)
+        return self.context.append(turn, self._prompt_segment, reply_segment)
+
+    def _prefill(self) -> Tensor:
+        """Read the whole prompt, given pictures in place; returns the last hidden states (1, H)."""
+        model, pictures = self.model, self.prompt.pictures
+        ids = torch.tensor([self.prompt.ids])
+        embeddings = model.word_embeddings(ids)
+        is_patch: Tensor | None = None
+        if pictures:
+            connector = model.parts.language_model.connector
+            values = [picture.values.to(model.device, model.dtype) for picture in pictures]
+            is_patch = (ids == model.tokenizer.image_patch).to(model.device)
+            embeddings = embeddings.clone()
+            embeddings[is_patch] = torch.cat([connector(value).flatten(0, 1) for value in values])
+        hidden = embeddings[:, -1]
+        # In stretches, because attention's mask grows with their length times all before them.
+        for start in range(0, ids.shape[1], PREFILL_TOKENS):
+            part = slice(start, start + PREFILL_TOKENS)
+            hidden = self._read(
+                embeddings[:, part], None if is_patch is None else is_patch[:, part]
+            )
+        return hidden
+
+    def _read(self, embeddings: Tensor, is_given_image: Tensor | None = None) -> Tensor:
+        """Read embeddings (rows, T, H), which see everything; returns the last hidden states."""
+        rows, tokens, _ = embeddings.shape
+        start = self.cache.length
+        positions = torch.arange(start, start + tokens, device=self.model.device)
+        step = Step(positions.expand(rows, -1), is_given_image=is_given_image)
+        transformer = self.model.parts.language_model.transformer
+        return transformer(embeddings, self.cache, step, self.meter)[:, -1]
+
+
+def refuse_too_long(
+    model: MingModel, context: LatentContext, prompt: Prompt, name: str = "The prompt"
+) -> None:
+    """Refuse a conversation the model has no positions for, before anything is computed."""
+    limit, past, own = model.config.language.max_tokens, context.num_tokens, len(prompt.ids)
+    if limit is not None and past + own > limit:
+        raise PromptError(
+            f"{name} has {own:,} tokens and the context before it {past:,}; together the model "
+            f"reads at most {limit:,}. Shorten the prompt, or begin a new conversation."
+        )
+
+
+def draw_from(
+    turns: Sequence[OpenTurn],
+    noise: Tensor,
+    sampling: ImageSampling,
+    replay: Tensor | None = None,
+) -> Drawing:
+    """Draw pictures from noise (N, pictures, C), as many after each turn, turn by turn.
+
+    All turns must need the same guidance branches.
+    """
+    first = turns[0]
+    starts = [turn.start() for turn in turns]
+    shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
+    rows = BranchRows(starts, first.guidance(sampling), shape)
+    for turn in turns:
+        turn.cache = rows.cache  # what it has read lies there now; its own copy may go
+    del starts
+    return draw(first.model, rows, noise, sampling, first.meter, replay)
+
+
+def reply_with_pictures(
+    turns: Sequence[OpenTurn], seeds: Sequence[int], sampling: ImageSampling
+) -> list[Reply]:
+    """Force pictures, one per seed and as many in every turn; close the turn after each.
+
+    All are drawn side by side, so the turns must differ in their words alone.
+    """
+    model, own = turns[0].model, len(seeds) // len(turns)
+    prompt_ends = [turn.cache.length for turn in turns]
+    drawing = draw_from(turns, _noise(model, seeds), sampling)
+    replies: list[Reply] = []
+    for index, turn in enumerate(turns):
+        turn.go_on(drawing.part(index * own, own, prompt_ends[index]))
+        turn.feed(model.tokenizer.image_end)
+        for picture in range(own):
+            number = index * own + picture
+            features, latents = picture_of(model, drawing, number)
+            how = Settings(seeds[number], image=sampling)
+            context = turn.close((Picture(features),), how, picture)
+            replies.append(Reply(context, "", features, latents))
+        turn.cache = drawing.cache  # its rows without their gap were a copy
+    return replies
+
+
+class Answer:
+    """An answer in the making: words and pictures in the order they come."""
+
+    def __init__(self, model: MingModel) -> None:
+        self._model = model
+        self._parts: list[Part] = []
+        self._words: list[int] = []
+        self.drawn: list[tuple[Features, Latents]] = []
+
+    def add_word(self, token: int) -> None:
+        """Add one text token."""
+        self._words.append(token)
+
+    def add_picture(self, drawing: Drawing) -> None:
+        """Add the picture that was just drawn; the words before it are complete."""
+        self.drawn.append(picture_of(self._model, drawing, 0))
+        self._parts = [*self.parts(), Picture(self.drawn[-1][0])]
+        self._words = []
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the answer so far."""
+        text = self._model.tokenizer.decode(self._words).strip()
+        return (*self._parts, *([Text(text)] if text else []))
+
+    def text(self) -> str:
+        """Return the words so far, pictures left out."""
+        return " ".join(part.text for part in self.parts() if isinstance(part, Text))
+
+
+def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
+    """Let the model write until it ends, drawing whenever it opens an image.
+
+    Without image settings it is kept from opening one. The last token, whatever it is, is not
+    read back: the next turn follows what was read.
+    """
+    tokenizer, text = turn.model.tokenizer, how.text or TextSampling()
+    banned = [tokenizer.image_patch] if how.image else [tokenizer.image_patch, tokenizer.image]
+    choose, answer = TokenChooser(text, banned), Answer(turn.model)
+    for count in range(1, text.max_tokens + 1):
+        token = choose(turn.logits())
+        turn.meter.tick()
+        if token == tokenizer.eos:
+            turn.meter.skip(text.max_tokens - count)
+            break
+        answer.add_word(token)
+        turn.meter.writing(answer.text)
+        if count == text.max_tokens:
+            break
+        if token == tokenizer.image and how.image is not None:
+            # A second picture of one answer must not repeat the first one's noise.
+            noise = _noise(turn.model, [how.seed + len(answer.drawn)])
+            turn.meter.extend(len(noise))
+            answer.add_picture(turn.draw(noise, how.image))
+        else:
+            turn.feed(token)
+    context = turn.close(answer.parts(), how)
+    if not answer.drawn:
+        return Reply(context, answer.text())
+    features, latents = answer.drawn[0]
+    return Reply(
+        context,
+        answer.text(),
+        replace(features, values=torch.cat([drawn.values for drawn, _ in answer.drawn])),
+        replace(latents, values=torch.cat([drawn.values for _, drawn in answer.drawn])),
+    )
+
+
+def picture_of(model: MingModel, drawing: Drawing, picture: int) -> tuple[Features, Latents]:
+    """Return features and latents of one of the pictures drawn side by side, in main memory."""
+    grid = model.config.language.image_grid
+    one = slice(picture, picture + 1)
+    features = drawing.features[one].to("cpu", copy=True)
+    latents = drawing.latents[one].to("cpu", copy=True)
+    if not torch.isfinite(latents).all():
+        raise NumericsError(
+            f"The model computed values that are no numbers in {model.dtype}. Choose bf16 or fp32; "
+            "if it happens there too, the checkpoint is damaged: download it again."
+        )
+    return Features(features, grid, model.identity), Latents(latents, grid, model.identity)
+
+
+def _noise(model: MingModel, seeds: Sequence[int]) -> Tensor:
+    config = model.config
+    return draw_noise(seeds, config.language.num_image_tokens, config.mingtok.latent_size)

@@ -1,0 +1,1 @@
+"""What the nodes need of ComfyUI. Only the files of this folder import the host and torch."""

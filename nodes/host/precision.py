@@ -1,0 +1,90 @@
+"""Picks the precision of a model for the device and the memory the host has, and says why."""
+
+import logging
+from pathlib import Path
+
+import comfy.model_management
+import torch
+
+from ...ming_core import (
+    FLOATS,
+    QUANTISATIONS,
+    CheckpointError,
+    Room,
+    check_format,
+    pick_precision,
+    stored_quantisation,
+)
+from ..folders import AUTO
+from .progress import HostProgress
+
+PRECISIONS = (AUTO, *sorted(FLOATS), *QUANTISATIONS)
+
+
+def held_precision(path: Path, asked: str, device: torch.device) -> str:
+    """Return the precision asked for, or the one a folder was quantised to, and tell the user.
+
+    Raises CheckpointError when the device cannot read what the folder holds.
+    """
+    stored = stored_quantisation(path)
+    if stored is None:
+        return asked
+    try:
+        check_format(stored, device)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path.name} holds its weights in {stored}, which {device} cannot read "
+            f"({error.__cause__}). Convert again from the published folder with --precision int8."
+        ) from error
+    if asked in (AUTO, stored):  # auto still looks whether it fits
+        return asked
+    text = f"this folder holds its weights in {stored}; precision is for folders as published"
+    _tell(path, text)
+    return stored
+
+
+def automatic_precision(path: Path, device: torch.device) -> str:
+    """Return the most exact precision that fits, and tell the user; raises when none does."""
+    choice = pick_precision(path, _room(device))
+    _tell(path, f"precision auto: {choice.need.precision} ({choice.reason})")
+    return choice.need.precision
+
+
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """Return what a precision computes in; quantised weights take what the device is best at."""
+    return FLOATS.get(precision) or FLOATS[_best_floats(device)]
+
+
+def quantisation_of(precision: str, device: torch.device) -> str | None:
+    """Return the quantisation that a precision names, None for floats; raises if unusable."""
+    if precision not in QUANTISATIONS:
+        return None
+    check_format(precision, device)
+    return precision
+
+
+def _tell(path: Path, text: str) -> None:
+    logging.getLogger("ming").info("%s: %s", path.name, text)
+    HostProgress().say(text)
+
+
+def _best_floats(device: torch.device) -> str:
+    """Return the format the device is best at; a CPU computes 16-bit numbers far too slowly."""
+    mm = comfy.model_management
+    if mm.is_device_cpu(device):
+        return "fp32"
+    if mm.should_use_bf16(device):
+        return "bf16"
+    return "fp16" if mm.should_use_fp16(device) else "fp32"
+
+
+def _room(device: torch.device) -> Room:
+    mm = comfy.model_management
+    ram = mm.get_free_memory(torch.device("cpu"))
+    if mm.is_device_cpu(device):
+        return Room(None, ram)
+    # What other models hold there makes way when this one is loaded.
+    others = (m for m in mm.current_loaded_models if m.device == device)
+    free = mm.get_free_memory(device) + sum(model.model_loaded_memory() for model in others)
+    spare = getattr(mm, "extra_reserved_memory", lambda: 0)()
+    return Room(free, ram, spare, _best_floats(device))
