@@ -15,7 +15,7 @@ from .fitting import FLOATS, Choice, Room, choose, needs_of
 from .operations import Operations, TorchOperations
 from .progress import Progress
 from .tensor_files import looks_whole as files_look_whole
-from .univision import family as univision
+from .univision import checkpoint as univision
 
 SEARCH_DEPTH = 2
 

@@ -11,9 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "ming_core").rglob("*.py"))
 NODES = sorted((ROOT / "nodes").rglob("*.py"))
-COMMANDS = sorted((ROOT / "ming_cli").rglob("*.py"))
 DOWNLOADS = sorted((ROOT / "ming_download").rglob("*.py"))
-EVERYTHING = [*ENGINE, *NODES, *COMMANDS, *DOWNLOADS, ROOT / "__init__.py", ROOT / "quickstart.py"]
+BESIDE = ("ming_bench", "ming_cli", "ming_run", "ming_shapes", "tools", "training")
+OTHERS = [path for folder in BESIDE for path in sorted((ROOT / folder).rglob("*.py"))]
+EVERYTHING = [*ENGINE, *NODES, *DOWNLOADS, *OTHERS, ROOT / "__init__.py", ROOT / "quickstart.py"]
 
 HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes"}
 FAMILIES = ("univision",)
@@ -21,10 +22,20 @@ BOXES = ("mingtok", "language_model", "flow")
 BOX_GROUND = {"errors", "kernels", "kv_cache", "layers", "operations", "progress"}
 BOX_GROUND |= {"univision.config", "univision.sampling", "univision.values"}
 MAX_FILE, MAX_FUNCTION = 400, 60
+MAX_DEPTH, MAX_SHARE = 8, 0.3
 
 
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -32,7 +43,7 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Every imported module as a dotted path; relative ones are resolved to the top level."""
+    """Every imported module as a dotted path, resolved to the top level and to its own file."""
     package = list(path.relative_to(ROOT).parent.parts)
     found: set[str] = set()
     for node in ast.walk(tree_of(path)):
@@ -41,8 +52,9 @@ def imports_of(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = [*base, *(node.module.split(".") if node.module else [])]
-            names = [] if node.module else [alias.name for alias in node.names]
-            found |= {".".join([*module, name]) for name in names} or {".".join(module)}
+            names = {".".join([*module, alias.name]) for alias in node.names}
+            submodules = {name for name in names if is_module(name)}
+            found |= submodules | ({".".join(module)} if names - submodules and module else set())
     return found
 
 
@@ -62,13 +74,61 @@ def length_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 @pytest.mark.parametrize("path", ENGINE, ids=named)
 def test_engine_knows_no_host(path: Path):
     tops = {module.split(".")[0] for module in imports_of(path)}
-    assert not tops & (HOST_MODULES | {"ming_cli", "transformers"})
+    assert not tops & (HOST_MODULES | {*BESIDE, "ming_download", "transformers", "diffusers"})
 
 
 @pytest.mark.parametrize("path", DOWNLOADS, ids=named)
 def test_downloads_know_neither_engine_nor_host(path: Path):
     tops = {module.split(".")[0] for module in imports_of(path)}
-    assert not tops & (HOST_MODULES | {"ming_core", "ming_cli", "torch"})
+    assert not tops & (HOST_MODULES | {*BESIDE, "ming_core", "torch"})
+
+
+@pytest.mark.parametrize("path", NODES, ids=named)
+def test_nodes_reach_the_engine_and_the_downloads_only_and_relatively(path: Path):
+    tops = {module.split(".")[0] for module in imports_of(path)}
+    assert not tops & set(BESIDE)
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ming_"):
+            assert node.level > 0, f"line {node.lineno}: a second copy would be loaded in the host"
+
+
+@pytest.mark.parametrize("path", ENGINE, ids=named)
+def test_families_keep_apart_and_the_ground_knows_none(path: Path):
+    place = path.relative_to(ROOT / "ming_core").parts[0]
+    met = {m.split(".")[1] for m in imports_of(path) if m.startswith("ming_core.")}
+    if place not in ("__init__.py", "families.py"):
+        assert not met & ({*FAMILIES} - {place})
+
+
+def test_every_family_goes_through_the_one_door():
+    doors = imports_of(ROOT / "ming_core" / "families.py")
+    assert {f"ming_core.{family}.checkpoint" for family in FAMILIES} <= doors
+    folders = {path.parent.name for path in (ROOT / "ming_core").glob("*/checkpoint.py")}
+    assert folders == set(FAMILIES)
+
+
+def test_imports_inside_the_engine_go_down_and_not_deep():
+    modules = {dotted(path): path for path in ENGINE if path.name != "__init__.py"}
+    needs = {name: imports_of(path) & modules.keys() for name, path in modules.items()}
+    depth: dict[str, int] = {}
+    while len(depth) < len(needs):
+        ready = {n for n, below in needs.items() if n not in depth and below <= depth.keys()}
+        assert ready, f"a circle among {sorted(needs.keys() - depth.keys())}"
+        depth |= {n: max((1 + depth[m] for m in needs[n]), default=0) for n in ready}
+    deepest = max(depth, key=depth.__getitem__)
+    assert depth[deepest] <= MAX_DEPTH, f"{deepest} is {depth[deepest]} imports above the ground"
+
+
+def test_no_folder_holds_too_much_of_the_code():
+    tops = ("ming_core", "nodes", "ming_download", *BESIDE)
+    lines = {
+        top: sum(
+            len(p.read_text(encoding="utf-8").splitlines()) for p in (ROOT / top).rglob("*.py")
+        )
+        for top in tops
+    }
+    shares = {top: count / sum(lines.values()) for top, count in lines.items()}
+    assert max(shares.values()) <= MAX_SHARE, shares
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=named)

@@ -42,7 +42,7 @@ def to_blueprint(canvas: Canvas, face: Face) -> dict[str, Any]:
         _output_end(canvas, slot, (name, *end), nodes, links)
         for slot, (name, end) in enumerate(face.outputs.items())
     ]
-    _place_ends(nodes.values(), inputs, outputs)
+    _place_ends(list(nodes.values()), inputs, outputs)
     subgraph_id = _stable_id(canvas.name, "subgraph")
     subgraph = {
         "id": subgraph_id,
@@ -135,7 +135,6 @@ def _place_ends(
     nodes: Sequence[dict[str, Any]], inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]
 ) -> None:
     """Put the two ends left and right of the inner nodes."""
-    nodes = list(nodes)
     left = min(node["pos"][0] for node in nodes) - END_GAP
     right = max(node["pos"][0] + node["size"][0] for node in nodes) + END_GAP
     for x, ends in ((left, inputs), (right, outputs)):
@@ -150,10 +149,10 @@ def _bounding(ends: list[dict[str, Any]]) -> list[int]:
 
 
 def _root_node(canvas: Canvas, face: Face, subgraph: dict[str, Any]) -> dict[str, Any]:
-    has_widget = {
-        name: ends[0][0].definition.input_named(ends[0][1]).has_widget
-        for name, ends in face.inputs.items()
+    definitions = {
+        name: ends[0][0].definition.input_named(ends[0][1]) for name, ends in face.inputs.items()
     }
+    has_widget = {name: d is not None and d.has_widget for name, d in definitions.items()}
     entries = []
     for end in subgraph["inputs"]:
         entry = {"name": end["name"], "type": end["type"], "link": None}

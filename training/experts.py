@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -25,7 +28,7 @@ class BalancedMixture(MixtureOfExperts):
         return total.to(x.dtype).view_as(x)
 
     # How many tokens an expert gets is only known while it runs, so it cannot be compiled.
-    _add_chosen = torch.compiler.disable(MixtureOfExperts._add_many)
+    _add_chosen: ClassVar[Callable[..., None]] = torch.compiler.disable(MixtureOfExperts._add_many)
 
     def _balance(self, probabilities: Tensor, chosen: Tensor) -> Tensor:
         """Product of how often and how strongly each expert is chosen; 1 when all are alike."""
@@ -35,10 +38,14 @@ class BalancedMixture(MixtureOfExperts):
 
 def make_balanced(transformer: Transformer) -> None:
     """Measure the balance of a transformer's experts from now on; its parameters stay."""
-    for layer in transformer.layers:
+    for layer in _layers(transformer):
         layer.mlp.__class__ = BalancedMixture
 
 
 def balance_loss(transformer: Transformer) -> Tensor:
     """Return the mean balance of all layers in their last forward."""
-    return torch.stack([layer.mlp.balance for layer in transformer.layers]).mean()
+    return torch.stack([layer.mlp.balance for layer in _layers(transformer)]).mean()
+
+
+def _layers(transformer: Transformer) -> list[Any]:
+    return list(transformer.layers)  # typed loosely: their mixtures have another class here

@@ -126,7 +126,7 @@ class JointStage:
         """Ask the tokens before answers what the question or the instruction is about."""
         told = result.told.flatten(1, 2)[:, batch.about_slots]
         # All processes of a run must have gradients of the same weights.
-        total = sum(weight.sum() for weight in self.about.parameters()) * 0
+        total = torch.stack([weight.sum() for weight in self.about.parameters()]).sum() * 0
         if batch.about:
             for probes, layer in zip(self.about, told, strict=True):
                 total = total + about_loss(probes(layer), batch.about) / len(told)

@@ -9,6 +9,8 @@ matrices are small) and learn what is missing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,8 @@ def start_linear(components: Components, pool: PicturePool, generator: torch.Gen
         components.pixel_decoder,
     )
     for stage in (encoder, semantic, decoder):
-        for block in stage.blocks:
+        blocks: list[Any] = list(stage.blocks)
+        for block in blocks:
             for layer in (block.attn.proj, getattr(block.mlp, "w3", None) or block.mlp.fc2):
                 layer.weight.mul_(QUIET)
     _start_encoder(components, pixels, generator)

@@ -49,7 +49,7 @@ class Muon(torch.optim.Optimizer):
             state = self.state[parameter]
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(parameter)
-            grad = parameter.grad
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             state["momentum"].lerp_(grad, 1 - group["momentum"])
             updates.append(torch.lerp(grad, state["momentum"], group["momentum"]))
         stacked = torch.stack(updates)
@@ -113,7 +113,9 @@ class Optimiser:
         self.taken += 1
         # From the first steps the mean keeps little: they were far from where it goes.
         share = 1 - min(MEMORY, self.taken / (self.taken + 10))
-        torch._foreach_lerp_(self.mean, [p.detach() for p in self.parameters], share)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            self.mean, [p.detach() for p in self.parameters], share
+        )
         return float(length)
 
     @contextlib.contextmanager

@@ -76,8 +76,10 @@ def plain_drawing(model: MingModel, folder: Path) -> Measures:
     return {"draw_right": mean([v.everything for v in verdicts])} | shares
 
 
-def pixels_of(shown: Shown) -> Tensor:
+def pixels_of(shown: str | Shown | None) -> Tensor:
     """Render what is shown: (1, 3, S, S) in [-1, 1]."""
+    if not isinstance(shown, Shown):
+        raise TypeError(f"{shown!r} is no picture")
     return render(pack([shown.scene], [shown.effect], shown.marked)).pixels
 
 

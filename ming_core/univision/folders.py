@@ -89,3 +89,16 @@ def _refuse_broken_configs(folders: list[Path]) -> None:
     for folder in folders:
         if (folder / "config.json").is_file():
             read_json(folder / "config.json")
+
+
+def main_folder(path: Path) -> Path | None:
+    """Return the Ming-UniVision folder that a folder is, holds or lies beside, if any."""
+    try:
+        return find_checkpoint(path).univision
+    except CheckpointError:
+        return None
+
+
+def folders(path: Path) -> dict[str, Path]:
+    """Return the two folders of a checkpoint by name; raises CheckpointError."""
+    return find_checkpoint(path).named()
