@@ -35,6 +35,15 @@ HEADLESS_NEEDS = ("psutil", "PyYAML")
 TEST_PROCESSES = str(min(2, os.cpu_count() or 1))
 # Runs the fused kernels' tests on a CPU. Only Linux has it, and nothing else needs it.
 KERNEL_COMPILER = "triton==3.9.0"
+# What finds most of what goes wrong, without ComfyUI: numbers, rules, turns, files, nodes, borders.
+QUICK_TESTS = (
+    "tests/core",
+    "tests/nodes",
+    "tests/workflows",
+    "tests/test_architecture.py",
+    "tests/test_house.py",
+    "--ignore=tests/core/kernels",
+)
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
 
 
@@ -78,6 +87,9 @@ def read_arguments() -> argparse.Namespace:
     )
     test_parser = commands.add_parser("test", help="format, lint, types and tests")
     test_parser.add_argument(
+        "--quick", action="store_true", help="while working: what catches most, in minutes"
+    )
+    test_parser.add_argument(
         "pytest_arguments", nargs="*", help="passed on to pytest (put -- before options)"
     )
     return parser.parse_args()
@@ -107,6 +119,9 @@ def test(arguments: argparse.Namespace) -> int:
         "strict": ["-m", "pyright", "--pythonpath", python, "--project", "ming_core"],
         "tests": ["-m", "pytest", *in_processes, *arguments.pytest_arguments],
     }
+    if arguments.quick:
+        checks["tests"] += ["-m", "not slow", *QUICK_TESTS]
+        del checks["types"], checks["strict"]
     lines, failures = [], 0
     for name, command in checks.items():
         print(f"\n== {name}: {' '.join(command[1:])}", flush=True)

@@ -19,14 +19,18 @@ import torch
 from ming_bench.machine import Machine
 from ming_core.errors import CheckpointError, MingError
 from ming_core.families import open_checkpoint
-from ming_core.fitting import FLOATS, Need, Room, amount, choose, needs_of
+from ming_core.fitting import FLOATS, How, Need, Room, amount, choose, needs_of
 from ming_core.operations import TorchOperations
 from ming_core.places import Place
 from ming_core.tensor_files import StoredTensor
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
 SPARE_BYTES = 600 << 20  # of the device: what ComfyUI leaves free by itself
-HOW = {"whole": "gpu", "streamed": "gpu, experts streamed from main memory"}
+HOW = {
+    How.WHOLE: "gpu",
+    How.STREAMED: "gpu, experts streamed from main memory",
+    How.CPU: "cpu",
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Verdict:
     @classmethod
     def of(cls, need: Need, room: Room) -> Verdict:
         """Weigh a need against the room of a machine."""
-        runs = room.runs(need)
-        how = HOW.get(runs, runs)
+        answer = room.runs(need)
+        how = HOW.get(answer.how) or f"no: {answer.reason}"
         return cls(need.precision, need.weights, need.drawing, need.working, how)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import torch
@@ -16,6 +17,23 @@ ON_A_CPU = ("fp32", "bf16", "int8", "int4-experts", "int4")
 ON_A_DEVICE = ("int8", "int4-experts", "int4")
 # What cannot lie on the device is copied for every token, so there few bits come first.
 STREAMED = ("int4-experts", "int4", "int8")
+
+
+class How(str, Enum):
+    """How a machine runs a model."""
+
+    WHOLE = "whole"  # all that drawing needs lies on the device
+    STREAMED = "streamed"  # experts are copied as they are asked for
+    CPU = "cpu"
+    NOT = "not"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a need is met on a machine; where it is not, `reason` says why."""
+
+    how: How
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +82,22 @@ class Room:
         """The precisions to try, most exact first."""
         return ON_A_CPU if self.device is None else (self.floats, *ON_A_DEVICE)
 
-    def runs(self, need: Need) -> str:
-        """Say how a need is met here: `whole`, `streamed` or `cpu`, or `no: ` and the reason."""
+    def runs(self, need: Need) -> Answer:
+        """Say how a need is met here, or why not."""
         if self.ram is not None and self.ram < need.weights:
-            return f"no: {amount(need.weights)} of main memory needed, {amount(self.ram)} free"
+            needed, free = amount(need.weights), amount(self.ram)
+            return Answer(How.NOT, f"{needed} of main memory needed, {free} free")
         if self.device is None:
-            return "no: too slow on a CPU" if need.precision == "fp16" else "cpu"
+            is_slow = need.precision == "fp16"
+            return Answer(How.NOT, "too slow on a CPU") if is_slow else Answer(How.CPU)
         room = self.device - self.spare
         if room >= need.whole:
-            return "whole"
+            return Answer(How.WHOLE)
         if room >= need.least:
-            return "streamed"
+            return Answer(How.STREAMED)
         least = need.least + self.spare
-        return f"no: {amount(least)} of the device needed, {amount(self.device)} free"
+        needed, free = amount(least), amount(self.device)
+        return Answer(How.NOT, f"{needed} of the device needed, {free} free")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,7 @@ class Choice:
     """A precision picked for a machine, and the reason in words."""
 
     need: Need
-    runs: str
+    runs: How
     reason: str
 
 
@@ -121,12 +142,13 @@ def choose(needs: Sequence[Need], room: Room) -> Choice:
     streamed = [name for name in (*STREAMED, room.floats) if name in by_name] or order
     runs = {name: room.runs(by_name[name]) for name in {*order, *streamed}}
     for name in order:
-        if runs[name] in ("whole", "cpu"):
-            return Choice(by_name[name], runs[name], _reason(by_name[name], room, runs[name]))
+        how = runs[name].how
+        if how in (How.WHOLE, How.CPU):
+            return Choice(by_name[name], how, _reason(by_name[name], room, how))
     for name in streamed:
-        if runs[name] == "streamed":
-            return Choice(by_name[name], "streamed", _reason(by_name[name], room, "streamed"))
-    lines = "\n".join(f"  {name:12} {runs[name].removeprefix('no: ')}" for name in order)
+        if runs[name].how is How.STREAMED:
+            return Choice(by_name[name], How.STREAMED, _reason(by_name[name], room, How.STREAMED))
+    lines = "\n".join(f"  {name:12} {runs[name].reason}" for name in order)
     raise CheckpointError(
         f"This checkpoint fits this machine in no precision:\n{lines}\n"
         "Free some memory, or use a machine with more."
@@ -146,12 +168,12 @@ def num_bytes(modules: Iterable[nn.Module]) -> int:
     return sum(tensor.nbytes for module in modules for tensor in module.state_dict().values())
 
 
-def _reason(need: Need, room: Room, runs: str) -> str:
-    if runs == "cpu":
+def _reason(need: Need, room: Room, how: How) -> str:
+    if how is How.CPU:
         free = "unknown" if room.ram is None else amount(room.ram)
         return f"{amount(need.weights)} of main memory for the weights, {free} free"
     free = amount(room.device or 0)
-    if runs == "whole":
+    if how is How.WHOLE:
         return f"{amount(need.whole + room.spare)} of the device with room to work, {free} free"
     return (
         f"{amount(need.least + room.spare)} of the device without the experts, {free} free; "

@@ -4,7 +4,6 @@ Knows nothing about the work but that it reads and writes the same memory each t
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -13,10 +12,11 @@ import torch
 from torch import Tensor
 
 from .progress import Meter
+from .switches import is_switched_off
 
 Launch = Callable[[], None]
 
-SWITCH = "MING_CUDA_GRAPH"  # 0 in the environment: nothing is recorded
+SWITCH = "MING_CUDA_GRAPH"  # switched off, nothing is recorded
 WARM_UPS = 2  # first libraries set themselves up, then everything has its workspace
 AHEAD = 2  # runs that may be launched and not finished when the next one is asked for
 
@@ -81,7 +81,7 @@ class GraphRecorder:
 def recorder_for(device: torch.device) -> Recorder | None:
     """Return what records on a device; None where nothing can, or the user wants nothing to."""
     has_graphs = hasattr(getattr(torch, device.type, None), "CUDAGraph")
-    return GraphRecorder(device) if has_graphs and os.environ.get(SWITCH) != "0" else None
+    return GraphRecorder(device) if has_graphs and not is_switched_off(SWITCH) else None
 
 
 class Repeated:

@@ -82,7 +82,7 @@ def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish
 
 
 def settled(scene: Scene, wish: Wish) -> Scene:
-    """Return a scene as it is drawn where the wish leaves something open (decision 0034).
+    """Return a scene as it is drawn where the wish leaves something open (decision 0021).
 
     A background that is not said is plain paper; a graded one is lighter towards the bottom. A
     thing whose size is not said is a medium one, but where one lies inside another. Of two things,

@@ -70,7 +70,7 @@ LEADS = {
 }
 KINDS = tuple(ASK["en"])
 # What is said is compared with all that is seen. Such an answer first says what that is and
-# concludes from it (decision 0030): "A red circle, a blue square: no".
+# concludes from it (decision 0021): "A red circle, a blue square: no".
 COMPARING = ("how_many", "is_there")
 POINTING = ("colour", "where", "size")  # about one thing, which its shape tells from others
 ANY_COLOUR = 0.33  # share of questions whether there is a thing of some shape, whatever its colour

@@ -32,7 +32,7 @@ MORE: dict[str, tuple[int, int, int]] = {
 ALL_COLOURS = (*PALETTE, *MORE)
 # A word of size is one radius and a place is one point: what is said of a scene is all there is of
 # it, so that a picture asked for in full has one right answer. A place is four of the model's
-# patches and a thing stays within them, so that it is the same four anywhere (decision 0035).
+# patches and a thing stays within them, so that it is the same four anywhere (decision 0021).
 # The edges of squares lie between pixels: half-covered rims of two colours look like a third.
 SIZES = {"small": 8.2, "medium": 11.7, "large": 15.1}
 SIDE = 96  # pixels of a picture; all lengths of this module are in them

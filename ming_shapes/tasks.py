@@ -166,7 +166,7 @@ def ask(dice: Dice) -> Conversation:
 
 
 def quiz(dice: Dice) -> Conversation:
-    """Ask many questions about one of many things; a lesson, no test (decision 0031).
+    """Ask many questions about one of many things; a lesson, no test (decision 0021).
 
     Of things no two of which are alike, no number but zero and one is ever asked for by shape.
     """
@@ -209,7 +209,7 @@ def edit(dice: Dice) -> Conversation:
 
 
 def edit_one(dice: Dice) -> Conversation:
-    """Edit one of many things; a lesson, no test (decision 0031)."""
+    """Edit one of many things; a lesson, no test (decision 0021)."""
     scene = dice.crowd()
     step, _ = _edit_of_a_thing(dice, scene)
     turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)

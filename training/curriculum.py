@@ -70,7 +70,7 @@ BARE = Taste(outlined=0.0, graded=0.0, colours=ALL_COLOURS)
 BEGINNING = {"ask": 0.25, "describe": 0.15, "copy": 0.6}
 ONE_THING = {"draw_one": 0.72, "ask": 0.1, "describe": 0.08, "copy": 0.1}
 # Which of several things is meant: learnt within some hundred steps when there is little else and
-# one way of saying it, and hardly at all among everything (decision 0032).
+# one way of saying it, and hardly at all among everything (decision 0021).
 POINTED = {
     "draw_one": 0.02,
     "draw_two": 0.07,
@@ -82,7 +82,7 @@ POINTED = {
     "segment": 0.03,
     "keep_only": 0.03,
 }
-# Whether anything is as was said, and how many: within some hundred steps, too (decision 0033).
+# Whether anything is as was said, and how many: within some hundred steps, too (decision 0021).
 COMPARED = {
     "draw_one": 0.04,
     "draw_two": 0.06,
@@ -182,7 +182,7 @@ LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
 
 
 def nested(until: float) -> Phase:
-    """Return the phase in which one thing inside another is learnt (decision 0037)."""
+    """Return the phase in which one thing inside another is learnt (decision 0021)."""
     return replace(LAST_PHASE, until=until, shares=NESTED)
 
 

@@ -28,7 +28,7 @@ class BalancedMixture(MixtureOfExperts):
         return total.to(x.dtype).view_as(x)
 
     # How many tokens an expert gets is only known while it runs, so it cannot be compiled.
-    _add_chosen: ClassVar[Callable[..., None]] = torch.compiler.disable(MixtureOfExperts._add_many)
+    _add_chosen: ClassVar[Callable[..., None]] = torch.compiler.disable(MixtureOfExperts._add_many)  # pyright: ignore[reportAssignmentType]
 
     def _balance(self, probabilities: Tensor, chosen: Tensor) -> Tensor:
         """Product of how often and how strongly each expert is chosen; 1 when all are alike."""

@@ -5,7 +5,6 @@ the work to the caller (docs/decisions/0015).
 """
 
 import logging
-import os
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -15,10 +14,11 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from ..switches import is_switched_off
 from .packed import MAX_ROWS, Norm, Packed, tile_rows
 from .probe import TOLERANCE, Case, error_of
 
-SWITCH = "MING_KERNELS"  # set to "off", everything runs on the layers' own code
+SWITCH = "MING_KERNELS"  # switched off, everything runs on the layers' own code
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 GROUPS = (32, 64, 128, 256)  # inputs that may share a 4-bit scale
 
@@ -33,16 +33,18 @@ def add_experts(
     chosen: Tensor,
     gate_up: nn.Module,
     down: nn.Module,
-) -> bool:
-    """Add chosen experts to `total` by `plain.add_experts`' formula; False where no kernel runs."""
+) -> Tensor | None:
+    """Add chosen experts to `total` by `plain.add_experts`' formula; None where no kernel runs.
+
+    What is returned is `total` itself, as in torch's calls that work in place.
+    """
     packed = _read(tokens, gate_up, down) if _is_for_kernels(tokens, len(tokens)) else None
     if packed is None:
-        return False
+        return None
     inputs = total, tokens.contiguous(), weights.contiguous(), chosen.contiguous()
-    out = _run(
+    return _run(
         "add_experts", tokens, len(tokens), packed, lambda k: k.add_experts(*inputs, *packed)
     )
-    return out is not None
 
 
 def block(
@@ -99,7 +101,7 @@ def _read(x: Tensor, *layers: nn.Module) -> list[Packed] | None:
 @cache
 def _kernels() -> ModuleType | None:
     """Return the Triton kernels; None where Triton is not wanted, missing or broken."""
-    if os.environ.get(SWITCH, "").lower() == "off" or find_spec("triton") is None:
+    if is_switched_off(SWITCH) or find_spec("triton") is None:
         return None
     try:
         return import_module(".fused", __package__)

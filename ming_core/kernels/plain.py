@@ -22,8 +22,8 @@ def add_experts(
 def block(x: Tensor, modulation: Tensor, norm: Norm, w12: Packed, w3: Packed) -> Tensor:
     """Run a residual block of the flow head: returns (R, W).
 
-    x is (R, W), or (N, W) where row r of R starts from x[r % N]; modulation (R, 3 W) holds shift,
-    1 + scale and gate.
+    x is (R, W), or (N, W) where row r of R starts from x[r % N]; modulation (R, 3 W) lies as the
+    velocity network's `modulate` says.
     """
     x = x.repeat(len(modulation) // len(x), 1)
     shift, scale, gate = modulation.float().chunk(3, dim=-1)

@@ -86,12 +86,8 @@ class LatentContext:
                 "before the context input again with this one."
             )
 
-    def get_ram_usage(self) -> int:
-        """Return bytes of main memory held, pictures included; the host's cache asks for it."""
-        return sum(tensor.nbytes for tensor in self._comfy_cache_tensors())
-
-    def _comfy_cache_tensors(self) -> list[Tensor]:
-        """Return the tensors held; newer hosts' caches ask for them."""
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors held, pictures included."""
         parts = [part for turn in self.turns for part in (*turn.parts, *turn.reply)]
         pictures = [part.features.values for part in parts if isinstance(part, Picture)]
         return [*pictures, *(t for s in self.segments for t in (s.keys, s.values))]

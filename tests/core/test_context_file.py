@@ -73,7 +73,7 @@ def test_a_context_comes_back_bit_for_bit(long: LatentContext, path: Path, diges
     assert digest(loaded) == digest(long)
     assert loaded.turns[0].prompt_text == "把天空变成紫色 🟣\n<image>"
     assert loaded.turns[0].image_sampling == long.turns[0].image_sampling
-    assert loaded.get_ram_usage() == long.get_ram_usage()
+    assert [t.shape for t in loaded.tensors()] == [t.shape for t in long.tensors()]
     save_context(loaded, path)
     assert digest(load_context(path)) == digest(long)
 

@@ -58,7 +58,7 @@ class ResBlock(nn.Module):
         self.mlp = SwiGLU(config.width, operations.HeadLinear, ratio=config.mlp_ratio)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """Map (..., W) to (..., W); modulation (..., 3 W) holds shift, 1 + scale, gate."""
+        """Map (..., W) to (..., W); modulation (..., 3 W) lies as `modulate` says."""
         fused = kernels.block(x, modulation, self.in_ln, self.mlp.w12, self.mlp.w3)
         if fused is not None:
             return fused
@@ -94,7 +94,8 @@ class VelocityNetwork(nn.Module):
     def modulate(self, embedding: Tensor) -> Tensor:
         """Map sums of time and condition (..., W) to modulations (..., M).
 
-        Each block's part is shift, 1 + scale, gate; the final layer's has no gate.
+        Here alone is said how they lie: each block's part is shift, 1 + scale, gate; the final
+        layer's has no gate. Blocks, kernels and their plain twins read them so.
         """
         out = self.modulation(F.silu(embedding))
         width = embedding.shape[-1]

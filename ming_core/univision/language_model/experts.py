@@ -61,7 +61,8 @@ class MixtureOfExperts(nn.Module):
             tokens, None if is_given_image is None else is_given_image.flatten()
         )
         total = self.shared_experts(tokens).float()
-        if not kernels.add_experts(total, tokens, weights, chosen, self.gate_up, self.down):
+        added = kernels.add_experts(total, tokens, weights, chosen, self.gate_up, self.down)
+        if added is None:
             self._way(tokens)(total, tokens, weights, chosen)
         return total.to(x.dtype).view_as(x)
 
