@@ -55,22 +55,28 @@ class PlainMLP(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class Rotary:
-    """Rotary embedding over the full head width, half-split convention, angles in fp32."""
+class Rotation:
+    """Rotary embedding by given angles (B, T, head_size / 2), half-split convention, in fp32."""
 
-    def __init__(self, head_size: int, theta: float, positions: Tensor) -> None:
-        exponents = torch.arange(0, head_size, 2, device=positions.device).float() / head_size
-        angles = positions.float()[..., None] * theta**-exponents
-        angles = angles[:, None]
+    def __init__(self, angles: Tensor) -> None:
+        angles = angles[:, None].float()
         self.cos = angles.cos().repeat(1, 1, 1, 2)
         self.sin = torch.cat((-angles.sin(), angles.sin()), dim=-1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Rotate (B, heads, T, head_size) by the angles of the positions (B, T)."""
+        """Rotate (B, heads, T, head_size) by the angles of their places."""
         wide = x.float()
         first, second = wide.chunk(2, dim=-1)
         swapped = torch.cat((second, first), dim=-1)
         return torch.addcmul(wide * self.cos, swapped, self.sin).to(x.dtype)
+
+
+class Rotary(Rotation):
+    """Rotary embedding over the full head width, by positions (B, T)."""
+
+    def __init__(self, head_size: int, theta: float, positions: Tensor) -> None:
+        exponents = torch.arange(0, head_size, 2, device=positions.device).float() / head_size
+        super().__init__(positions.float()[..., None] * theta**-exponents)
 
 
 def grouped_mask(visible: Tensor, groups: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .errors import CheckpointError
 
-INDEX_NAME = "model.safetensors.index.json"
+INDEX_PATTERN = "*.safetensors.index.json"  # model, or diffusion_pytorch_model
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -33,12 +33,17 @@ def read_json(path: Path) -> dict[str, Any]:
 def looks_whole(folder: Path) -> bool:
     """Whether every weight file of a folder is there in the length its header states; cheap."""
     try:
-        index = folder / INDEX_NAME
-        names = set(read_json(index)["weight_map"].values()) if index.is_file() else set[str]()
+        index = index_of(folder)
+        names = set[str]() if index is None else set(read_json(index)["weight_map"].values())
         files = [folder / name for name in names] or list(folder.glob("*.safetensors"))
         return bool(files) and all(path.stat().st_size == _stated_size(path) for path in files)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, CheckpointError):
         return False
+
+
+def index_of(folder: Path) -> Path | None:
+    """Return the index of a folder's shards, if it has one."""
+    return next(iter(sorted(folder.glob(INDEX_PATTERN))), None)
 
 
 def _stated_size(path: Path) -> int:
@@ -93,8 +98,8 @@ class TensorFiles:
         return self._files[stored.path].get_tensor(stored.name)
 
     def _index(self) -> dict[str, str]:
-        path = self.folder / INDEX_NAME
-        if not path.is_file():
+        path = index_of(self.folder)
+        if path is None:
             return {}
         weight_map = read_json(path).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
@@ -154,6 +159,6 @@ class TensorFiles:
         ]
         if lost:
             raise CheckpointError(
-                f"{self.folder / INDEX_NAME} names tensors its files do not hold: "
+                f"{index_of(self.folder)} names tensors its files do not hold: "
                 f"{', '.join(lost)}. Download the index and the shards again, together."
             )

@@ -26,10 +26,12 @@ class Control:
 class TextTokenizer:
     """A byte-level BPE tokenizer whose special ids come from its own file.
 
-    controls  the control tokens that a family's conversations are made with
+    controls   the control tokens that a family's conversations are made with
+    additions  those of them that get a number, in this order, where the file lacks them
     """
 
     controls: ClassVar[tuple[str, ...]] = ()
+    additions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tokenizer: Tokenizer, plain: Tokenizer) -> None:
         self._full = tokenizer
@@ -59,6 +61,7 @@ class TextTokenizer:
             raise CheckpointError(
                 f"{path} cannot be read as a fast tokenizer ({error}). Download it again."
             ) from error
+        tokenizer.add_special_tokens(list(cls.additions))
         missing = [t for t in cls.controls if tokenizer.token_to_id(t) is None]
         if missing:
             raise CheckpointError(

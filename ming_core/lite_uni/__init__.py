@@ -1,0 +1,1 @@
+"""Ming-Lite-Uni: a language model that reads and asks, and a diffusion model that draws."""
