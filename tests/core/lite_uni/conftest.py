@@ -1,12 +1,14 @@
 """The recorded sets of Ming-Lite-Uni, and the diffusion half loaded from them by hand."""
 
+import importlib.util
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -91,6 +93,18 @@ def error():
     return of
 
 
-@pytest.fixture
-def seeded() -> None:
-    torch.manual_seed(0)
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The maker of random checkpoints, which lies beside this file."""
+    path = Path(__file__).with_name("tiny.py")
+    spec = importlib.util.spec_from_file_location("lite_uni_tiny", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclasses look for their names
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def by_hand() -> SimpleNamespace:
+    """What it takes to load a part without the engine's loader."""
+    return SimpleNamespace(filled=filled, read_section=read_section, read_tensors=read_tensors)
