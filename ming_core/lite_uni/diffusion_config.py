@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..config import Section
+from ..config_section import Section
 from ..errors import ConfigError
 from .sizes import SAMPLE_SIZES
 

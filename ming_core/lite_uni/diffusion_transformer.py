@@ -22,7 +22,7 @@ TIME_FEATURES = 256
 CAPTION_NORM_EPS = 1e-5
 FINAL_NORM_EPS = 1e-6
 
-Memory = tuple[Tensor, Tensor]  # keys and values of one condition in one block: (heads, T, d)
+Memory = tuple[Tensor, Tensor]  # keys and values of one condition in one block: (1, heads, T, d)
 
 
 class Table(Leaf):
@@ -109,22 +109,22 @@ class CrossAttention(nn.Module):
         self.to_out = nn.Sequential(operations.LargeLinear(inner, width))
 
     def read(self, caption: Tensor) -> Memory:
-        """Project a caption (T, D) to keys and values, which no step changes."""
+        """Project a caption (1, T, D) to keys and values, which no step changes."""
         return self._heads(self.to_k(caption)), self._heads(self.to_v(caption))
 
     def forward(self, x: Tensor, memories: Sequence[Memory]) -> Tensor:
-        """Map tokens (R, N, D) to (R, N, D), or to what broadcasts to it; a memory for each row."""
-        rows = [self._attend(row, *memory) for row, memory in zip(x, memories, strict=True)]
-        return torch.stack(rows)
+        """Map tokens (R, N, D) to (R, N, D), a memory for each row; one row looks at them all."""
+        rows = x.expand(len(memories), -1, -1).split(1)
+        return torch.cat([self._attend(row, *m) for row, m in zip(rows, memories, strict=True)])
 
     def _attend(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         if keys.shape[-2] == 1:  # all attention goes to the only token, whatever is asked
-            return self.to_out(values.transpose(0, 1).flatten(1)).expand_as(x)
+            return self.to_out(values.transpose(1, 2).flatten(2)).expand_as(x)
         out = F.scaled_dot_product_attention(self._heads(self.to_q(x)), keys, values)
-        return self.to_out(out.transpose(0, 1).flatten(1))
+        return self.to_out(out.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(0, 1)
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 class Block(nn.Module):
@@ -197,7 +197,7 @@ class DiffusionTransformer(nn.Module):
 
         A token repeated T times is as good as one: give it once.
         """
-        caption = self.caption_norm(self.caption_projection(condition))
+        caption = self.caption_norm(self.caption_projection(condition[None]))
         return [block.attn2.read(caption) for block in self.blocks]
 
     def moments(self, timesteps: Tensor, dtype: torch.dtype) -> Moments:
@@ -217,8 +217,8 @@ class DiffusionTransformer(nn.Module):
         """
         grid = (latent.shape[-2], latent.shape[-1])
         time, embedding = moment
-        x = self.patch_embed["proj"](latent[None].to(time.dtype)).flatten(2).mT
-        x = x.expand(len(memories), -1, -1)
+        # One row until the first condition is looked at; the layers want channels side by side.
+        x = self.patch_embed["proj"](latent[None].to(time.dtype)).flatten(2).mT.contiguous()
         for index, block in enumerate(self.blocks):
             tick()
             x = block(x, time, [memory[index] for memory in memories], grid)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import Section
+from ..config_section import Section
 from ..errors import ConfigError
 
 Sigmas = NDArray[np.floating]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ming_core import TorchOperations
-from ming_core.config import Section
+from ming_core.config_section import Section
 from ming_core.lite_uni.autoencoder import LatentDecoder
 from ming_core.lite_uni.diffusion_config import AutoencoderConfig, DiffusionConfig
 from ming_core.lite_uni.diffusion_transformer import DiffusionTransformer

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ming_core import ConfigError, TorchOperations
-from ming_core.config import Section
+from ming_core.config_section import Section
 from ming_core.lite_uni.autoencoder import LatentDecoder
 from ming_core.lite_uni.diffusion_config import AutoencoderConfig
 from ming_core.lite_uni.sizes import fitted, picture_size

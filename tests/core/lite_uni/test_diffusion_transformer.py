@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ming_core import ConfigError, TorchOperations
-from ming_core.config import Section
+from ming_core.config_section import Section
 from ming_core.lite_uni.diffusion_config import DiffusionConfig
 from ming_core.lite_uni.diffusion_transformer import DiffusionTransformer
 from ming_core.lite_uni.layers import linear_attention

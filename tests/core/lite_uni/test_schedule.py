@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ming_core import ConfigError
-from ming_core.config import Section
+from ming_core.config_section import Section
 from ming_core.lite_uni.schedule import SPACINGS, Schedule, beta_quantile
 
 
