@@ -8,9 +8,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +26,7 @@ from ming_core import (
     Text,
     load_model,
 )
+from ming_core.families import family_of
 from ming_core.kv_cache import WorkingCache
 from ming_core.pixels import ImageUse, to_pixels
 from ming_core.places import put
@@ -41,7 +40,9 @@ from ming_core.univision.language_model.transformer import Step
 from ming_core.univision.prompt import Exchange, Prompt, build_prompt
 from ming_core.univision.turn import OpenTurn, Settings
 
-LIMIT = 1e-4
+from . import verify_lite
+from .comparison import LIMIT, Report
+
 # The order in which the recorded rows name the guidance branches.
 RECORDED_ROWS = (Branch.FULL, Branch.UNCONDITIONAL, Branch.IMAGE_ONLY)
 MASKS = {
@@ -56,46 +57,10 @@ PAST_MASKS = {
 }
 
 
-def relative_error(ours: Tensor, recorded: Tensor) -> float:
-    """Largest difference over the largest recorded magnitude; infinite when shapes differ."""
-    if ours.shape != recorded.shape or not torch.isfinite(ours.float()).all():
-        return float("inf")
-    difference = (ours.double() - recorded.double()).abs().max()
-    return float(difference / recorded.double().abs().max().clamp_min(1e-30))
-
-
-@dataclass
-class Report:
-    """Relative errors by group; things that must be equal count as 0 or infinite."""
-
-    errors: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def close(self, group: str, name: str, ours: Tensor, recorded: Tensor) -> None:
-        """Record how far our figures are from the recorded ones."""
-        self.errors.setdefault(group, {})[name] = relative_error(ours, recorded)
-
-    def equal(self, group: str, name: str, ours: list[Any], recorded: list[Any]) -> None:
-        """Record whether two lists are the same."""
-        self.errors.setdefault(group, {})[name] = 0.0 if ours == recorded else float("inf")
-
-    @property
-    def worst(self) -> float:
-        """The largest error of all; infinite when nothing was compared."""
-        return max((max(group.values()) for group in self.errors.values()), default=float("inf"))
-
-    def lines(self) -> Iterator[str]:
-        """Yield the table: a line per group, what failed, and the worst error last."""
-        for group, errors in self.errors.items():
-            name, worst = max(errors.items(), key=lambda item: item[1])
-            yield f"{group:<28} {len(errors):>4} compared   worst {worst:9.2e}   {name}"
-            failed = [n for n, error in errors.items() if error > LIMIT]
-            if len(failed) > 1:
-                yield f"{'':<28} {len(failed):>4} above {LIMIT:g}: {', '.join(failed)}"
-        yield f"worst relative error {self.worst:.3e}"
-
-
 def verify(folder: Path) -> Report:
-    """Compare the engine with every recorded number of a folder."""
+    """Compare the engine with every recorded number of a folder, of whichever family."""
+    if family_of(folder).NAME == verify_lite.NAME:
+        return verify_lite.verify(folder)
     report, model = Report(), load_model(folder)
     with torch.inference_mode():
         check_mingtok(report, folder)

@@ -12,6 +12,7 @@ from .checkpoint import LoadedModel, OpenCheckpoint, load
 from .component_files import Converted
 from .errors import CheckpointError
 from .fitting import FLOATS, Choice, Room, choose, needs_of
+from .lite_uni import checkpoint as lite_uni
 from .operations import Operations, TorchOperations
 from .progress import Progress
 from .tensor_files import looks_whole as files_look_whole
@@ -40,12 +41,16 @@ class Family(Protocol):
         """Return the folders of a checkpoint by name, the main one first."""
         ...
 
+    def weight_folders(self, path: Path) -> list[Path]:
+        """Return the folders whose weight files must all be there."""
+        ...
+
     def open_checkpoint(self, path: Path) -> AbstractContextManager[Any]:
         """Open configs and headers; raises CheckpointError or ConfigError."""
         ...
 
 
-FAMILIES: tuple[Family, ...] = (univision,)
+FAMILIES: tuple[Family, ...] = (univision, lite_uni)
 
 
 def family_of(path: Path) -> Family:
@@ -88,7 +93,7 @@ def _main_folder(path: Path) -> Path:
 def looks_whole(path: Path) -> bool:
     """Whether every weight file of a checkpoint is there in the length its header states; cheap."""
     try:
-        return files_look_whole(_main_folder(path))
+        return all(files_look_whole(folder) for folder in family_of(path).weight_folders(path))
     except CheckpointError:
         return False
 

@@ -17,12 +17,12 @@ OTHERS = [path for folder in BESIDE for path in sorted((ROOT / folder).rglob("*.
 EVERYTHING = [*ENGINE, *NODES, *DOWNLOADS, *OTHERS, ROOT / "__init__.py", ROOT / "quickstart.py"]
 
 HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "nodes"}
-FAMILIES = ("univision",)
+FAMILIES = ("univision", "lite_uni")
 BOXES = ("mingtok", "language_model", "flow")
 BOX_GROUND = {"errors", "kernels", "kv_cache", "layers", "operations", "progress"}
 BOX_GROUND |= {"univision.config", "univision.sampling", "univision.values"}
 MAX_FILE, MAX_FUNCTION = 400, 60
-MAX_DEPTH, MAX_SHARE = 8, 0.3
+MAX_DEPTH, MAX_SHARE = 8, 0.4
 
 
 def named(path: Path) -> str:

@@ -64,7 +64,7 @@ def to_patches(image: Tensor, size: int, merge: int, times: int, pixels: int = P
         raise PromptError(
             f"{len(pictures)} pictures were given; this model reads one. Pick one of the batch."
         )
-    height, width = fitted_size(*image.shape[1:3], size * merge, pixels)
+    height, width = fitted_size(image.shape[1], image.shape[2], size * merge, pixels)
     resized = pictures[0].resize((width, height), Image.Resampling.BICUBIC)
     values = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
     values = (values - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]

@@ -17,14 +17,30 @@ from ..operations import Operations
 from ..places import Place, compare, replace_tensor
 from ..tensor_files import StoredTensor, TensorFiles, read_json
 from .config import MingConfig
-from .folders import NAME, CheckpointFolder, find_checkpoint, folders, holds, main_folder
+from .folders import (
+    NAME,
+    CheckpointFolder,
+    find_checkpoint,
+    folders,
+    holds,
+    main_folder,
+    weight_folders,
+)
 from .key_map import IGNORED, expected_tensors
 from .memory import need_of
 from .model import Components, MingModel
 from .tokenizer import ConversationTokenizer
 
 # With `open_checkpoint`, what the door of families asks for.
-__all__ = ["NAME", "UniVisionCheckpoint", "folders", "holds", "main_folder", "open_checkpoint"]
+__all__ = [
+    "NAME",
+    "UniVisionCheckpoint",
+    "folders",
+    "holds",
+    "main_folder",
+    "open_checkpoint",
+    "weight_folders",
+]
 
 VISION = "vision."
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

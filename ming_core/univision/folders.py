@@ -102,3 +102,8 @@ def main_folder(path: Path) -> Path | None:
 def folders(path: Path) -> dict[str, Path]:
     """Return the two folders of a checkpoint by name; raises CheckpointError."""
     return find_checkpoint(path).named()
+
+
+def weight_folders(path: Path) -> list[Path]:
+    """Return the big folder, which may hold the weights of both."""
+    return [find_checkpoint(path).univision]

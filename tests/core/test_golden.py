@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ming_cli import verify
+from ming_cli import comparison, verify
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SETS = ("a", "b", "c")
@@ -79,4 +79,4 @@ def test_an_exact_set_passes_with_exit_code_0(capsys):
 
 @pytest.mark.parametrize("wrong", [torch.ones(3), torch.tensor([1.0, float("nan")])])
 def test_another_shape_and_not_a_number_are_infinitely_wrong(wrong: torch.Tensor):
-    assert verify.relative_error(wrong, torch.ones(2)) == float("inf")
+    assert comparison.relative_error(wrong, torch.ones(2)) == float("inf")

@@ -1,0 +1,305 @@
+"""What a node can ask for: encode, sample, generate, edit, describe.
+
+The wire between the parts. Each stage says what it needs before it begins, so that parts come
+and go; nothing stays on the model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import NumericsError, PromptError
+from ..kv_cache import BUCKET, WorkingCache
+from ..pixels import to_image
+from ..progress import Meter, Progress
+from ..sampling import TextSampling
+from ..text_sampler import TokenChooser
+from .condition import Condition
+from .memory import connecting_stage, drawing_stage, painting_stage, reading_stage, seeing_stage
+from .model import LiteUniModel
+from .preprocessing import PIXELS, Patches, to_patches
+from .sampler import DiffusionSampling, LatentSampler, seeded_noise
+from .sequence import MEDIA, Prompt, conversation, refuse_too_long
+from .sizes import PictureSize, Size, SizeMode, fitted, picture_size
+
+DESCRIBE_PROMPT = "Describe this image in detail."
+GREY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Words written, and the ids they are made of, with the token that ended them."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@torch.inference_mode()
+def encode(
+    model: LiteUniModel,
+    prompt: str,
+    image: Tensor | None = None,
+    *,
+    previews: bool = False,
+    pixels: int = PIXELS,
+    progress: Progress | None = None,
+) -> Condition:
+    """Turn a prompt, and a host image (1, H, W, C) to edit, into a condition.
+
+    previews  keeps the conditions of the coarse scales too; all are read in any case
+    pixels    a given picture is scaled to about so many
+    """
+    config, patches = model.config, _patches(model, image, pixels)
+    scales = config.glue.scales
+    layout = conversation(model.tokenizer, prompt, _grid(model, patches), scales=scales)
+    refuse_too_long(layout, config.language.max_tokens)
+    wanted = scales if previews else scales[-1:]
+    layers = config.language.num_layers + len(wanted) * config.connector.num_layers
+    meter = Meter(progress, layers + _depth(model, patches))
+    seen = _see(model, patches, meter)
+    model.enter(reading_stage(model, len(layout.ids)))
+    hidden = model.read(model.embed(layout, seen), layout.positions, tick=meter.tick)
+    model.enter(connecting_stage(model))
+    head = model.parts.connector.head
+    tokens = {
+        scale: head(model.connect(hidden[:, layout.queries[scale]], meter.tick))[0].float().cpu()
+        for scale in wanted
+    }
+    unconditional = head(torch.zeros_like(hidden[0, :1])).float().cpu()
+    picture = None if image is None else (image.shape[1], image.shape[2])
+    return Condition(tokens, unconditional, picture, model.identity)
+
+
+@torch.inference_mode()
+def sample(
+    model: LiteUniModel,
+    condition: Condition,
+    *,
+    seeds: Sequence[int],
+    size: Size | None = None,
+    mode: SizeMode = "binned",
+    sampling: DiffusionSampling | None = None,
+    scale: int | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Draw one picture per seed under a condition: a host image (seeds, H, W, 3) in [0, 1].
+
+    size   (height, width); None is what the model was trained on; not asked in mode "like input"
+    scale  of the queries whose condition is used; None is the finest, as published
+    """
+    if condition.made_by != model.identity:
+        raise PromptError(
+            f"The condition was made by the model {condition.made_by[:12]}; the connected model is "
+            f"{model.identity[:12]}. Encode the prompt with this one."
+        )
+    if not seeds:
+        raise PromptError("There are no seeds; a picture is drawn for each.")
+    sampling, tokens = sampling or DiffusionSampling(), condition.of_scale(scale)
+    sizes = _sizes(model, condition, size, mode)
+    blocks = sum(len(list(stage.children())) for stage in model.parts.autoencoder.up_blocks)
+    meter = Meter(progress, len(seeds) * (sampling.steps + blocks))
+    model.enter(drawing_stage(model, sizes.drawn))
+    drawing = _Drawing(model, sizes, len(seeds), meter)
+    sampler = LatentSampler(
+        model.parts.diffusion_transformer,
+        model.config.schedule,
+        sampling,
+        tokens.to(model.device, model.dtype),
+        condition.unconditional.to(model.device, model.dtype),
+    )
+    for seed in seeds:
+        noise = seeded_noise(seed, drawing.latent_shape)
+        drawing.latents.append(sampler(noise, drawing.watch, meter.check_cancelled))
+    model.enter(painting_stage(model, sizes.drawn))
+    return torch.cat([drawing.painted(latent, meter) for latent in drawing.latents])
+
+
+def generate(
+    model: LiteUniModel,
+    prompt: str,
+    image: Tensor | None = None,
+    *,
+    seeds: Sequence[int],
+    size: Size | None = None,
+    mode: SizeMode = "binned",
+    sampling: DiffusionSampling | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Encode, then sample: one picture per seed, (seeds, H, W, 3) in [0, 1]."""
+    condition = encode(model, prompt, image, progress=progress)
+    return sample(
+        model,
+        condition,
+        seeds=seeds,
+        size=size,
+        mode=mode,
+        sampling=sampling,
+        progress=progress,
+    )
+
+
+def edit(
+    model: LiteUniModel,
+    image: Tensor,
+    instruction: str,
+    *,
+    seeds: Sequence[int],
+    size: Size | None = None,
+    mode: SizeMode = "like input",
+    sampling: DiffusionSampling | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Draw a host image (1, H, W, C) anew as instructed: one picture per seed, as `generate`."""
+    if not instruction.strip():
+        raise PromptError("The instruction is empty; write what to change.")
+    return generate(
+        model,
+        instruction,
+        image,
+        seeds=seeds,
+        size=size,
+        mode=mode,
+        sampling=sampling,
+        progress=progress,
+    )
+
+
+@torch.inference_mode()
+def describe(
+    model: LiteUniModel,
+    question: str,
+    image: Tensor | None = None,
+    *,
+    history: Sequence[tuple[str, str]] = (),
+    sampling: TextSampling | None = None,
+    pixels: int = PIXELS,
+    progress: Progress | None = None,
+) -> Answer:
+    """Answer in words: about a host image (1, H, W, C), or about anything without one.
+
+    history  earlier questions and their answers; the picture belongs to the first question
+    """
+    sampling, config = sampling or TextSampling(), model.config
+    patches = _patches(model, image, pixels)
+    layout = conversation(model.tokenizer, question, _grid(model, patches), history)
+    refuse_too_long(layout, config.language.max_tokens, sampling.max_tokens)
+    layers = config.language.num_layers + _depth(model, patches)
+    meter = Meter(progress, layers + sampling.max_tokens)
+    seen = _see(model, patches, meter)
+    model.enter(reading_stage(model, len(layout.ids), sampling.max_tokens))
+    cache = WorkingCache(model.kv_shape, 1, len(layout.ids) + min(sampling.max_tokens, BUCKET))
+    hidden = model.read(model.embed(layout, seen), layout.positions, cache, meter.tick)
+    return _write(model, layout, hidden[0, -1], cache, sampling, meter)
+
+
+def _write(
+    model: LiteUniModel,
+    layout: Prompt,
+    hidden: Tensor,
+    cache: WorkingCache,
+    sampling: TextSampling,
+    meter: Meter,
+) -> Answer:
+    """Write token after token behind a prompt that is read, until one ends the answer."""
+    tokenizer, ids = model.tokenizer, list[int]()
+    # Marks of pictures and sounds are no words, and beyond the tokenizer there are none.
+    beyond = range(tokenizer.max_id + 1, model.config.language.vocab_size)
+    choose = TokenChooser(sampling, [*(tokenizer.ids[mark] for mark in MEDIA), *beyond])
+    stops = tokenizer.stops | model.config.stops
+    while True:
+        ids.append(choose(model.parts.lm_head(hidden).float()))
+        meter.tick()
+        meter.writing(lambda: tokenizer.decode(ids))
+        if ids[-1] in stops or len(ids) == sampling.max_tokens:
+            break
+        x = model.embed(Prompt((ids[-1],), layout.following(len(ids) - 1), None, {}))
+        hidden = model.read(x, layout.following(len(ids) - 1), cache, meter.check_cancelled)[0, -1]
+    meter.skip(sampling.max_tokens - len(ids))
+    return Answer(tokenizer.decode(ids), tuple(ids))
+
+
+class _Drawing:
+    """Pictures in the making, as far as they can be foreseen."""
+
+    def __init__(self, model: LiteUniModel, sizes: PictureSize, count: int, meter: Meter) -> None:
+        self._model, self._sizes, self._count, self._meter = model, sizes, count, meter
+        self._foreseen: Tensor | None = None
+        self.latents: list[Tensor] = []
+        side = model.config.autoencoder.pixels_per_latent
+        height, width = (length // side for length in sizes.drawn)
+        self.latent_shape = (model.config.diffusion.channels, height, width)
+
+    def watch(self, _step: int, foreseen: Tensor) -> None:
+        """Report a step and what the picture will be like."""
+        self._foreseen = foreseen
+        self._meter.tick()
+        self._meter.drawing(self)
+
+    @property
+    def num_paintable(self) -> int:
+        """Places of latents that painting now would decode."""
+        _, height, width = self.latent_shape
+        return height * width * len(self._visible())
+
+    def paint(self) -> Tensor:
+        """Decode what there is to host images (pictures, H, W, 3), grey where nothing is."""
+        painted = [self.painted(latent) for latent in self._visible()]
+        missing = self._count - len(painted)
+        grey = torch.full((missing, *self._sizes.final, 3), GREY)
+        return torch.cat((*painted, grey))
+
+    def painted(self, latent: Tensor, meter: Meter | None = None) -> Tensor:
+        """Decode a latent (C, h, w) to a host image (1, H, W, 3)."""
+        if not latent.isfinite().all():
+            raise NumericsError(
+                f"The diffusion transformer computed values that are no numbers (in "
+                f"{self._model.dtype}). Choose precision bf16 or fp32."
+            )
+        latents = latent[None].to(self._model.device, self._model.wide)
+        tick = self._meter.check_cancelled if meter is None else meter.tick
+        pixels = self._model.parts.autoencoder(latents, tick)
+        return to_image(fitted(pixels.float(), self._sizes.final))
+
+    def _visible(self) -> list[Tensor]:
+        done = self.latents
+        if self._foreseen is None or len(done) == self._count:
+            return done
+        return [*done, self._foreseen]
+
+
+def _patches(model: LiteUniModel, image: Tensor | None, pixels: int) -> Patches | None:
+    vision = model.config.vision
+    if image is None:
+        return None
+    return to_patches(image, vision.patch_size, vision.merge, vision.num_frames, pixels)
+
+
+def _grid(model: LiteUniModel, patches: Patches | None) -> tuple[int, int] | None:
+    """Return the rows and columns of a picture as the language model reads it."""
+    merge = model.config.vision.merge
+    return None if patches is None else (patches.rows // merge, patches.columns // merge)
+
+
+def _depth(model: LiteUniModel, patches: Patches | None) -> int:
+    return 0 if patches is None else model.config.vision.depth
+
+
+def _see(model: LiteUniModel, patches: Patches | None, meter: Meter) -> Tensor | None:
+    if patches is None:
+        return None
+    model.enter(seeing_stage(model, len(patches.values)))
+    return model.see(patches, meter.tick)
+
+
+def _sizes(
+    model: LiteUniModel, condition: Condition, size: Size | None, mode: SizeMode
+) -> PictureSize:
+    """Say in what size to draw, and what to make of it."""
+    unit, trained = model.config.autoencoder.pixels_per_latent, model.config.diffusion.sample_size
+    if mode == "like input":
+        size = condition.size_like_picture()
+    elif size is None:
+        size = (trained * unit, trained * unit)
+    return picture_size(size, mode, trained, unit)
