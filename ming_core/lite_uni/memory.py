@@ -5,6 +5,7 @@ device at once, or one stage after another.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,14 +23,8 @@ from .sizes import Size
 SEEING, READING, CONNECTING = ("vision",), ("language_model",), ("connector",)
 WRITING = ("language_model", "lm_head")
 DRAWING, PAINTING = ("diffusion_transformer",), ("autoencoder",)
-STAGES = {
-    "seeing": SEEING,
-    "reading": READING,
-    "connecting": CONNECTING,
-    "drawing": DRAWING,
-    "painting": PAINTING,
-}
-PROMPT_TOKENS = 512  # of a long prompt, where a machine is measured
+PROMPT_TOKENS = 512  # of a long prompt with its queries, where a machine is measured
+ANSWER_TOKENS = 512
 ALIVE = 4  # values alive at once per unit of the widest layer
 
 
@@ -76,11 +71,32 @@ def painting_stage(model: LiteUniModel, size: Size) -> Stage:
     return Stage(PAINTING, int(ALIVE * model.wide.itemsize * widest * size[0] * size[1]))
 
 
-def stage_bytes(parts: Parts) -> dict[str, int]:
-    """Return the bytes of weights that each stage reads."""
-    named = parts.named()
-    return {stage: num_bytes(named[name] for name in names) for stage, names in STAGES.items()} | {
-        "writing": num_bytes(named[name] for name in WRITING)
+@dataclass(frozen=True, slots=True)
+class StageNeed:
+    """Bytes of the device that a stage needs by itself: weights, and room to work."""
+
+    weights: int
+    working: int
+
+
+def stage_needs(model: LiteUniModel) -> dict[str, StageNeed]:
+    """Return what each stage of an edit needs, and writing an answer about a picture."""
+    config = model.config
+    patches = PIXELS // config.vision.patch_size**2
+    tokens = PROMPT_TOKENS + patches // config.vision.merge**2
+    side = config.diffusion.sample_size * config.autoencoder.pixels_per_latent
+    stages = {
+        "seeing": seeing_stage(model, patches),
+        "reading": reading_stage(model, tokens),
+        "connecting": connecting_stage(model),
+        "drawing": drawing_stage(model, (side, side)),
+        "painting": painting_stage(model, (side, side)),
+        "writing": reading_stage(model, tokens, ANSWER_TOKENS),
+    }
+    named = model.components
+    return {
+        name: StageNeed(num_bytes(named[part] for part in stage.first), stage.working)
+        for name, stage in stages.items()
     }
 
 
@@ -91,29 +107,17 @@ def need_of(
     precision: str,
     floats: torch.dtype,
 ) -> Need:
-    """Return what a checkpoint needs in a precision, when it edits one picture.
+    """Return what a checkpoint needs in a precision.
 
     build  makes its parts without memory; floats  is what quantised weights are computed with
+
+    A device may do with the largest stage: the parts of all others are "experts" in that sense.
     """
     dtype = FLOATS.get(precision, floats)
     options: dict[str, Any] = {"quantise": precision if precision in QUANTISATIONS else None}
     parts = build(dtype, TorchOperations, **options)
-    model = LiteUniModel("", config, tokenizer, parts, dtype)
-    weights = stage_bytes(parts)
-    patches = PIXELS // config.vision.patch_size**2
-    side = config.diffusion.sample_size * config.autoencoder.pixels_per_latent
-    stages = (
-        seeing_stage(model, patches),
-        reading_stage(model, PROMPT_TOKENS + patches // config.vision.merge**2),
-        connecting_stage(model),
-        drawing_stage(model, (side, side)),
-        painting_stage(model, (side, side)),
-    )
+    needs = stage_needs(LiteUniModel("", config, tokenizer, parts, dtype)).values()
     whole = num_bytes(parts.named().values())
-    return Need(
-        precision,
-        weights=whole,
-        drawing=whole,
-        experts=whole - max(weights.values()),
-        working=max(stage.working for stage in stages),
-    )
+    largest = max(need.weights for need in needs)
+    working = max(need.working for need in needs)
+    return Need(precision, whole, whole, experts=whole - largest, working=working)
