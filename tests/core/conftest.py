@@ -1,8 +1,10 @@
 """A tiny random checkpoint, the model loaded from it, and tools to look into a run."""
 
 import hashlib
+import importlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from ming_core import (
 )
 
 BIG, SMALL = "Ming-UniVision", "MingTok-Vision"
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("ming_core", "ming_cli")
 
 
 @pytest.fixture(scope="session")
@@ -177,3 +181,26 @@ class Checkpoint:
 def checkpoint(tiny: Path, tmp_path: Path) -> Checkpoint:
     shutil.copytree(tiny, tmp_path / "copy")
     return Checkpoint(tmp_path / "copy")
+
+
+@pytest.fixture
+def broken_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a loader of `ming_cli.verify` over a copy of the engine with one text replaced."""
+    kept = {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] in PACKAGES}
+
+    def load(file: str, text: str, wrong: str):
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, tmp_path / package)
+        source = tmp_path / "ming_core" / file
+        original = source.read_text(encoding="utf-8")
+        assert text in original, f"{file} no longer holds {text!r}"
+        source.write_text(original.replace(text, wrong), encoding="utf-8")
+        for name in kept:
+            del sys.modules[name]
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return importlib.import_module("ming_cli.verify")
+
+    yield load
+    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
+        del sys.modules[name]
+    sys.modules.update(kept)

@@ -4,15 +4,11 @@ Every case is one edit of the engine's source, applied to a copy. A case whose t
 in the engine fails: rewrite it for the new code.
 """
 
-import importlib
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("ming_core", "ming_cli")
 
 # rule: (recorded set, file, text, wrong text)
 BROKEN = {
@@ -284,29 +280,6 @@ BROKEN = {
         "exchange.answer]",
     ),
 }
-
-
-@pytest.fixture
-def broken_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return a loader of `ming_cli.verify` over a copy of the engine with one text replaced."""
-    kept = {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] in PACKAGES}
-
-    def load(file: str, text: str, wrong: str):
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, tmp_path / package)
-        source = tmp_path / "ming_core" / file
-        original = source.read_text(encoding="utf-8")
-        assert text in original, f"{file} no longer holds {text!r}"
-        source.write_text(original.replace(text, wrong), encoding="utf-8")
-        for name in kept:
-            del sys.modules[name]
-        monkeypatch.syspath_prepend(str(tmp_path))
-        return importlib.import_module("ming_cli.verify")
-
-    yield load
-    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
-        del sys.modules[name]
-    sys.modules.update(kept)
 
 
 @pytest.mark.golden
