@@ -200,8 +200,8 @@ class VisionTower(nn.Module):
         windows = Windows(*shape, self.config.window)
         x = windows.split(self.patch_embed(patches.values).unflatten(0, (*shape, merge**2)))
         angles = windows.split(self._angles(*shape, precision).to(x.device))
-        present = windows.split(torch.ones(*shape, merge**2, dtype=torch.bool)).to(x.device)
-        seen = None if present.all() else present[:, None, None]
+        present = windows.split(torch.ones(*shape, merge**2, dtype=torch.bool))
+        seen = None if present.all() else present[:, None, None].to(x.device)
         inside = Rotation(angles), seen
         across = Rotation(angles.reshape(1, -1, angles.shape[-1])), _flat(seen)
         if precision == "reference":

@@ -59,7 +59,7 @@ BROKEN = {
         "a",
         SEE,
         "vision.py",
-        "seen = None if present.all() else present[:, None, None]",
+        "seen = None if present.all() else present[:, None, None].to(x.device)",
         "seen = None",
     ),
     "half a head turns with the row, half with the column": (
