@@ -459,7 +459,7 @@ BROKEN = {
     "resizing comes before clamping": (
         "a",
         PICTURES,
-        "generation.py",
+        "drawing.py",
         "to_image(fitted(pixels.float(), self._sizes.final))",
         "to_image(fitted(pixels.float().clamp(-1, 1), self._sizes.final))",
     ),
