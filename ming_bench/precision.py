@@ -17,12 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ming_core import QUANTISATIONS, CheckpointError, MingModel
-from ming_core.quantisation import LINEAR, group_size
+from ming_core.formats import FORMATS, possible
 
 from .case import Case
 from .sources import EXACT, Source, refuse_unusable
 
-FORMATS = tuple(LINEAR)
 CONTEXT, ROWS = 64, 3
 # Part of the model -> the modules whose matrices belong to it. The dense and the routed ones are
 # what a quantisation rounds, the rest is what it leaves alone.
@@ -89,12 +88,8 @@ def matrices(model: MingModel, part: str) -> list[nn.Parameter]:
 
 def rounded(weight: Tensor, form: str) -> Tensor:
     """Return fp32 weights (..., out, in) as a format keeps them; too odd for int4 means int8."""
-    inputs = weight.shape[-1]
-    if form == "int4" and group_size(inputs) is None:
-        form = "int8"
-    with torch.device("meta"):
-        leaf = LINEAR[form](inputs, 1, bias=False)
-    return leaf.dequantised(*leaf.quantised(weight), torch.float32)
+    kept = possible(form, weight.shape[-1])
+    return kept.dequantised(*kept.quantised(weight), torch.float32)
 
 
 @contextmanager

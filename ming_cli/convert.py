@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("same", *QUANTISATIONS),
         default="same",
-        help="same: as published; int8, fp8: the large matrices in 8 bits; int4-experts: routed "
+        help="same: as published; int8: the large matrices in 8 bits; int4-experts: routed "
         "experts in 4 bits, the others in 8; int4: the flow head in 4 bits as well",
     )
 

@@ -25,7 +25,7 @@ from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Progress, SilentProgress, Sketch
 from .prompt_rows import LIST_SUFFIXES, PROMPT, Row, read_rows, rows_of
-from .quantisation import QUANTISATIONS, check_format
+from .quantisation import QUANTISATIONS
 from .residency import give_slots, slots_within
 from .sampling import TextSampling
 from .stages import Stage
@@ -99,7 +99,6 @@ __all__ = [
     "TextSampling",
     "TorchOperations",
     "Turn",
-    "check_format",
     "decode_pixels",
     "describe",
     "edit",

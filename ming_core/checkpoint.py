@@ -1,6 +1,7 @@
 """A checkpoint of any family -> a loaded model: headers first, then strict, then the weights."""
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from .fitting import Need
 from .operations import Operations, TorchOperations
 from .places import Place, adopt, compare, component_tensors, first_of, put
 from .progress import Meter, Progress, Tick, unwatched
-from .quantisation import operations_for
+from .quantisation import operations_for, quantised_leaves
 from .tensor_files import StoredTensor, TensorFiles
 from .text_tokenizer import TextTokenizer
 
@@ -200,6 +201,7 @@ def load(
     meter = Meter(progress, len(places))
     identity = checkpoint.identity(places, meter.check_cancelled)
     _bring_weights(checkpoint, parts, places, meter)
+    _say_what_is_wider(checkpoint, parts)
     quantisation = checkpoint.quantisation or quantise
     return checkpoint.assemble(parts, tokenizer, identity, dtype, quantisation)
 
@@ -223,3 +225,17 @@ def _bring_weights(
         meter.tick()
     for module in components.values():
         module.requires_grad_(requires_grad=False).eval()
+
+
+def _say_what_is_wider(
+    checkpoint: OpenCheckpoint[PartsT, TokenizerT, ModelT], parts: Parts
+) -> None:
+    """Tell how many matrices are kept in 8 bits because 4 do not fit their widths."""
+    leaves = quantised_leaves(parts.named().values())
+    odd = [leaf for leaf in leaves if leaf.too_odd]
+    if odd:
+        widths = ", ".join(str(width) for width in sorted({leaf.shape[-1] for leaf in odd}))
+        logging.getLogger("ming").info(
+            "%s: %d of %d large matrices have widths that 4 bits cannot take (%s) and are kept "
+            "in 8.", checkpoint.home.name, len(odd), len(leaves), widths,
+        )  # fmt: skip

@@ -35,8 +35,8 @@ class Converted:
         known = (AS_PUBLISHED, *QUANTISATIONS)
         if precision not in known:
             raise CheckpointError(
-                f"{path} says precision {precision!r}; this pack reads {', '.join(known)}. Update "
-                "the pack, or convert the checkpoint again."
+                f"{path} says precision {precision!r}; this pack reads {', '.join(known)}. Convert "
+                "the published checkpoint again (int8 in place of fp8), or update the pack."
             )
         quantisation = None if precision == AS_PUBLISHED else precision
         return cls(str(note.get("identity")), quantisation)

@@ -12,7 +12,7 @@ from .errors import CheckpointError
 from .quantisation import QUANTISATIONS
 
 FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Most exact first. fp8 is as large as int8 and less exact, so nothing picks it by itself.
+# Most exact first.
 ON_A_CPU = ("fp32", "bf16", "int8", "int4-experts", "int4")
 ON_A_DEVICE = ("int8", "int4-experts", "int4")
 # What cannot lie on the device is copied for every token, so there few bits come first.
@@ -138,7 +138,7 @@ def choose(needs: Sequence[Need], room: Room) -> Choice:
     Raises CheckpointError with the numbers when there is none.
     """
     by_name = {need.precision: need for need in needs}
-    order = [name for name in (*room.order, "fp8") if name in by_name]
+    order = [name for name in room.order if name in by_name]
     streamed = [name for name in (*STREAMED, room.floats) if name in by_name] or order
     runs = {name: room.runs(by_name[name]) for name in {*order, *streamed}}
     for name in order:

@@ -4,7 +4,8 @@ Every weighted layer of the model is built from such a namespace, so that a host
 cast it. Weights are read in a layer's own `forward` and nowhere else.
 """
 
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ class Leaf(nn.Module):
     def is_on(self, device: torch.device) -> bool:
         """Whether everything of this layer is on a device."""
         return all(tensor.device == device for tensor in (*self.parameters(), *self.buffers()))
+
+
+LeafT = TypeVar("LeafT", bound=Leaf)
 
 
 class Experts(Leaf):
@@ -66,24 +70,51 @@ class ExpertLinear(Experts):
         return x @ self.fetch(weight, x).mT
 
 
+class MakesMatrix(Protocol):
+    """The constructor of a matrix, as `nn.Linear` has it."""
+
+    def __call__(self, in_features: int, out_features: int, *, bias: bool = True) -> Any:  # noqa: ANN401  a host's
+        """Make one."""
+        ...
+
+
+class MakesExperts(Protocol):
+    """The constructor of a projection of all experts of a layer, as `ExpertLinear` has it."""
+
+    def __call__(self, num_experts: int, in_features: int, out_features: int) -> Any:  # noqa: ANN401
+        """Make one."""
+        ...
+
+
 class Operations(Protocol):
     """The layer classes a model is built from; constructors as in `torch.nn`.
 
-    LargeLinear, HeadLinear and ExpertLinear make the matrices that hold most of a model and may
-    be quantised: those read once a token, the flow head's, which are read at every flow step, and
-    the routed experts.
+    Linear        matrices that are small, or whose errors would spread: never in few bits
+    LargeLinear   those read once a token: attention, shared experts, the head's modulation
+    HeadLinear    the flow head's blocks, read at every flow step
+    ExpertLinear  the routed experts
+
+    As floats the first three are one class; a quantisation gives each of the last three a format.
     """
 
-    Linear: Any
-    LargeLinear: Any
-    HeadLinear: Any
-    Conv2d: Any
-    LayerNorm: Any
-    RMSNorm: Any
-    Embedding: Any
-    ExpertLinear: Any
+    @property
+    def Linear(self) -> MakesMatrix: ...  # noqa: D102, N802  a class
+    @property
+    def LargeLinear(self) -> MakesMatrix: ...  # noqa: D102, N802
+    @property
+    def HeadLinear(self) -> MakesMatrix: ...  # noqa: D102, N802
+    @property
+    def ExpertLinear(self) -> MakesExperts: ...  # noqa: D102, N802
+    @property
+    def Conv2d(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def LayerNorm(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def RMSNorm(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def Embedding(self) -> Callable[..., Any]: ...  # noqa: D102, N802
 
-    def leaf(self, kind: type[Leaf]) -> Any:  # noqa: ANN401
+    def leaf(self, kind: type[LeafT], /) -> type[LeafT]:
         """Return a leaf class of the engine's as this namespace has it."""
         ...
 
@@ -91,16 +122,16 @@ class Operations(Protocol):
 class TorchOperations:
     """Plain torch layers, resident where their weights are."""
 
-    Linear: ClassVar[Any] = nn.Linear
-    LargeLinear: ClassVar[Any] = nn.Linear
-    HeadLinear: ClassVar[Any] = nn.Linear
-    Conv2d: ClassVar[Any] = nn.Conv2d
-    LayerNorm: ClassVar[Any] = nn.LayerNorm
-    RMSNorm: ClassVar[Any] = nn.RMSNorm
-    Embedding: ClassVar[Any] = nn.Embedding
-    ExpertLinear: ClassVar[Any] = ExpertLinear
+    Linear: ClassVar[MakesMatrix] = nn.Linear
+    LargeLinear: ClassVar[MakesMatrix] = Linear
+    HeadLinear: ClassVar[MakesMatrix] = Linear
+    ExpertLinear: ClassVar[MakesExperts] = ExpertLinear
+    Conv2d: ClassVar[Callable[..., Any]] = nn.Conv2d
+    LayerNorm: ClassVar[Callable[..., Any]] = nn.LayerNorm
+    RMSNorm: ClassVar[Callable[..., Any]] = nn.RMSNorm
+    Embedding: ClassVar[Callable[..., Any]] = nn.Embedding
 
     @staticmethod
-    def leaf(kind: type[Leaf]) -> type[Leaf]:
+    def leaf(kind: type[LeafT]) -> type[LeafT]:
         """Return a leaf class as it is."""
         return kind

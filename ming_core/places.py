@@ -21,7 +21,6 @@ STORED_NAMES = {
     torch.float16: "F16",
     torch.int8: "I8",
     torch.uint8: "U8",
-    torch.float8_e4m3fn: "F8_E4M3",
 }
 NOTHING = re.compile(r"(?!)")
 SHOWN_PROBLEMS = 200
@@ -64,7 +63,7 @@ def component_tensors(components: Components, stored: Container[str]) -> dict[st
     """Return every tensor of a converted checkpoint, which is named as our own parameters.
 
     stored  the names in the files: where a weight's scale is among them, its levels are too;
-            elsewhere both come from quantising (earlier versions left some matrices as floats)
+            elsewhere both come from quantising
     """
     places: dict[str, Place] = {}
     for component, module in components.items():
@@ -102,7 +101,7 @@ def put(components: Components, place: Place, tensor: Tensor) -> None:
     for own in (name, "scale") if quantised is not None else (name,):
         if getattr(layer, own).is_meta:
             replace_tensor(layer, own, torch.empty_like(getattr(layer, own), device="cpu"))
-    if quantised is not None and tensor.dtype != quantised.weight_dtype:
+    if quantised is not None and tensor.dtype != quantised.form.weight_dtype:
         quantised.store(tensor, place.index)
     else:
         getattr(layer, name).data[place.index].copy_(tensor)

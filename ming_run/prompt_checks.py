@@ -15,7 +15,7 @@ EDITOR_ONLY_INPUTS = frozenset(
     ("preview", "preview_markdown", "preview_text", "previewMode", "upload", "audioUI")
 )
 # Combos whose nodes say more about a wrong choice than a list of right ones.
-SELF_CHECKED = frozenset(("checkpoint", "file"))
+SELF_CHECKED = frozenset(("checkpoint", "file", "precision"))
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "INT": (int,),
     "FLOAT": (int, float),

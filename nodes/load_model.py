@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from .folders import AUTO
 from .host import files, models
-from .host.precision import PRECISIONS
+from .host.precision import PRECISIONS, precision_problem
 from .schema import Model, node_schema, widget
 
 
@@ -34,7 +34,7 @@ class LoadModel(io.ComfyNode):
                     default=AUTO,
                     tooltip="Number format of the weights. auto: the most exact one that fits the "
                     "free memory: bf16 (or fp16; a CPU tries fp32 first), int8, int4-experts, "
-                    "int4. int8, fp8: the large matrices in 8 bits, half the memory of bf16; "
+                    "int4. int8: the large matrices in 8 bits, half the memory of bf16; "
                     "int4-experts: experts in 4 bits, a third; int4: the flow head as well. "
                     "Pictures differ a little, with int4 more.",
                 ),
@@ -43,9 +43,10 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str | None) -> bool | str:
+    def validate_inputs(cls, checkpoint: str | None, precision: str | None = None) -> bool | str:
         # The host hands None for a linked input, whose value it does not know yet.
-        return checkpoint is None or files.checkpoints().problem(checkpoint) or True
+        wrong = None if checkpoint is None else files.checkpoints().problem(checkpoint)
+        return wrong or precision_problem(precision) or True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_others: str) -> str:

@@ -9,7 +9,7 @@ from ..abilities import DESCRIBE, EDIT, GENERATE, LATENT_CONTEXT
 from ..kv_cache import KVShape, WorkingCache
 from ..operations import Operations
 from ..progress import Tick, unwatched
-from ..quantisation import QuantisedLeaf
+from ..quantisation import quantised_leaves
 from .config import MingConfig
 from .connector import Connector
 from .flow.head import ConditionHead, VelocityNetwork
@@ -57,10 +57,9 @@ class Components:
                 PixelDecoder(config.mingtok, operations).float(),
                 LanguageModel(config, operations).to(dtype),
             )
-        for layer in built.language_model.modules():
-            if isinstance(layer, QuantisedLeaf):  # `to` has cast scales and 8-bit floats as well
-                with torch.device("meta"):
-                    layer.allocate(layer.shape)
+        for leaf in quantised_leaves([built.language_model]):  # `to` has cast the scales as well
+            with torch.device("meta"):
+                leaf.allocate(leaf.form, leaf.shape)
         return built
 
     def named(self) -> dict[str, nn.Module]:

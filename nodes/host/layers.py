@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import comfy.model_management
 import comfy.ops
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ...ming_core import ExpertLinear, Experts, Leaf
+
+LeafT = TypeVar("LeafT", bound=Leaf)
 
 
 class StreamedLeaf(Leaf):
@@ -56,15 +58,19 @@ class HostLinear(comfy.ops.disable_weight_init.Linear):
 class HostOperations:
     """The engine's layers, as the host can stream and cast them."""
 
-    Linear = HostLinear
-    LargeLinear = HostLinear
-    HeadLinear = HostLinear
+    Linear: Any = HostLinear
+    LargeLinear = Linear
+    HeadLinear = Linear
     Conv2d = comfy.ops.disable_weight_init.Conv2d
     LayerNorm = comfy.ops.disable_weight_init.LayerNorm
     RMSNorm = getattr(comfy.ops.disable_weight_init, "RMSNorm", torch.nn.RMSNorm)
     Embedding = comfy.ops.disable_weight_init.Embedding
     ExpertLinear = streamed(ExpertLinear)
-    leaf = staticmethod(streamed)
+
+    @staticmethod
+    def leaf(kind: type[LeafT]) -> type[LeafT]:
+        """Return a leaf class as the host can stream it."""
+        return cast(type[LeafT], streamed(kind))
 
 
 def _is_async(device: torch.device) -> bool:

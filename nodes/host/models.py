@@ -92,7 +92,7 @@ def load(name: str, precision: str) -> HostedModel:
     """
     path, device = files.checkpoints().resolve(name), comfy.model_management.get_torch_device()
     found = (path.resolve(), files.checkpoints().fingerprint(name), device)
-    precision = held_precision(path, precision, device)
+    precision = held_precision(path, precision)
     is_auto = precision == AUTO
     if is_auto:  # what was picked stands while it is held: it takes up room by itself
         if found in _picked:
@@ -110,7 +110,7 @@ def _read(path: Path, precision: str, device: torch.device) -> HostedModel:
     engine: LoadedModel = load_model(
         path,
         dtype=dtype_of(precision, device),
-        quantise=quantisation_of(precision, device),
+        quantise=quantisation_of(precision),
         operations=HostOperations(),
         progress=HostProgress(),
     )

@@ -9,9 +9,7 @@ import torch
 from ...ming_core import (
     FLOATS,
     QUANTISATIONS,
-    CheckpointError,
     Room,
-    check_format,
     pick_precision,
     stored_quantisation,
 )
@@ -21,26 +19,29 @@ from .progress import HostProgress
 PRECISIONS = (AUTO, *sorted(FLOATS), *QUANTISATIONS)
 
 
-def held_precision(path: Path, asked: str, device: torch.device) -> str:
-    """Return the precision asked for, or the one a folder was quantised to, and tell the user.
+# What older workflows may ask for, and what they get.
+GONE = {"fp8": "int8"}
 
-    Raises CheckpointError when the device cannot read what the folder holds.
-    """
+
+def held_precision(path: Path, asked: str) -> str:
+    """Return the precision asked for, or the one a folder was quantised to, and tell the user."""
     stored = stored_quantisation(path)
     if stored is None:
-        return asked
-    try:
-        check_format(stored, device)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{path.name} holds its weights in {stored}, which {device} cannot read "
-            f"({error.__cause__}). Convert again from the published folder with --precision int8."
-        ) from error
+        if asked in GONE:
+            _tell(path, f"there is no {asked} any more; {GONE[asked]} is as small and more exact")
+        return GONE.get(asked, asked)
     if asked in (AUTO, stored):  # auto still looks whether it fits
         return asked
     text = f"this folder holds its weights in {stored}; precision is for folders as published"
     _tell(path, text)
     return stored
+
+
+def precision_problem(precision: str | None) -> str | None:
+    """Say what is wrong with a value of the precision widget; None for a link, and when it fits."""
+    if precision is None or precision in (*PRECISIONS, *GONE):
+        return None
+    return f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}."
 
 
 def automatic_precision(path: Path, device: torch.device) -> str:
@@ -55,12 +56,9 @@ def dtype_of(precision: str, device: torch.device) -> torch.dtype:
     return FLOATS.get(precision) or FLOATS[_best_floats(device)]
 
 
-def quantisation_of(precision: str, device: torch.device) -> str | None:
-    """Return the quantisation that a precision names, None for floats; raises if unusable."""
-    if precision not in QUANTISATIONS:
-        return None
-    check_format(precision, device)
-    return precision
+def quantisation_of(precision: str) -> str | None:
+    """Return the quantisation that a precision names, None for floats."""
+    return precision if precision in QUANTISATIONS else None
 
 
 def _tell(path: Path, text: str) -> None:

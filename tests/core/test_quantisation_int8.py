@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import ming_core
+from ming_core.formats import INT8
 from ming_core.operations import ExpertLinear
-from ming_core.quantisation import Int8ExpertLinear, Int8Leaf, Int8Linear
+from ming_core.quantisation import QuantisedExpertLinear, QuantisedLeaf, QuantisedLinear
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"
 
@@ -24,7 +25,7 @@ def exact() -> ming_core.MingModel:
 
 def test_a_stored_weight_is_off_by_half_a_level_at_most():
     weight = torch.randn(24, 40, generator=torch.Generator().manual_seed(0))
-    layer = Int8Linear(40, 24, bias=False)
+    layer = QuantisedLinear(40, 24, form=INT8, bias=False)
     layer.store(weight, ())
     off = (layer.weight.float() * layer.scale[:, None] - weight).abs()
     assert (off <= layer.scale[:, None] / 2 + 1e-7).all()
@@ -33,7 +34,7 @@ def test_a_stored_weight_is_off_by_half_a_level_at_most():
 
 def test_the_product_is_that_of_the_stored_weight_and_the_bias_is_added():
     generator = torch.Generator().manual_seed(1)
-    layer = Int8Linear(40, 24)
+    layer = QuantisedLinear(40, 24, form=INT8)
     layer.store(torch.randn(24, 40, generator=generator), ())
     layer.bias.data.normal_(generator=generator)
     x = torch.randn(5, 40, generator=generator)
@@ -44,7 +45,7 @@ def test_the_product_is_that_of_the_stored_weight_and_the_bias_is_added():
 def test_experts_stored_in_stretches_give_each_their_own_product():
     generator = torch.Generator().manual_seed(2)
     weights = torch.randn(3, 8, 16, generator=generator)
-    layer = Int8ExpertLinear(3, 16, 8)
+    layer = QuantisedExpertLinear(3, 16, 8, form=INT8)
     for expert in range(3):
         layer.store(weights[expert, :4], (expert, slice(0, 4)))
         layer.store(weights[expert, 4:], (expert, slice(4, None)))
@@ -55,7 +56,7 @@ def test_experts_stored_in_stretches_give_each_their_own_product():
 
 
 def test_a_channel_of_zeros_stays_zero():
-    layer = Int8Linear(4, 2, bias=False)
+    layer = QuantisedLinear(4, 2, form=INT8, bias=False)
     layer.store(torch.tensor([[0.0] * 4, [1.0] * 4]), ())
     assert layer(torch.ones(1, 4)).tolist()[0] == [0.0, pytest.approx(4.0)]
 
@@ -65,7 +66,7 @@ def test_only_large_matrices_of_the_language_model_and_head_are_quantised(quanti
         name
         for component, module in quantised.components.items()
         for name, layer in module.named_modules(prefix=component)
-        if isinstance(layer, Int8Leaf)
+        if isinstance(layer, QuantisedLeaf)
     }
     kinds = {".".join(p for p in n.split(".") if not p.isdecimal()) for n in names}
     assert kinds == {
@@ -84,7 +85,7 @@ def test_only_large_matrices_of_the_language_model_and_head_are_quantised(quanti
 
 def test_scales_stay_fp32_when_the_model_computes_in_bf16():
     model = ming_core.load_model(GOLDEN, quantise="int8", dtype=torch.bfloat16)
-    layers = [m for m in model.parts.language_model.modules() if isinstance(m, Int8Leaf)]
+    layers = [m for m in model.parts.language_model.modules() if isinstance(m, QuantisedLeaf)]
     assert layers
     assert {layer.scale.dtype for layer in layers} == {torch.float32}
 
@@ -110,14 +111,14 @@ def test_experts_are_a_quarter_of_their_fp32_size(exact, quantised):
         layers = model.parts.language_model.modules()
         return sum(m.weight.nbytes for m in layers if isinstance(m, kind))
 
-    assert 4 * size(quantised, Int8ExpertLinear) == size(exact, ExpertLinear)
+    assert 4 * size(quantised, QuantisedExpertLinear) == size(exact, ExpertLinear)
 
 
 def test_large_activations_stay_finite_in_fp16():
     """The sums of integers would leave fp16's range long before the scaled result does."""
     generator = torch.Generator().manual_seed(3)
     weight = 0.02 * torch.randn(64, 512, generator=generator)
-    layer = Int8Linear(512, 64, bias=False)
+    layer = QuantisedLinear(512, 64, form=INT8, bias=False)
     layer.store(weight, ())
     x = torch.zeros(1, 512)
     x[0, 7] = 2000.0

@@ -57,7 +57,11 @@ def test_a_streaming_expert_layer_copies_only_the_expert_it_needs(figures):
     assert figures["copied"] * 8 == figures["size"]
 
 
-NAMES = {"fp32": "HostExpertLinear", "int8": "HostInt8ExpertLinear", "int4": "HostInt4ExpertLinear"}
+NAMES = {
+    "fp32": "HostExpertLinear",
+    "int8": "HostQuantisedExpertLinear",
+    "int4": "HostQuantisedExpertLinear",
+}
 
 
 @pytest.mark.parametrize("precision", NAMES)

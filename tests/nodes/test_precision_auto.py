@@ -95,7 +95,7 @@ def test_what_other_models_hold_on_the_device_counts_as_free(picking, monkeypatc
     assert picking._room(CPU).device is None
 
 
-@pytest.mark.parametrize("precision", ["fp8", "int4-experts", "int4"])
+@pytest.mark.parametrize("precision", ["int8", "int4-experts", "int4"])
 def test_every_quantisation_draws(pack, checkpoint, precision):
     model = pack.run("LoadModel", checkpoint=checkpoint, precision=precision)[0]
     assert model.engine.quantisation == precision
@@ -128,16 +128,11 @@ def test_a_quantised_folder_is_one_model_in_its_own_precision(pack, converted, s
     assert pack.run("LoadModel", checkpoint=name, precision="auto")[0] is first
 
 
-@pytest.mark.parametrize("precision", ["int8", "auto"])
-def test_a_folder_the_device_cannot_read_is_to_be_converted_again(
-    pack, converted, picking, precision, monkeypatch
-):
-    name = converted("fp8")
-
-    def check(quantisation: str, _device: torch.device) -> None:
-        if quantisation == "fp8":
-            raise pack.core.CheckpointError("no fp8 here. Choose int8") from TypeError("no fp8")
-
-    monkeypatch.setattr(picking, "check_format", check)
-    with pytest.raises(pack.core.CheckpointError, match=r"\(no fp8\)\. Convert again from the pub"):
-        pack.run("LoadModel", checkpoint=name, precision=precision)
+def test_a_workflow_that_asks_for_fp8_gets_int8_and_is_told(pack, checkpoint, said):
+    node = pack.nodes["LoadModel"]
+    assert node.validate_inputs(checkpoint=checkpoint, precision="fp8") is True
+    assert "precision is 'int3'" in node.validate_inputs(checkpoint=checkpoint, precision="int3")
+    model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp8")[0]
+    assert model.engine.quantisation == "int8"
+    assert said == ["there is no fp8 any more; int8 is as small and more exact"]
+    assert pack.run("LoadModel", checkpoint=checkpoint, precision="int8")[0] is model

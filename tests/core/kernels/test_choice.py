@@ -11,15 +11,14 @@ import torch
 from torch import nn
 
 from ming_core import MingModel
+from ming_core.formats import INT4, INT8
 from ming_core.kernels import choice, plain
 from ming_core.kernels.packed import Norm, Packed
 from ming_core.operations import TorchOperations
 from ming_core.quantisation import (
-    Int4ExpertLinear,
-    Int4Linear,
-    Int8ExpertLinear,
-    Int8Linear,
+    QuantisedExpertLinear,
     QuantisedLeaf,
+    QuantisedLinear,
 )
 from ming_core.univision.flow.head import ResBlock
 from ming_core.univision.language_model.experts import MixtureOfExperts
@@ -97,10 +96,10 @@ def test_the_twin_of_a_block_is_the_layer(block: ResBlock, rows: tuple[int, ...]
 @pytest.mark.parametrize(
     ("layer", "form", "off"),
     [
-        (Int8Linear(64, 20), (torch.int8, 0), 0.03),
-        (Int8ExpertLinear(3, 64, 20), (torch.int8, 0), 0.03),
-        (Int4Linear(64, 20), (torch.uint8, 64), 0.6),
-        (Int4ExpertLinear(3, 96, 20), (torch.uint8, 32), 0.6),
+        (QuantisedLinear(64, 20, form=INT8), (torch.int8, 0), 0.03),
+        (QuantisedExpertLinear(3, 64, 20, form=INT8), (torch.int8, 0), 0.03),
+        (QuantisedLinear(64, 20, form=INT4), (torch.uint8, 64), 0.6),
+        (QuantisedExpertLinear(3, 96, 20, form=INT4), (torch.uint8, 32), 0.6),
     ],
 )
 def test_quantised_layers_are_read_as_they_are_stored(layer: QuantisedLeaf, form, off: float):
@@ -111,7 +110,7 @@ def test_quantised_layers_are_read_as_they_are_stored(layer: QuantisedLeaf, form
     assert packed.format == form
     assert packed.num_inputs == layer.shape[-1]
     numbers = packed.numbers()
-    assert torch.equal(numbers, layer.dequantised(layer.weight, layer.scale, torch.float32))
+    assert torch.equal(numbers, layer.form.dequantised(layer.weight, layer.scale, torch.float32))
     assert (numbers - weight).abs().max() < off
 
 

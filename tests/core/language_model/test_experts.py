@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ming_cli import verify
 from ming_core import MingModel, TorchOperations
-from ming_core.quantisation import Int8ExpertLinear, QuantisedOperations, operations_for
+from ming_core.quantisation import QuantisedExpertLinear, QuantisedOperations, operations_for
 from ming_core.univision.config import LanguageModelConfig
 from ming_core.univision.language_model import experts
 from ming_core.univision.language_model.experts import MixtureOfExperts
@@ -140,7 +140,7 @@ def test_8_bit_experts_are_the_same_without_a_look_at_the_routing(
         if hasattr(layer, "store"):
             layer.store(torch.randn(layer.weight.shape), ())
     moe.text_router.load_state_dict(exact.text_router.state_dict())
-    assert isinstance(moe.gate_up, Int8ExpertLinear)
+    assert isinstance(moe.gate_up, QuantisedExpertLinear)
     x = torch.randn(1, 3, 12)
     with torch.inference_mode():
         expected = moe(x, None)
