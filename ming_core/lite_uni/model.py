@@ -92,7 +92,7 @@ class Parts:
                 module.to(dtype if name == "diffusion_transformer" else wide_enough(dtype))
                 for layer in module.modules():
                     if isinstance(layer, QuantisedLeaf):  # `to` has cast their scales as well
-                        layer.allocate(layer.shape)
+                        layer.allocate(layer.form, layer.shape)
         return built
 
     def named(self) -> dict[str, nn.Module]:
