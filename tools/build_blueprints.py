@@ -4,9 +4,7 @@ python tools/build_blueprints.py            write subgraphs/*.json
 python tools/build_blueprints.py --check    only tell whether the files are up to date
 """
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,10 +13,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from blueprint_drawing import Face, to_blueprint  # noqa: E402
 from build_workflows import GENERATE, REFINE, as_text, version  # noqa: E402
+from built_files import main  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode  # noqa: E402
 
-from ming_run.headless import HeadlessHost  # noqa: E402
-from ming_run.host import Folders  # noqa: E402
 from ming_run.node_definitions import NodeDefinition  # noqa: E402
 
 FOLDER = ROOT / "subgraphs"
@@ -147,29 +144,5 @@ def build(definitions: Mapping[str, NodeDefinition]) -> dict[Path, str]:
     return files
 
 
-def main() -> int:
-    """Write the files, or with --check compare them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 on a difference"
-    )
-    is_check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as folder:
-        empty = Path(folder)
-        host = HeadlessHost(Folders(empty / "input", empty / "output", empty / "work"))
-        files = build(host.definitions())
-    existing = set(FOLDER.glob("*.json"))
-    stale = [p for p, t in files.items() if p not in existing or p.read_text("utf-8") != t]
-    stray = sorted(existing - set(files))
-    for path in [*stale, *stray]:
-        verdict = "out of date" if is_check else "written" if path in files else "stray"
-        sys.stdout.write(f"{verdict}: {path.name}\n")
-    if not is_check:
-        FOLDER.mkdir(exist_ok=True)
-        for path in stale:
-            path.write_text(files[path], encoding="utf-8", newline="\n")
-    return int(is_check and bool(stale or stray))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, lambda host: build(host.definitions()), FOLDER.glob("*.json")))

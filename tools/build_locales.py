@@ -6,19 +6,18 @@
 The Chinese file beside it is written by hand; a test holds it to the same keys.
 """
 
-import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+from built_files import main  # noqa: E402
 
 from ming_run.headless import HeadlessHost  # noqa: E402
-from ming_run.host import Folders  # noqa: E402
 
 FILE = ROOT / "locales" / "en" / "nodeDefs.json"
 PREFIX = "MingUniVision_"
@@ -50,25 +49,11 @@ def _node_texts(info: Mapping[str, Any]) -> Texts:
     )
 
 
-def main() -> int:
-    """Write the file, or with --check compare it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 on a difference"
-    )
-    is_check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as folder:
-        empty = Path(folder)
-        host = HeadlessHost(Folders(empty / "input", empty / "output", empty / "work"))
-        texts = english_texts(host.object_info())
-    written = json.dumps(texts, indent=2, ensure_ascii=False) + "\n"
-    is_current = FILE.exists() and FILE.read_text(encoding="utf-8") == written
-    if not is_current:
-        sys.stdout.write(f"{'out of date' if is_check else 'written'}: {FILE.relative_to(ROOT)}\n")
-    if not is_check:
-        FILE.write_text(written, encoding="utf-8", newline="\n")
-    return int(is_check and not is_current)
+def build(host: HeadlessHost) -> dict[Path, str]:
+    """Return the file's text."""
+    texts = english_texts(host.object_info())
+    return {FILE: json.dumps(texts, indent=2, ensure_ascii=False) + "\n"}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, build, FILE.parent.glob(FILE.name)))

