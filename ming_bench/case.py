@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ming_core import ImageSampling, MingModel, SilentProgress, kernels
 from ming_core.graph import SWITCH as GRAPH_SWITCH
@@ -66,11 +67,6 @@ class Case:
         """Return the case with so many pictures."""
         return replace(self, pictures=pictures)
 
-    @property
-    def baseline_sampling(self) -> ImageSampling:
-        """The published algorithm's settings: it knows Euler steps only."""
-        return published_sampling(self.model, len(self.seen))
-
     def noise(self, tokens: int) -> Tensor:
         """Return the noise of the first tokens: (tokens, pictures, C)."""
         return draw_noise(range(self.pictures), tokens, self.model.config.mingtok.latent_size)
@@ -87,15 +83,14 @@ class Case:
         weights = guidance_weights(self.sampling, has_image_branch=has_image_branch)
         rows = BranchRows([Start(self.cache, self.seen)], weights, (self.pictures, tokens + 2))
         meter = Meter(TokenEnds(mark), tokens)
-        with recording(graph), watched_parts(self.model, None if graph else mark):
+        with recording(wanted=graph), watched_parts(self.model, None if graph else mark):
             return draw(self.model, rows, self.noise(tokens), self.sampling, meter, replay).latents
 
     def draw_baseline(self, tokens: int, mark: Mark) -> Tensor:
-        """Draw one picture with the published algorithm: latents (tokens, C)."""
-        noise = self.side_by_side(1).noise(tokens)[:, 0].to(self.model.device)
-        how, seen = self.baseline_sampling, self.seen
-        device = self.model.device
-        seen = {branch: visible.to(device) for branch, visible in seen.items()}
+        """Draw one picture with the published algorithm, which knows Euler: latents (tokens, C)."""
+        device, how = self.model.device, published_sampling(self.model, len(self.seen))
+        noise = self.side_by_side(1).noise(tokens)[:, 0].to(device)
+        seen = {branch: visible.to(device) for branch, visible in self.seen.items()}
         return draw_baseline(self.model, self.cache, seen, noise, how, mark)
 
 
@@ -126,32 +121,17 @@ class GraphFailures(logging.Handler):
 
 def fused_kernels(model: MingModel) -> list[str]:
     """Name the fused kernels that drawing with this model has used so far."""
-    velocity = model.parts.language_model.velocity
-    first = {
-        "add_experts": mixtures(model)[0].gate_up,
-        "block": velocity.res_blocks.get_submodule("0.mlp.w12"),
-    }
-    used = {
-        tried.kernel
-        for tried, is_used in kernels.verdicts().items()
-        if is_used
-        and tried.dtype == model.dtype
-        and tried.formats[0][0] == first[tried.kernel].weight.dtype
-    }
-    return sorted(used)
+    block = model.parts.language_model.velocity.res_blocks.get_submodule("0.mlp.w12")
+    stored = {"add_experts": mixtures(model)[0].gate_up.weight.dtype, "block": block.weight.dtype}
+    used = [tried for tried, is_used in kernels.verdicts().items() if is_used]
+    fitting = (k for k in used if (k.dtype, k.formats[0][0]) == (model.dtype, stored[k.kernel]))
+    return sorted({tried.kernel for tried in fitting})
 
 
 def published_sampling(model: MingModel, rows: int) -> ImageSampling:
     """Return the checkpoint's own settings; one row means no guidance."""
     guidance = 1.0 if rows == 1 else ImageSampling().text_guidance
     return ImageSampling(steps=model.config.flow.steps, text_guidance=guidance)
-
-
-def pixel_decode(model: MingModel) -> Tensor:
-    """Decode the pixels of one picture."""
-    grid, width = model.config.language.image_grid, model.config.mingtok.semantic.width
-    features = torch.zeros(1, grid[0] * grid[1], width, device=model.device)
-    return model.parts.pixel_decoder(features, grid)
 
 
 class TokenEnds(SilentProgress):
@@ -171,33 +151,16 @@ def watched_parts(model: MingModel, mark: Mark | None) -> Iterator[None]:
     if mark is None:
         yield
         return
-    language = model.parts.language_model
-
-    def opens(module: nn.Module, part: str) -> torch.utils.hooks.RemovableHandle:
-        return module.register_forward_pre_hook(lambda *_: mark(part))
-
-    def closes(module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        return module.register_forward_hook(lambda *_: mark(REST))
-
-    decoder, transformer = model.parts.semantic_decoder, language.transformer
-    hooks = [opens(language.condition_head, HEAD), opens(decoder, SEMANTIC)]
-    hooks += [opens(transformer, LANGUAGE), closes(decoder), closes(transformer)]
-    try:
+    language, decoder = model.parts.language_model, model.parts.semantic_decoder
+    begins = {language.condition_head: HEAD, decoder: SEMANTIC, language.transformer: LANGUAGE}
+    with ExitStack() as hooks:
+        for module, part in begins.items():
+            hooks.enter_context(module.register_forward_pre_hook(lambda *_, part=part: mark(part)))
+            if part != HEAD:
+                hooks.enter_context(module.register_forward_hook(lambda *_: mark(REST)))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
-@contextmanager
-def recording(wanted: bool) -> Iterator[None]:  # noqa: FBT001
+def recording(*, wanted: bool) -> AbstractContextManager[object]:
     """Keep the engine from recording graphs, unless wanted."""
-    before = os.environ.get(GRAPH_SWITCH)
-    if not wanted:
-        os.environ[GRAPH_SWITCH] = "0"
-    try:
-        yield
-    finally:
-        os.environ.pop(GRAPH_SWITCH, None)
-        if before is not None:
-            os.environ[GRAPH_SWITCH] = before
+    return nullcontext() if wanted else patch.dict(os.environ, {GRAPH_SWITCH: "0"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from .case import Case
-from .clock import HEAD, HostClock, Mark, Timeline
+from .clock import HEAD, HostClock, Mark, drawn, unmarked
 from .counters import count_token
 from .random_model import SIZES, random_model
 
@@ -52,7 +52,7 @@ def _check_times(repeats: int, note: Callable[[Check], None]) -> None:
     model = random_model(SIZES["mid"], torch.float32, CPU)
     three, two = (Case.read(model, rows, CONTEXT) for rows in (3, 2))
     four = three.side_by_side(4)
-    ours, theirs = three.draw(1, _unmarked)[0], three.draw_baseline(1, _unmarked)
+    ours, theirs = three.draw(1, unmarked)[0], three.draw_baseline(1, unmarked)
     for name, case, target in (("ratio_3_rows", three, ">= 1.7"), ("ratio_2_rows", two, ">= 1.35")):
         ratios = in_turn(
             lambda mark, case=case: case.draw_baseline(1, mark),
@@ -88,14 +88,8 @@ def in_turn(first: Draw, second: Draw, repeats: int) -> list[float]:
 
 def seconds_per_token(draw: Draw) -> float:
     """Return the median seconds of a drawing's tokens."""
-    line = Timeline(HostClock(CPU))
-    draw(line)
-    return statistics.median(sum(token.values()) for token in line.tokens())
+    return statistics.median(sum(token.values()) for token in drawn(HostClock(CPU), draw))
 
 
 def _median(name: str, ratios: list[float], target: str) -> Check:
     return Check(name, statistics.median(ratios), target, tuple(ratios))
-
-
-def _unmarked(_name: str) -> None:
-    """Mark nothing."""

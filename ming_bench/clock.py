@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -23,20 +23,8 @@ Mark = Callable[[str], None]
 Seconds = dict[str, float]  # of each part of one token
 
 
-class Clock(Protocol):
-    """Notes moments without waiting for the device, and reads the time between them later."""
-
-    def now(self) -> Any:  # noqa: ANN401  a moment is the clock's own affair
-        """Note a moment."""
-        ...
-
-    def settle(self) -> None:
-        """Wait until everything asked of the device is done."""
-        ...
-
-    def seconds(self, start: Any, end: Any) -> float:  # noqa: ANN401
-        """Return the time between two moments, after `settle`."""
-        ...
+def unmarked(_name: str) -> None:
+    """Mark nothing."""
 
 
 class HostClock:
@@ -77,7 +65,7 @@ class CudaClock:
         return event
 
     def settle(self) -> None:
-        """Wait for the device."""
+        """Wait for the device, before the time between moments can be told."""
         torch.cuda.synchronize()
 
     def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
@@ -85,29 +73,19 @@ class CudaClock:
         return start.elapsed_time(end) / 1e3
 
 
+Clock = HostClock | CudaClock
+
+
 def clock_of(device: torch.device) -> Clock:
     """Return the clock for a device."""
     return CudaClock() if device.type == "cuda" else HostClock(device)
-
-
-def timed(clock: Clock, work: Callable[[], object], repeats: int = 3) -> list[float]:
-    """Return the seconds of some work each time it is done, after doing it once to warm up."""
-    work()
-    taken: list[float] = []
-    for _ in range(repeats):
-        start = clock.now()
-        work()
-        end = clock.now()
-        clock.settle()
-        taken.append(clock.seconds(start, end))
-    return taken
 
 
 class Timeline:
     """Marks along a drawing: each opens a part of a token, TOKEN closes one."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._clock: Any = clock  # reads its own moments only
         self._marks: list[tuple[str, Any]] = []
 
     def __call__(self, name: str) -> None:
@@ -133,6 +111,24 @@ class Timeline:
                 tokens.append(current)
                 current = defaultdict(float)
         return tokens
+
+
+def drawn(clock: Clock, draw: Callable[[Mark], object]) -> list[Seconds]:
+    """Return the seconds of every token of a drawing."""
+    line = Timeline(clock)
+    draw(line)
+    return line.tokens()
+
+
+def timed(clock: Clock, work: Callable[[], object], repeats: int = 3) -> list[float]:
+    """Return the seconds of some work each time it is done, after doing it once to warm up."""
+    work()
+    line = Timeline(clock)
+    line(TOKEN)
+    for _ in range(repeats):
+        work()
+        line(TOKEN)
+    return [token[REST] for token in line.tokens()]
 
 
 def milliseconds(tokens: Sequence[Seconds]) -> dict[str, float]:
@@ -169,10 +165,8 @@ def reset_peak_memory(device: torch.device) -> None:
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Return the most memory in use, in GB: on the card, else of the whole process so far."""
     if device.type == "cuda":
-        return {
-            "allocated": torch.cuda.max_memory_allocated(device) / 1e9,
-            "reserved": torch.cuda.max_memory_reserved(device) / 1e9,
-        }
+        allocated = torch.cuda.max_memory_allocated(device) / 1e9
+        return {"allocated": allocated, "reserved": torch.cuda.max_memory_reserved(device) / 1e9}
     try:
         import resource
     except ImportError:  # Windows

@@ -1,15 +1,15 @@
-"""What one visual token asks of the device: operations, waits for an answer, chosen experts."""
+"""What one visual token asks of the device: operations, waits, experts; and where it is sent."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +17,9 @@ from ming_core import MingModel
 from ming_core.univision.language_model.experts import MixtureOfExperts
 
 from .clock import REST, TOKEN, Mark
+
+ROUTING = ("uniform", "model")
+SEED = 20
 
 # Calls that hand a device's figures to Python, or need them to know the shape of their result.
 ASKING = (
@@ -133,22 +136,46 @@ def count_token(run: Callable[[Mark], object], device: torch.device) -> TokenCou
 
 
 @contextmanager
-def watched_experts(model: MingModel) -> Iterator[list[int]]:
-    """Collect how many different experts each layer's text router chooses in each step."""
-    found: list[int] = []
+def watched_routers(model: MingModel) -> Iterator[list[Tensor]]:
+    """Collect the experts that each layer's text router chooses in each step."""
+    chosen: list[Tensor] = []
+    top_k = model.config.language.top_k
 
-    def count_of(top_k: int) -> Callable[[nn.Module, object, Tensor], None]:
-        def count(_router: nn.Module, _inputs: object, scores: Tensor) -> None:
-            found.append(scores.topk(top_k, dim=-1).indices.unique().numel())
+    def note(_router: object, _inputs: object, scores: Tensor) -> None:
+        chosen.append(scores.topk(top_k, dim=-1).indices)
 
-        return count
+    with hooked_routers(model, note):
+        yield chosen
 
-    hooks = [moe.text_router.register_forward_hook(count_of(moe.top_k)) for moe in mixtures(model)]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+@contextmanager
+def routed(model: MingModel, routing: str) -> Iterator[None]:
+    """Let the text routers give every row random scores of its own, if `routing` is uniform.
+
+    Rows of a random model see nearly the same token and choose nearly the same experts, so fewer
+    weights are read than a trained model would read; uniform routing reads the other extreme. The
+    scores come from torch's own generator, seeded here and put back afterwards: random numbers of
+    a generator made by hand could not be part of a replayed graph.
+    """
+    if routing != "uniform":
+        yield
+        return
+    devices = [model.device] if model.device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        hooked_routers(model, lambda _router, _inputs, scores: torch.rand_like(scores)),
+    ):
+        torch.manual_seed(SEED)
+        yield
+
+
+@contextmanager
+def hooked_routers(model: MingModel, hook: Callable[..., Tensor | None]) -> Iterator[None]:
+    """Call a hook after every text router's forward."""
+    with ExitStack() as hooks:
+        for moe in mixtures(model):
+            hooks.enter_context(moe.text_router.register_forward_hook(hook))
+        yield
 
 
 def mixtures(model: MingModel) -> list[MixtureOfExperts]:

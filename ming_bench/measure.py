@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
@@ -14,34 +14,21 @@ from torch import Tensor
 
 from ming_core import ImageSampling, MingModel
 
-from .case import (
-    RECORDING,
-    Case,
-    GraphFailures,
-    fused_kernels,
-    is_plain,
-    pixel_decode,
-    published_sampling,
-)
+from .case import RECORDING, Case, GraphFailures, fused_kernels, is_plain, published_sampling
 from .clock import (
     Clock,
-    Mark,
     Seconds,
-    Timeline,
     clock_of,
+    drawn,
     milliseconds,
     peak_memory,
     reset_peak_memory,
     timed,
+    unmarked,
 )
-from .counters import TokenCounts, count_token, watched_experts
-from .reference import Reference
-from .routing import routed
+from .counters import TokenCounts, count_token, routed, watched_routers
 from .traffic import Bandwidth, Load, bytes_per_token
 
-DrawTokens = Callable[[int, Mark], Tensor]
-
-OTHERS = ("baseline", "reference")
 ERROR_TOKENS = 4  # drawn to compare with the fp32 engine, each after the same tokens
 
 
@@ -88,16 +75,9 @@ class Effort:
 class Bench:
     """Measures cases of one model."""
 
-    def __init__(
-        self,
-        model: MingModel,
-        bandwidth: Bandwidth,
-        effort: Effort,
-        reference: Reference | None = None,
-    ) -> None:
+    def __init__(self, model: MingModel, bandwidth: Bandwidth, effort: Effort) -> None:
         self.model, self.bandwidth, self.effort = model, bandwidth, effort
         self.clock: Clock = clock_of(model.device)
-        self.reference = reference
 
     @torch.inference_mode()
     def measure(self, plan: Plan, exact: Tensor | None = None) -> dict[str, Any]:
@@ -108,16 +88,16 @@ class Bench:
         reset_peak_memory(self.model.device)
         case = plan.read(self.model)
         with GraphFailures() as failures:
-            case.draw(RECORDING + 1, _unmarked, graph=plan.graph)
+            case.draw(RECORDING + 1, unmarked, graph=plan.graph)
         found: dict[str, Any] = {"peak_memory_gb": peak_memory(self.model.device)}
         found["errors"] = self._errors(case, exact)
         step = "replayed graph" if plan.graph and not failures.count else "eager"
         found["kernels"] = {"step": step, "fused": fused_kernels(self.model)}
         with routed(self.model, plan.routing):
             found |= self._times(case, plan)
-            with watched_experts(self.model) as experts:
-                case.draw(2, _unmarked)
-            distinct = statistics.mean(experts)
+            with watched_routers(self.model) as chosen:
+                case.draw(2, unmarked)
+            distinct = statistics.mean(experts.unique().numel() for experts in chosen)
         counts = count_token(lambda mark: case.draw(2, mark), self.model.device)
         found |= {"routing": {"mode": plan.routing, "distinct_experts": distinct}}
         found |= _counts(counts) | self._floor(case, distinct, found["ms_per_token"]["median"])
@@ -128,53 +108,32 @@ class Bench:
         # A replayed graph leaves no mark at its first token's start.
         skipped = RECORDING - 1 if plan.graph else 0
         tokens = self.effort.tokens + (RECORDING if plan.graph else 0)
-        others = self._others(case)
-        for draw in others.values():
-            draw(2, _unmarked)  # to warm up
+        has_baseline = self.effort.baseline and is_plain(self.model)
+        if has_baseline:
+            case.draw_baseline(2, unmarked)  # to warm up
         ours: list[list[Seconds]] = []
-        theirs: dict[str, list[list[Seconds]]] = {name: [] for name in others}
+        theirs: list[list[Seconds]] = []
         for _ in range(self.effort.repeats):
-            ours.append(self._drawn(lambda mark: case.draw(tokens, mark, graph=plan.graph)))
-            for name, draw in others.items():
-                theirs[name].append(self._drawn(partial(draw, self.effort.tokens)))
-        steady = [drawn[skipped:] for drawn in ours]
+            ours.append(drawn(self.clock, partial(case.draw, tokens, graph=plan.graph)))
+            if has_baseline:
+                theirs.append(drawn(self.clock, partial(case.draw_baseline, self.effort.tokens)))
+        steady = [tokens[skipped:] for tokens in ours]
         found: dict[str, Any] = {"ms_per_token": milliseconds(list(chain(*steady)))}
         if plan.graph:
-            starts = [1e3 * sum(sum(token.values()) for token in drawn[:skipped]) for drawn in ours]
+            starts = [1e3 * sum(sum(token.values()) for token in one[:skipped]) for one in ours]
             found["recording_ms"] = statistics.median(starts)
-        found |= dict.fromkeys(OTHERS)
-        for name, draw in others.items():
-            found[name] = self._beside(case, steady, theirs[name], draw)
+        found["baseline"] = self._beside(case, steady, theirs) if has_baseline else None
         return found
 
-    def _others(self, case: Case) -> dict[str, DrawTokens]:
-        """Return what else draws these tokens from the same weights."""
-        others: dict[str, DrawTokens] = {}
-        if self.effort.baseline and is_plain(self.model):
-            others["baseline"] = case.draw_baseline
-        if self.reference is not None:
-            others["reference"] = partial(self.reference.draw, case)
-        return others
-
-    def _drawn(self, draw: Callable[[Mark], object]) -> list[Seconds]:
-        """Return the seconds of every token of a drawing."""
-        line = Timeline(self.clock)
-        draw(line)
-        return line.tokens()
-
     def _beside(
-        self,
-        case: Case,
-        ours: list[list[Seconds]],
-        theirs: list[list[Seconds]],
-        draw: DrawTokens,
+        self, case: Case, ours: list[list[Seconds]], theirs: list[list[Seconds]]
     ) -> dict[str, Any]:
-        """Return another's figures, and the median ratio to ours of drawings done in turn."""
+        """Return the baseline's figures, and the median ratio to ours of drawings done in turn."""
         pairs = [
             (milliseconds(slow)["median"], milliseconds(fast)["median"])
             for slow, fast in zip(theirs, ours, strict=True)
         ]
-        counts = count_token(partial(draw, 2), self.model.device)
+        counts = count_token(partial(case.draw_baseline, 2), self.model.device)
         return {
             "ms_per_token": milliseconds(list(chain(*theirs))),
             **_counts(counts),
@@ -183,16 +142,16 @@ class Bench:
         }
 
     def _errors(self, case: Case, exact: Tensor | None) -> dict[str, float | None]:
-        """Compare latents, relative to the largest: with the fp32 engine's, and others'."""
+        """Compare latents, relative to the largest: with the fp32 engine's and the baseline's."""
         alone = case.side_by_side(1)
-        found: dict[str, float | None] = dict.fromkeys(("fp32", *OTHERS))
+        found: dict[str, float | None] = dict.fromkeys(("fp32", "baseline"))
         if exact is not None:
-            ours = alone.draw(len(exact), _unmarked, replay=exact)[0]
+            ours = alone.draw(len(exact), unmarked, replay=exact)[0]
             found["fp32"] = relative_error(ours, exact)
-        if case.sampling == case.baseline_sampling:
-            first = alone.draw(1, _unmarked)[0]
-            for name, draw in self._others(alone).items():
-                found[name] = relative_error(first, draw(1, _unmarked))
+        is_comparable = case.sampling == published_sampling(self.model, len(case.seen))
+        if self.effort.baseline and is_plain(self.model) and is_comparable:
+            first = alone.draw(1, unmarked)[0]
+            found["baseline"] = relative_error(first, alone.draw_baseline(1, unmarked))
         return found
 
     def _floor(self, case: Case, distinct: float, milliseconds: float) -> dict[str, Any]:
@@ -217,7 +176,7 @@ class Bench:
     def _whole_image(self, plan: Plan, found: dict[str, Any]) -> dict[str, float]:
         """Time what comes before and after the tokens, and add a picture's share up."""
         prefill = statistics.median(timed(self.clock, lambda: plan.read(self.model)))
-        pixels = statistics.median(timed(self.clock, lambda: pixel_decode(self.model)))
+        pixels = statistics.median(timed(self.clock, self._decode_pixels))
         tokens = self.model.config.language.num_image_tokens
         drawing = tokens * found["ms_per_token"]["median"] + found.get("recording_ms", 0.0)
         return {
@@ -226,11 +185,18 @@ class Bench:
             "seconds_per_image": (prefill + drawing / 1e3) / plan.pictures + pixels,
         }
 
+    def _decode_pixels(self) -> Tensor:
+        """Decode the pixels of one picture."""
+        grid = self.model.config.language.image_grid
+        width = self.model.config.mingtok.semantic.width
+        features = torch.zeros(1, grid[0] * grid[1], width, device=self.model.device)
+        return self.model.parts.pixel_decoder(features, grid)
+
 
 @torch.inference_mode()
 def exact_latents(model: MingModel, plan: Plan) -> Tensor:
     """Draw what other precisions are held against: latents (ERROR_TOKENS, C)."""
-    return replace(plan, pictures=1).read(model).draw(ERROR_TOKENS, _unmarked)[0].cpu()
+    return replace(plan, pictures=1).read(model).draw(ERROR_TOKENS, unmarked)[0].cpu()
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
@@ -242,7 +208,3 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
 def _counts(counts: TokenCounts) -> dict[str, Any]:
     ops = {"total": counts.ops.total(), **counts.ops}
     return {"ops_per_token": ops, "syncs_per_token": counts.syncs}
-
-
-def _unmarked(_name: str) -> None:
-    """Mark nothing."""

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,8 @@ from ming_core import QUANTISATIONS, CheckpointError, MingModel
 from ming_core.formats import FORMATS, possible
 
 from .case import Case
+from .clock import unmarked
+from .counters import watched_routers
 from .sources import EXACT, Source, refuse_unusable
 
 CONTEXT, ROWS = 64, 3
@@ -107,31 +108,12 @@ def rounding(model: MingModel, formats: Mapping[str, str]) -> Iterator[None]:
             weight.data = exact
 
 
-@contextmanager
-def watched_routers(model: MingModel, chosen: list[Tensor]) -> Iterator[None]:
-    """Note which experts every layer's text router gives the highest scores."""
-    top_k = model.config.language.top_k
-    layers: Any = model.parts.language_model.transformer.layers
-    hooks = [
-        layer.mlp.text_router.register_forward_hook(
-            lambda _module, _inputs, logits: chosen.append(logits.topk(top_k, dim=-1).indices)
-        )
-        for layer in layers
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 @torch.inference_mode()
 def run(model: MingModel, tokens: int, replay: Tensor | None = None) -> Run:
     """Read a prefix and draw some tokens; the prefix and every token are rounded alike."""
-    chosen: list[Tensor] = []
     case = Case.read(model, ROWS, CONTEXT)
-    with watched_routers(model, chosen):
-        latents = case.draw(tokens, lambda _: None, replay=replay)[0]
+    with watched_routers(model) as chosen:
+        latents = case.draw(tokens, unmarked, replay=replay)[0]
     return Run(latents, tuple(chosen))
 
 

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +13,11 @@ from torch import Tensor
 from ming_core import MingModel, TorchOperations
 from ming_core.operations import Operations
 from ming_core.places import Place, put
-from ming_core.univision.config import FlowConfig, LanguageModelConfig, MingConfig, MingTokConfig
-from ming_core.univision.config import VisionStageConfig as Stage
+from ming_core.univision.config import MingConfig
 from ming_core.univision.model import Components
 from ming_core.univision.tokenizer import ConversationTokenizer
 
+from .tiny_checkpoint.config import Sizes, ming_config
 from .tiny_checkpoint.tokenizer import write_tokenizer
 
 # The head's residual branches are kept small: a random head is chaotic otherwise, and rounding
@@ -23,53 +25,13 @@ from .tiny_checkpoint.tokenizer import write_tokenizer
 CONTRACTION = 0.4
 
 
-def language_config(  # noqa: PLR0913  a row of figures
-    hidden: int, layers: int, experts: int, width: int, vocabulary: int = 1024, top_k: int = 6
-) -> LanguageModelConfig:
-    """Return the published language model's figures, scaled to other sizes."""
-    return LanguageModelConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        num_layers=layers,
-        num_heads=16,
-        num_kv_heads=4,
-        head_size=max(8, hidden // 16),
-        rms_norm_eps=1e-5,
-        rope_theta=600000.0,
-        num_experts=experts,
-        num_shared_experts=2,
-        top_k=top_k,
-        expert_size=width,
-        norm_topk_prob=True,
-        multi_gate=True,
-        norm_head=False,
-        num_image_tokens=256,
-    )
-
-
-def config(
-    language: LanguageModelConfig,
-    flow: FlowConfig,
-    semantic: tuple[int, int],
-    encoder: tuple[int, int] = (64, 1),
-    pixel: tuple[int, int] = (64, 1),
-) -> MingConfig:
-    """Return a whole config around a language model, a head, and MingTok's (width, depth)s."""
-    mingtok = MingTokConfig(
-        image_size=512,
-        latent_size=32,
-        encoder=Stage(*encoder, 32, is_swiglu=True),
-        semantic=Stage(*semantic, 32, is_swiglu=True),
-        pixel=Stage(*pixel, 16, is_swiglu=False),
-        mean=1.46817409,
-        scale=8.09449291,
-    )
-    return MingConfig(language, flow, mingtok, connector_depth=2)
-
-
-def head(width: int, depth: int = 12) -> FlowConfig:
-    """Return the published flow head's figures at another size."""
-    return FlowConfig(width=width, depth=depth, steps=16, mlp_ratio=4)
+def scaled(hidden: int, layers: int, head_size: int, **others: Any) -> Sizes:  # noqa: ANN401
+    """Return the published sizes, but for those given."""
+    sizes = Sizes(hidden, layers, 16, 4, head_size, top_k=6, shared_experts=2, vocabulary=1024)
+    mingtok = {"image_size": 512, "patch": 32, "pixel_patch": 16, "encoder": (64, 1)}
+    mingtok |= {"pixel_width": 64, "pixel_depth": 1, "mean": 1.46817409, "scale": 8.09449291}
+    small = {"vision_width": 64, "vision_depth": 2, "flow_depth": 12, "rope_theta": 600000}
+    return replace(sizes, **mingtok | small | others)
 
 
 # quick      to try the bench itself
@@ -77,16 +39,35 @@ def head(width: int, depth: int = 12) -> FlowConfig:
 # deep       the published depths at tiny widths, to count operations and the host's own time
 # published  the published figures
 SIZES = {
-    "quick": config(language_config(64, 2, 8, 32, top_k=2), head(64, 2), semantic=(64, 2)),
-    "mid": config(language_config(512, 8, 32, 352), head(768), semantic=(512, 12)),
-    "deep": config(language_config(128, 28, 64, 32), head(64), semantic=(64, 24)),
-    "published": config(
-        language_config(2048, 28, 64, 1408, vocabulary=126464),
-        head(3072),
-        semantic=(1024, 24),
-        encoder=(768, 12),
-        pixel=(1024, 24),
-    ),
+    name: ming_config(sizes, {})
+    for name, sizes in {
+        "quick": scaled(64, 2, 8, top_k=2, experts=8, expert_width=32, flow_width=64, flow_depth=2),
+        "mid": scaled(
+            512,
+            8,
+            32,
+            experts=32,
+            expert_width=352,
+            flow_width=768,
+            vision_width=512,
+            vision_depth=12,
+        ),
+        "deep": scaled(128, 28, 8, experts=64, expert_width=32, flow_width=64, vision_depth=24),
+        "published": scaled(
+            2048,
+            28,
+            128,
+            experts=64,
+            expert_width=1408,
+            flow_width=3072,
+            vision_width=1024,
+            vision_depth=24,
+            encoder=(768, 12),
+            pixel_width=1024,
+            pixel_depth=24,
+            vocabulary=126464,
+        ),
+    }.items()
 }
 
 

@@ -15,7 +15,7 @@ import torch
 from ming_core import MingModel
 from ming_core.univision.config import MingConfig
 
-from .measure import OTHERS, Plan
+from .measure import Plan
 from .traffic import component_sizes
 
 Figures = Mapping[str, Any]
@@ -118,7 +118,7 @@ def table(cases: Sequence[Figures]) -> list[str]:
     rows = [[name for name, _ in COLUMNS]]
     for case in cases:
         rows.append([cell(case) for _, cell in COLUMNS])
-        rows += [_other_row(name, case[name]) for name in OTHERS if case[name] is not None]
+        rows += [_baseline_row(case["baseline"])] if case["baseline"] is not None else []
     widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -126,10 +126,10 @@ def table(cases: Sequence[Figures]) -> list[str]:
     ]
 
 
-def _other_row(name: str, theirs: Figures) -> list[str]:
-    """Write the figures of what the engine is compared with below its own."""
+def _baseline_row(theirs: Figures) -> list[str]:
+    """Write the figures of the baseline below the engine's own."""
     shown = {
-        "weights": name,
+        "weights": "baseline",
         "ops": f"{theirs['ops_per_token']['total']}",
         "syncs": f"{theirs['syncs_per_token']}",
         "x floor": f"{theirs['over_ours']:.2f}x ours",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ming_cli.machine import Machine
 from ming_core import (
     CheckpointError,
     MingModel,
@@ -22,7 +23,6 @@ from ming_core.univision.config import MingConfig
 from ming_core.univision.folders import find_checkpoint
 from ming_core.univision.model import Components
 
-from .machine import Machine
 from .random_model import SIZES, random_model
 
 # precision: dtype that is computed in, and how the large matrices are quantised

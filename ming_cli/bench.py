@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 
 from ming_bench import report, solvers
-from ming_bench.case import is_plain
 from ming_bench.checks import cpu_checks
 from ming_bench.clock import clock_of, device_named, reset_peak_memory
+from ming_bench.counters import ROUTING
 from ming_bench.measure import Bench, Effort, Plan, exact_latents, plans
 from ming_bench.precision import print_report
 from ming_bench.random_model import SIZES
-from ming_bench.reference import Reference
-from ming_bench.routing import ROUTING
 from ming_bench.sources import EXACT, PRECISIONS, Source, refuse_unusable, shortage, source_of
 from ming_bench.traffic import Bandwidth
 from ming_core import SOLVERS, PromptError
@@ -49,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--repeats", type=int, help="timed drawings (5)")
     add("--quick", action="store_true", help="fewer repeats")
     add("--no-baseline", action="store_true", help="leave the published algorithm out")
-    add("--reference", type=Path, help="checkout of the published code, to be timed as well")
     add("--prompt", default=PROMPT, help="of the pictures for --solvers")
     add("--json", action="store_true", help="JSON only; with --cpu: end with one JSON object")
 
@@ -83,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
 
 def check_cpu(args: argparse.Namespace) -> int:
     """Print the checks of a CPU, one line each; they know their sizes themselves."""
-    others = ("folder", "size", "config", "solvers", "precision_report", "precision", "reference")
+    others = ("folder", "size", "config", "solvers", "precision_report", "precision")
     asked = [name for name in others if getattr(args, name)]
     if asked:
         raise PromptError(
@@ -118,14 +115,11 @@ def measure_all(
     for precision in precisions:
         model = source.make(precision, device)
         common = report.heading(place, source.name, model, precision)
-        published = None
-        if args.reference is not None and is_plain(model):
-            published = Reference.build(args.reference, model)
-        bench = Bench(model, bandwidth, effort, published)
+        bench = Bench(model, bandwidth, effort)
         for plan in wanted:
             found = bench.measure(plan, None if precision == EXACT else exact.get(plan))
             yield report.line_of(common, plan, plan.sampling(model).steps, found)
-        del model, bench, published  # before the next precision's weights are made
+        del model, bench  # before the next precision's weights are made
 
 
 def wanted_plans(args: argparse.Namespace, source: Source, *, on_cuda: bool) -> list[Plan]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from ming_bench.machine import Machine
+from ming_cli.machine import Machine
 from ming_core.errors import CheckpointError, MingError
 from ming_core.families import open_checkpoint
 from ming_core.fitting import FLOATS, How, Need, Room, amount, choose, needs_of

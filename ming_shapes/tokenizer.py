@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ming_bench.tiny_checkpoint.tokenizer_files import write_files
+from ming_bench.tiny_checkpoint.tokenizer import write_files
 
 from .questions import ASK, DESCRIBE
 from .scene import ALL_COLOURS, Taste

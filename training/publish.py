@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ming_bench.tiny_checkpoint.config import Sizes, config_files, ming_config
 from ming_core.univision.key_map import expected_tensors
 from ming_core.univision.model import Components
 from ming_shapes.tokenizer import vocabulary_of
-
-from .sizes import Sizes, ming_config, mingtok_config, univision_config
 
 LIMIT = 16_000_000  # bytes that both folders may take
 VISION = "vision."
@@ -37,8 +37,9 @@ def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path)
     tensors = published_tensors(components, sizes, vocabulary)
     vision = {n.removeprefix(VISION): t for n, t in tensors.items() if n.startswith(VISION)}
     others = {n: t for n, t in tensors.items() if not n.startswith(VISION)}
-    _write(univision, univision_config(sizes, vocabulary), others)
-    _write(mingtok, mingtok_config(sizes, mean, scale), vision)
+    configs = config_files(replace(sizes, mean=mean, scale=scale), vocabulary)
+    _write(univision, configs[0], others)
+    _write(mingtok, configs[1], vision)
     files = [path for path in folder.rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ming_bench.tiny_checkpoint.config import ming_config
 from ming_core.univision.tokenizer import ConversationTokenizer
 from ming_shapes.tokenizer import vocabulary_of
 
@@ -17,7 +18,7 @@ from .curriculum import CURRICULA
 from .decoder_stage import DecoderStage, RefineStage
 from .joint_stage import JointStage
 from .publish import publish
-from .sizes import PRESETS, ming_config
+from .sizes import PRESETS
 from .stage import Journal, Settings, Stage, StopWatch, load_state, save_state, train_step
 from .together import from_first
 from .tokenizer_stage import TokenizerStage

@@ -1,1 +1,1 @@
-"""What `ming make-tiny` writes: sizes, weights and tokenizer of a tiny random checkpoint."""
+"""A tiny random checkpoint for tests: its sizes, weights and tokenizer."""

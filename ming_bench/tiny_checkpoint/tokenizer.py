@@ -1,15 +1,22 @@
-"""A small byte-level tokenizer with the control tokens of the published one.
-
-Knows nothing about models: it writes the tokenizer files and answers with the ids.
-"""
+"""The published tokenizer's files and control tokens, and a small byte-level tokenizer in them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from .tokenizer_files import CONTROL_TOKENS, write_files
+CONTROL_TOKENS = ["<|startoftext|>", "<|endoftext|>", "[CLS]", "[gMASK]", "<role>", "</role>"]
+CONTROL_TOKENS += ["<imagePatch>", "<image>", "</image>"]
+SPECIAL = {
+    "additional_special_tokens": ["<role>", "</role>"],
+    "bos_token": "<|startoftext|>",
+    "cls_token": "[CLS]",
+    "eos_token": "<|endoftext|>",
+    "pad_token": "<|endoftext|>",
+}
+LOADED_AS = {"add_bos_token": False, "tokenizer_class": "PreTrainedTokenizerFast"}
 
 BPE_SIZE = 448
 """Size of the learnt vocabulary: 256 bytes and 192 merges; control tokens follow it."""
@@ -33,15 +40,30 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        CORPUS,
-        trainers.BpeTrainer(
-            vocab_size=BPE_SIZE,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=BPE_SIZE, initial_alphabet=alphabet, show_progress=False
     )
+    tokenizer.train_from_iterator(CORPUS, trainer)
     return write_files(tokenizer, folder)
+
+
+def write_files(tokenizer: Tokenizer, folder: Path) -> dict[str, int]:
+    """Add the control tokens and write the files into `folder`, made if need be.
+
+    Returns token -> id of the whole vocabulary; the control tokens come last.
+    """
+    tokenizer.add_special_tokens(CONTROL_TOKENS)
+    files = {
+        "tokenizer.json": json.loads(tokenizer.to_str()),
+        "special_tokens_map.json": SPECIAL,
+        "tokenizer_config.json": SPECIAL | LOADED_AS,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+    return tokenizer.get_vocab(with_added_tokens=True)
 
 
 def is_readable(token: str) -> bool:

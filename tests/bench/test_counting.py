@@ -10,20 +10,15 @@ from torch import nn
 
 from ming_bench import checks
 from ming_bench.case import Case
-from ming_bench.clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN
-from ming_bench.counters import count_token, watched_experts
+from ming_bench.clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, unmarked
+from ming_bench.counters import count_token, routed, watched_routers
 from ming_bench.random_model import SIZES, random_model
-from ming_bench.routing import routed
 from ming_bench.traffic import Load, bytes_per_token
 from ming_core import ExpertLinear, MingModel, TorchOperations
 from ming_core.univision.model import Components
 
 CPU = torch.device("cpu")
 CONTEXT = 12
-
-
-def unmarked(name: str) -> None:
-    pass
 
 
 @torch.inference_mode()
@@ -44,7 +39,7 @@ def test_bytes_are_those_of_the_layers_that_a_token_calls(model: MingModel, case
     ]
     hooks = [layer.register_forward_pre_hook(count) for layer in layers]
     marks: list[int] = []
-    with watched_experts(model) as experts:
+    with watched_routers(model) as chosen:
         case.draw(2, lambda name: marks.append(len(calls)) if name == TOKEN else None)
     for hook in hooks:
         hook.remove()
@@ -53,7 +48,7 @@ def test_bytes_are_those_of_the_layers_that_a_token_calls(model: MingModel, case
         share = model.config.language.num_experts if isinstance(layer, ExpertLinear) else 1
         read["all"] += size // share
     layers_count = model.config.language.num_layers
-    distinct = sum(experts[-layers_count:]) / layers_count
+    distinct = sum(len(e.unique()) for e in chosen[-layers_count:]) / layers_count
     counted = bytes_per_token(model, Load(3, CONTEXT, model.config.flow.steps, distinct))
     assert counted.total() - counted["cache"] == read["all"]
     assert counted["cache"] == 3 * CONTEXT * model.kv_shape.bytes_per_token
@@ -113,9 +108,9 @@ def test_asking_a_tensor_is_counted(ask, asks: int):
 @torch.inference_mode()
 def test_uniform_routing_spreads_rows_and_repeats(model: MingModel, case: Case):
     def distinct(routing: str) -> list[int]:
-        with routed(model, routing), watched_experts(model) as experts:
+        with routed(model, routing), watched_routers(model) as chosen:
             case.draw(8, unmarked)
-        return experts
+        return [len(experts.unique()) for experts in chosen]
 
     uniform = distinct("uniform")
     language = model.config.language

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from ming_bench.tiny_checkpoint.make import make_tiny
-from ming_cli.__main__ import main
 from ming_core import ImageSampling, decode_pixels, generate, load_model
 
 
@@ -76,17 +75,3 @@ def test_pictures_are_not_flat(model):
     assert picture.shape == (1, 96, 96, 3)
     assert 0.05 < picture.std() < 0.4
     assert torch.isfinite(picture).all()
-
-
-def test_command_says_where_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["make-tiny", str(tmp_path / "made"), "--seed", "3"]) == 0
-    assert str(tmp_path / "made") in capsys.readouterr().out
-
-
-def test_command_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    precious = tmp_path / "Ming-UniVision" / "config.json"
-    precious.parent.mkdir()
-    precious.write_text("{}", encoding="utf-8")
-    assert main(["make-tiny", str(tmp_path)]) != 0
-    assert precious.read_text(encoding="utf-8") == "{}"
-    assert "name a new folder" in capsys.readouterr().err

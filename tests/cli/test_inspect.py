@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ming_bench.machine import Machine
 from ming_bench.tiny_checkpoint.make import make_tiny
 from ming_cli.__main__ import main
 from ming_cli.inspect import Verdict, inspect, room_of
+from ming_cli.machine import Machine
 from ming_core import load_model
 from ming_core.fitting import Need, choose
 from ming_core.quantisation import QUANTISATIONS

@@ -41,14 +41,14 @@ def vocabulary(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(vocabulary):
     """A very small model with random weights, nothing of it silent."""
+    from ming_bench.tiny_checkpoint.config import Sizes, ming_config
     from ming_core.univision.model import MingModel
     from ming_core.univision.tokenizer import ConversationTokenizer
     from training.build import fresh_components
-    from training.sizes import Sizes, ming_config
 
     folder, words = vocabulary
-    sizes = Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1)
-    config = ming_config(sizes, words, mean=0.1, scale=1.3)
+    sizes = Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1, mean=0.1, scale=1.3)
+    config = ming_config(sizes, words)
     components = fresh_components(config, seed=3)
     generator = torch.Generator().manual_seed(1)
     for silent in (

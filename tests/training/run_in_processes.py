@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
+from ming_bench.tiny_checkpoint.config import Sizes
 from ming_shapes.tokenizer import write_tokenizer
 from training import decoder_stage, probation, rich_pictures, run, tokenizer_stage
-from training.sizes import Sizes
 from training.together import launch
 
 

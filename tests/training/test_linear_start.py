@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from ming_bench.tiny_checkpoint.config import Sizes, ming_config
 from training.build import fresh_components
 from training.linear_start import start_linear
 from training.rich_pictures import PicturePool
-from training.sizes import Sizes, ming_config
 from training.stage import Settings
 
 

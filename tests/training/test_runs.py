@@ -17,9 +17,9 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
     """A function that makes a run of a few steps in a folder."""
     import shutil
 
+    from ming_bench.tiny_checkpoint.config import Sizes
     from training import decoder_stage, probation, rich_pictures, tokenizer_stage
     from training import run as command
-    from training.sizes import Sizes
 
     monkeypatch.setattr(tokenizer_stage, "POOL", 32)
     monkeypatch.setattr(tokenizer_stage, "LARGE_POOL", 16)
