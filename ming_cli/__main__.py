@@ -16,8 +16,10 @@ TOOLS = {
     "eval": ("ming_cli.eval", "judge how well a small model of drawn shapes draws, sees and edits"),
     "inspect": ("ming_cli.inspect", "say what a checkpoint folder holds and what it needs"),
     "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),
-    "make-tiny": ("ming_bench.tiny_checkpoint.make", "write a tiny random checkpoint for tests"),
 }
+
+IN_REPOSITORY = ("ming_bench", "ming_shapes")  # left out of the published package
+ADVICE = "It is in the repository: run the command in a clone of it."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen not in TOOLS:
         return _explain(chosen)
     module_name, summary = TOOLS[chosen]
-    tool = importlib.import_module(module_name)
+    try:
+        tool = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in IN_REPOSITORY:
+            raise
+        print(f"ming {chosen}: {error.name} is not part of the package. {ADVICE}", file=sys.stderr)
+        return 1
     parser = argparse.ArgumentParser(prog=f"ming {chosen}", description=summary)
     tool.add_arguments(parser)
     given = parser.parse_args(words[1:])

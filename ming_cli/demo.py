@@ -7,13 +7,10 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from ming_bench.tiny_checkpoint.make import make_tiny
 
 from . import run
 from .contact_sheet import Cell, Row, draw_sheet
@@ -24,11 +21,6 @@ SHEET = "contact sheet.png"
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 GENERIC_TITLES = {"Save Image", "Preview Image"}  # the file's name says more
 
-NOISE = (
-    "These pictures are noise and these texts gibberish: no trained model was given, so a tiny "
-    "random one stood in. It shows that every workflow runs from end to end, not what "
-    "Ming-UniVision can do. For that, give the folder of the published checkpoint."
-)
 SMALL = (
     "The small bundled model knows a few flat things at a time and nothing else "
     "(bundled/MODEL_CARD.md has the figures). The published checkpoint runs the same workflows: "
@@ -48,7 +40,7 @@ class ChosenModel:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line of `ming demo`."""
     parser.add_argument(
-        "checkpoint", nargs="?", type=Path, help="checkpoint folder; without it a tiny model"
+        "checkpoint", nargs="?", type=Path, help="checkpoint folder; default: the bundled one"
     )
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
     parser.add_argument("--comfyui", metavar="PATH", help="run inside the ComfyUI in PATH")
@@ -58,7 +50,8 @@ def main(args: argparse.Namespace) -> int:
     """Run all workflows; the exit code is 0 when each of them went well."""
     start = time.monotonic()
     args.output.mkdir(parents=True, exist_ok=True)
-    with chosen_model(args.checkpoint) as model, tempfile.TemporaryDirectory() as work:
+    model = chosen_model(args.checkpoint)
+    with tempfile.TemporaryDirectory() as work:
         print(f"Model: {model.name}", flush=True)
         report_file = Path(work) / "report.json"
         place = ["--comfyui", args.comfyui] if args.comfyui else ["--headless"]
@@ -78,17 +71,11 @@ def main(args: argparse.Namespace) -> int:
     return code
 
 
-@contextmanager
-def chosen_model(checkpoint: Path | None) -> Iterator[ChosenModel]:
-    """Yield the given checkpoint, else the bundled model, else a random one for the moment."""
+def chosen_model(checkpoint: Path | None) -> ChosenModel:
+    """Return the given checkpoint, else the bundled model."""
     if checkpoint is not None:
-        yield ChosenModel(checkpoint, checkpoint.resolve().name)
-    elif BUNDLED.is_dir():
-        yield ChosenModel(BUNDLED, "the small bundled model of drawn shapes", SMALL)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            made = make_tiny(Path(folder) / "tiny-random")
-            yield ChosenModel(made, "tiny, random weights: pictures are noise", NOISE)
+        return ChosenModel(checkpoint, checkpoint.resolve().name)
+    return ChosenModel(BUNDLED, "the small bundled model of drawn shapes", SMALL)
 
 
 def run_workflows(*options: object) -> int:

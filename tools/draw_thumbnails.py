@@ -3,7 +3,7 @@
     python tools/draw_thumbnails.py [CHECKPOINT]     write workflows/*.jpg
 
 Runs every shipped workflow as `ming demo` does: on the given checkpoint, else on the bundled
-model, else on random weights (the pictures are noise then). Run it again when the model changes.
+model. Run it again when the model changes.
 """
 
 import argparse
@@ -91,7 +91,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("checkpoint", nargs="?", type=Path)
     arguments = parser.parse_args()
-    with chosen_model(arguments.checkpoint) as model, tempfile.TemporaryDirectory() as folder:
+    model = chosen_model(arguments.checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
         output, report = Path(folder) / "output", Path(folder) / "report.json"
         options = ("--checkpoint", model.folder, "--output", output, "--report", report)
         code = run_workflows(*options, "--headless")

@@ -34,14 +34,13 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 @pytest.mark.usefixtures("fake_run")
 def test_results_are_gathered_and_a_failure_is_not_hidden(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(demo, "BUNDLED", tmp_path / "none")
     assert main(["demo", "--output", str(tmp_path)]) == 1
     shown = capsys.readouterr().out
     assert "2 workflows, 1 files, 1 texts" in shown
     assert "FAILED: 01 Text to image" in shown
-    assert "noise" in shown
+    assert "small bundled model" in shown
     assert "a red square" in (tmp_path / "02 Describe and ask.txt").read_text()
     assert (tmp_path / demo.SHEET).is_file()
 
