@@ -27,7 +27,7 @@ def test_a_picture_goes_through_encode_expand_and_decode(pack, model, photo, fea
 
 
 def test_every_picture_of_a_batch_is_an_entry_and_equals_the_one_drawn_alone(pack, model):
-    # In fp64 every seed agrees to 1e-14; in fp32 a few, 7 among them, let rounding grow beyond this.
+    # In fp64 every seed agrees to 1e-14; in fp32 a few, 7 among them, let rounding grow further.
     contexts, features, latents, texts = generate(pack, model, images=3, seed=21).args
     assert len(contexts) == len(features) == len(latents) == len(texts) == 3
     alone = generate(pack, model, images=1, seed=23)
