@@ -28,12 +28,7 @@ ROPE_THETA = 600000  # as published
 TINY = Sizes(64, 2, 4, 2, 16, 8, 2, 32, 64, 2, 128, 2, 2, encoder=(64, 2), rope_theta=ROPE_THETA)
 TINY = replace(TINY, mean=0.125, scale=0.75)
 # Parts of names -> the size of what comes out of a layer for inputs of size 1, if it is not 1.
-GAINS = {
-    "final_layer.adaLN": 1.0,
-    "adaLN": 0.3,
-    "final_layer.linear": 0.2,
-    "pixel_decoder.head": 0.3,
-}
+GAINS = {"adaLN": 0.3, "final_layer.linear": 0.2, "pixel_decoder.head": 0.3}
 GAINS |= {"time_embed": 0.7}  # slow enough for 256 steps to follow
 GAINS |= {"lm_head": 2.0, "patch_embed": 2.0}  # pixels of one patch are alike
 VISION = "vision."

@@ -27,12 +27,11 @@ def test_a_picture_goes_through_encode_expand_and_decode(pack, model, photo, fea
 
 
 def test_every_picture_of_a_batch_is_an_entry_and_equals_the_one_drawn_alone(pack, model):
-    # In fp64 every seed agrees to 1e-14; in fp32 a few, 7 among them, let rounding grow further.
-    contexts, features, latents, texts = generate(pack, model, images=3, seed=21).args
+    contexts, features, latents, texts = generate(pack, model, images=3, seed=5).args
     assert len(contexts) == len(features) == len(latents) == len(texts) == 3
-    alone = generate(pack, model, images=1, seed=23)
+    alone = generate(pack, model, images=1, seed=7)
     assert torch.allclose(alone[1][0].values, features[2].values, atol=1e-4)
-    assert alone[0][0].turns[-1].seed == contexts[2].turns[-1].seed == 23
+    assert alone[0][0].turns[-1].seed == contexts[2].turns[-1].seed == 7
 
 
 def test_a_prompt_per_line_draws_all_lines_in_order(pack, model):
