@@ -1,6 +1,6 @@
 """Which family a checkpoint folder holds: the one door to finding, opening and loading it."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,11 @@ class Family(Protocol):
     @property
     def NAME(self) -> str:  # noqa: N802  a constant of a module
         """The name for people."""
+        ...
+
+    @property
+    def ABILITIES(self) -> frozenset[str]:  # noqa: N802  a constant of a module
+        """What can be asked of its models (`abilities.py`)."""
         ...
 
     def holds(self, path: Path) -> bool:
@@ -61,17 +66,22 @@ def family_of(path: Path) -> Family:
     return next((f for f in FAMILIES if f.main_folder(path) is not None), FAMILIES[0])
 
 
-def list_checkpoints(root: Path) -> list[str]:
-    """Name the checkpoints of every family at most two levels below `root`, relative to it."""
-    return sorted(found.relative_to(root).as_posix() for found in _found_in(root, SEARCH_DEPTH))
+def list_checkpoints(root: Path, ability: str | None = None) -> list[str]:
+    """Name the checkpoints at most two levels below `root`, relative to it.
+
+    ability  that their families must have; None names those of every family
+    """
+    able = [f for f in FAMILIES if ability is None or ability in f.ABILITIES]
+    found = _found_in(root, able, SEARCH_DEPTH)
+    return sorted(path.relative_to(root).as_posix() for path in found)
 
 
-def _found_in(folder: Path, depth: int) -> Iterator[Path]:
+def _found_in(folder: Path, families: Sequence[Family], depth: int) -> Iterator[Path]:
     for child in _subfolders(folder):
-        if any(family.holds(child) for family in FAMILIES):
+        if any(family.holds(child) for family in families):
             yield child
         if depth > 1:
-            yield from _found_in(child, depth - 1)
+            yield from _found_in(child, families, depth - 1)
 
 
 def _subfolders(folder: Path) -> list[Path]:

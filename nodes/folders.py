@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ming_core import (
+    LATENT_CONTEXT,
     CheckpointError,
     ContextError,
     MingError,
@@ -109,7 +110,7 @@ class CheckpointFolders(Choices):
             name: root / name
             for root in reversed(self.roots)
             if root.is_dir()
-            for name in list_checkpoints(root)
+            for name in list_checkpoints(root, LATENT_CONTEXT)  # what our nodes can work with
         }
 
 

@@ -34,11 +34,19 @@ from .folders import (
 )
 from .key_map import IGNORED, OVERRIDE, expected_tensors, stored_name
 from .memory import need_of
-from .model import LiteUniModel, Parts
+from .model import ABILITIES, LiteUniModel, Parts
 from .sequence import TURN_END, LiteTokenizer
 
 # What the door of families asks for.
-__all__ = ["NAME", "folders", "holds", "main_folder", "open_checkpoint", "weight_folders"]
+__all__ = [
+    "ABILITIES",
+    "NAME",
+    "folders",
+    "holds",
+    "main_folder",
+    "open_checkpoint",
+    "weight_folders",
+]
 
 log = logging.getLogger("ming")
 GLUE_FILE = "model.safetensors"

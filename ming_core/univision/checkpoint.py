@@ -28,11 +28,12 @@ from .folders import (
 )
 from .key_map import IGNORED, expected_tensors
 from .memory import need_of
-from .model import Components, MingModel
+from .model import ABILITIES, Components, MingModel
 from .tokenizer import ConversationTokenizer
 
 # With `open_checkpoint`, what the door of families asks for.
 __all__ = [
+    "ABILITIES",
     "NAME",
     "UniVisionCheckpoint",
     "folders",

@@ -188,3 +188,19 @@ def test_a_context_goes_on_in_another_precision_and_folder(
 def test_a_prefix_nothing_can_be_saved_under_is_refused_in_words(pack, context, prefix):
     with pytest.raises(pack.core.MingError, match="Nothing can be saved under the prefix"):
         pack.run("SaveContext", context=context, filename_prefix=prefix)
+
+
+def test_what_our_nodes_cannot_work_with_is_neither_offered_nor_picked(pack, tmp_path, checkpoint):
+    recorded = Path(__file__).parents[1] / "golden_lite" / "a" / "Ming-Lite-Uni"
+    shutil.copytree(recorded, tmp_path / "models" / "Ming-Lite-Uni")
+    found = type(pack.files.checkpoints())((tmp_path / "models",), tmp_path)
+    assert pack.core.list_checkpoints(tmp_path / "models") == ["Ming-Lite-Uni"]
+    assert found.choices() == ["auto", "bundled"]
+    assert found.resolve("auto") == tmp_path
+
+
+def test_a_model_of_another_family_is_refused_by_name(pack, tmp_path):
+    recorded = Path(__file__).parents[1] / "golden_lite" / "a" / "Ming-Lite-Uni"
+    model = pack.models.HostedModel(pack.core.load_model(recorded), {})
+    with pytest.raises(pack.core.AbilityError, match="is Ming-Lite-Uni, which does not have a lat"):
+        pack.run("Generate", model=model, prompt="a cat")
