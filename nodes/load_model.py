@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from .folders import AUTO
 from .host import files, models
-from .host.precision import PRECISIONS, precision_problem
+from .host.precision import PRECISIONS
 from .schema import Model, node_schema, widget
 
 
@@ -43,10 +43,9 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str | None, precision: str | None = None) -> bool | str:
+    def validate_inputs(cls, checkpoint: str | None) -> bool | str:
         # The host hands None for a linked input, whose value it does not know yet.
-        wrong = None if checkpoint is None else files.checkpoints().problem(checkpoint)
-        return wrong or precision_problem(precision) or True
+        return checkpoint is None or files.checkpoints().problem(checkpoint) or True
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, **_others: str) -> str:

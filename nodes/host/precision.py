@@ -19,29 +19,14 @@ from .progress import HostProgress
 PRECISIONS = (AUTO, *sorted(FLOATS), *QUANTISATIONS)
 
 
-# What older workflows may ask for, and what they get.
-GONE = {"fp8": "int8"}
-
-
 def held_precision(path: Path, asked: str) -> str:
     """Return the precision asked for, or the one a folder was quantised to, and tell the user."""
     stored = stored_quantisation(path)
-    if stored is None:
-        if asked in GONE:
-            _tell(path, f"there is no {asked} any more; {GONE[asked]} is as small and more exact")
-        return GONE.get(asked, asked)
-    if asked in (AUTO, stored):  # auto still looks whether it fits
+    if stored is None or asked in (AUTO, stored):  # auto still looks whether it fits
         return asked
     text = f"this folder holds its weights in {stored}; precision is for folders as published"
     _tell(path, text)
     return stored
-
-
-def precision_problem(precision: str | None) -> str | None:
-    """Say what is wrong with a value of the precision widget; None for a link, and when it fits."""
-    if precision is None or precision in (*PRECISIONS, *GONE):
-        return None
-    return f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}."
 
 
 def automatic_precision(path: Path, device: torch.device) -> str:

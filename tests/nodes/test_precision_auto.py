@@ -126,13 +126,3 @@ def test_a_quantised_folder_is_one_model_in_its_own_precision(pack, converted, s
     text = "this folder holds its weights in int8; precision is for folders as published"
     assert said == [text, text]
     assert pack.run("LoadModel", checkpoint=name, precision="auto")[0] is first
-
-
-def test_a_workflow_that_asks_for_fp8_gets_int8_and_is_told(pack, checkpoint, said):
-    node = pack.nodes["LoadModel"]
-    assert node.validate_inputs(checkpoint=checkpoint, precision="fp8") is True
-    assert "precision is 'int3'" in node.validate_inputs(checkpoint=checkpoint, precision="int3")
-    model = pack.run("LoadModel", checkpoint=checkpoint, precision="fp8")[0]
-    assert model.engine.quantisation == "int8"
-    assert said == ["there is no fp8 any more; int8 is as small and more exact"]
-    assert pack.run("LoadModel", checkpoint=checkpoint, precision="int8")[0] is model
