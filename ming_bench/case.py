@@ -12,12 +12,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from ming_core import ImageSampling, MingModel, SilentProgress, kernels
+from ming_core import ImageSampling, MingModel, Progress, kernels
 from ming_core.graph import SWITCH as GRAPH_SWITCH
 from ming_core.graph import WARM_UPS
 from ming_core.kv_cache import WorkingCache
-from ming_core.progress import Meter
-from ming_core.univision.drawing import BranchRows, Start, draw, draw_noise
+from ming_core.progress import ProgressBar
+from ming_core.univision.drawing import BranchBatch, Start, draw, draw_noise
 from ming_core.univision.guidance import Branch, guidance_weights
 from ming_core.univision.language_model.transformer import Step
 
@@ -54,7 +54,7 @@ class Case:
         cache = WorkingCache(model.kv_shape, 1, context)
         positions = torch.arange(context, device=model.device)[None]
         transformer = model.parts.language_model.transformer
-        transformer(model.word_embeddings(ids), cache, Step(positions), Meter(None, 0))
+        transformer(model.word_embeddings(ids), cache, Step(positions))
         how = sampling or published_sampling(model, rows)
         hidden_from = {Branch.FULL: context, Branch.IMAGE_ONLY: context - context // 4}
         seen: dict[Branch, Tensor] = {}
@@ -81,10 +81,10 @@ class Case:
         """
         has_image_branch = Branch.IMAGE_ONLY in self.seen
         weights = guidance_weights(self.sampling, has_image_branch=has_image_branch)
-        rows = BranchRows([Start(self.cache, self.seen)], weights, (self.pictures, tokens + 2))
-        meter = Meter(TokenEnds(mark), tokens)
+        rows = BranchBatch([Start(self.cache, self.seen)], weights, (self.pictures, tokens + 2))
+        bar = ProgressBar(TokenEnds(mark), tokens)
         with recording(wanted=graph), watched_parts(self.model, None if graph else mark):
-            return draw(self.model, rows, self.noise(tokens), self.sampling, meter, replay).latents
+            return draw(self.model, rows, self.noise(tokens), self.sampling, bar, replay).latents
 
     def draw_baseline(self, tokens: int, mark: Mark) -> Tensor:
         """Draw one picture with the published algorithm, which knows Euler: latents (tokens, C)."""
@@ -134,7 +134,7 @@ def published_sampling(model: MingModel, rows: int) -> ImageSampling:
     return ImageSampling(steps=model.config.flow.steps, text_guidance=guidance)
 
 
-class TokenEnds(SilentProgress):
+class TokenEnds(Progress):
     """Progress that marks the end of every token."""
 
     def __init__(self, mark: Mark) -> None:

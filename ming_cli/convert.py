@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from ming_core import SilentProgress
+from ming_core import Progress
 from ming_core.families import convert
 from ming_core.quantisation import QUANTISATIONS
 
 
-class ProgressLine(SilentProgress):
+class ProgressLine(Progress):
     """Progress on one line of a terminal; silent when nobody watches."""
 
     def advance(self, done: int, total: int) -> None:

@@ -30,7 +30,7 @@ from ming_core.families import family_of
 from ming_core.kv_cache import WorkingCache
 from ming_core.pixels import ImageUse, to_pixels
 from ming_core.places import put
-from ming_core.progress import Meter
+from ming_core.progress import ProgressBar
 from ming_core.tensor_files import TensorFiles
 from ming_core.univision.flow.sampler import LatentSampler
 from ming_core.univision.folders import find_checkpoint
@@ -143,14 +143,14 @@ def collect_into(outputs: list[Tensor]) -> Callable[[nn.Module, object, Tensor],
 def check_language_model(report: Report, folder: Path, model: MingModel) -> None:
     """Compare hidden states of every layer, scores by both routers, and a step with a hole."""
     recorded, group = load_file(folder / "language_model_io.safetensors"), "language model"
-    transformer, meter = model.parts.language_model.transformer, Meter(None, 0)
+    transformer = model.parts.language_model.transformer
     ids = recorded["full.ids"]
     embeddings, count = model.word_embeddings(ids), ids.shape[1]
     hidden: list[Tensor] = [embeddings]
     hooks = [layer.register_forward_hook(collect_into(hidden)) for layer in transformer.layers]
     cache = WorkingCache(model.kv_shape, 1, count + 1)
     positions = torch.arange(count)[None]
-    last = transformer(embeddings, cache, Step(positions), meter)
+    last = transformer(embeddings, cache, Step(positions))
     for hook in hooks:
         hook.remove()
     hidden[-1] = last
@@ -163,12 +163,11 @@ def check_language_model(report: Report, folder: Path, model: MingModel) -> None
         embeddings,
         WorkingCache(model.kv_shape, 1, count),
         Step(positions, is_given_image=patches),
-        meter,
     )
     ours = transformer.logits(routed)
     report.close(group, "logits_image_mask", ours, recorded["full.logits_image_mask"])
     step = Step(recorded["hole.position"], seen=recorded["hole.mask"][:, :count].bool())
-    ours = transformer(model.word_embeddings(recorded["hole.next_id"]), cache, step, meter)
+    ours = transformer(model.word_embeddings(recorded["hole.next_id"]), cache, step)
     report.close(group, "hole", ours, recorded["hole.hidden"])
 
 
@@ -246,14 +245,14 @@ class SessionRound:
         masks = prompt_masks(prompt.ids, self.model.tokenizer)
         for name, branch in MASKS.items():
             self._equal(name, masks[branch].int(), self.recorded[name][0])
-        turn = OpenTurn(self.model, context, prompt, Meter(None, 0))
+        turn = OpenTurn(self.model, context, prompt, ProgressBar())
         scores = [turn.logits()]
         answer = self.recorded["new_ids"][0, len(prompt.ids) :].tolist()
         for token in answer[:-1]:
             if token == self.model.tokenizer.image and len(self.recorded["noise"]):
                 self._draw(turn)
             else:
-                turn.feed(token)
+                turn.decode_step(token)
             scores.append(turn.logits())
         self._close("step_logits", torch.stack(scores)[None], self.recorded["step_logits"])
         if not len(self.recorded["noise"]):

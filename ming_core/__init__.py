@@ -23,7 +23,7 @@ from .families import (
 from .fitting import FLOATS, Room
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
-from .progress import Progress, SilentProgress, Sketch
+from .progress import Preview, Progress
 from .prompt_rows import LIST_SUFFIXES, PROMPT, Row, read_rows, rows_of
 from .quantisation import QUANTISATIONS
 from .residency import give_slots, slots_within
@@ -92,8 +92,7 @@ __all__ = [
     "Room",
     "Row",
     "RowError",
-    "SilentProgress",
-    "Sketch",
+    "Preview",
     "Stage",
     "Text",
     "TextSampling",

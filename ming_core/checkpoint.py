@@ -15,7 +15,7 @@ from .errors import CheckpointError
 from .fitting import Need
 from .operations import Operations, TorchOperations
 from .places import Place, adopt, compare, component_tensors, first_of, put
-from .progress import Meter, Progress, Tick, unwatched
+from .progress import Callback, Progress, ProgressBar, no_callback
 from .quantisation import operations_for, quantised_leaves
 from .tensor_files import StoredTensor, TensorFiles
 from .text_tokenizer import TextTokenizer
@@ -157,7 +157,7 @@ class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
         places = self.expected(parts.named())
         return places, list(self.problems(places))
 
-    def identity(self, places: Mapping[str, Place], tick: Tick = unwatched) -> str:
+    def identity(self, places: Mapping[str, Place], callback: Callback = no_callback) -> str:
         """Fingerprint a model: its figures, names and shapes, first numbers of each tensor.
 
         Precision and file layout do not enter, so what a model made moves between both.
@@ -166,7 +166,7 @@ class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
             return self.converted.identity
         digest = hashlib.sha256(repr(self.figures()).encode())
         for name in sorted(places):
-            tick()
+            callback()
             digest.update(f"{name}{self.stored[name].shape}".encode())
             first = self.read(name).flatten()[:IDENTITY_FIGURES]
             digest.update(first.float().numpy().tobytes())
@@ -198,9 +198,9 @@ def load(
             + "\nDownload or convert it again, all of it from one place."
         )
     tokenizer = checkpoint.read_tokenizer()
-    meter = Meter(progress, len(places))
-    identity = checkpoint.identity(places, meter.check_cancelled)
-    _bring_weights(checkpoint, parts, places, meter)
+    bar = ProgressBar(progress, len(places))
+    identity = checkpoint.identity(places, bar.check_cancelled)
+    _bring_weights(checkpoint, parts, places, bar)
     _say_what_is_wider(checkpoint, parts)
     quantisation = checkpoint.quantisation or quantise
     return checkpoint.assemble(parts, tokenizer, identity, dtype, quantisation)
@@ -210,7 +210,7 @@ def _bring_weights(
     checkpoint: OpenCheckpoint[PartsT, TokenizerT, ModelT],
     parts: PartsT,
     places: Mapping[str, Place],
-    meter: Meter,
+    bar: ProgressBar,
 ) -> None:
     """Fill the components tensor by tensor.
 
@@ -218,11 +218,11 @@ def _bring_weights(
     """
     components = parts.named()
     for name, place in places.items():
-        meter.check_cancelled()
+        bar.check_cancelled()
         tensor = checkpoint.read(name)
         if checkpoint.converted is None or not adopt(components, place, tensor):
             put(components, place, tensor)
-        meter.tick()
+        bar.update()
     for module in components.values():
         module.requires_grad_(requires_grad=False).eval()
 

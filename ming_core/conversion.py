@@ -20,7 +20,7 @@ from .component_files import AS_PUBLISHED, COMPONENTS_NAME, COMPONENTS_VERSION
 from .errors import CheckpointError
 from .operations import TorchOperations
 from .places import STORED_NAMES, Components, Place, layer_of, put, replace_tensor
-from .progress import Meter, Progress
+from .progress import Progress, ProgressBar
 from .quantisation import QuantisedLeaf
 from .tensor_files import TensorFiles, read_json
 
@@ -69,13 +69,13 @@ def convert(
     _use_stored_dtypes(checkpoint, components, places)
     jobs = list(_jobs(components, places))
     _check_space(target, components)
-    meter = Meter(progress, 2 * len(jobs))
+    bar = ProgressBar(progress, 2 * len(jobs))
     _copy_small_files(checkpoint, target)
     for component in components:
         own = [job for job in jobs if job.component == component]
         written = ComponentFile(target / f"{component}.safetensors", own, note)
-        written.write(checkpoint, components, meter)
-        written.verify(checkpoint, components, meter)
+        written.write(checkpoint, components, bar)
+        written.verify(checkpoint, components, bar)
     # Last: a folder without this name is not taken for a converted one.
     (target / UNFINISHED_NAME).replace(target / COMPONENTS_NAME)
     return target
@@ -158,11 +158,11 @@ class ComponentFile:
         text += b" " * (-len(text) % 8)
         self.header = len(text).to_bytes(8, "little") + text
 
-    def write(self, checkpoint: Source, components: Components, meter: Meter) -> None:
+    def write(self, checkpoint: Source, components: Components, bar: ProgressBar) -> None:
         """Write the file, going on behind the last whole tensor of an earlier try."""
         if self._is_written():
             for _ in self.jobs:
-                meter.tick()
+                bar.update()
             return
         unfinished = self.path.with_name(self.path.name + ".part")
         with unfinished.open("r+b" if unfinished.is_file() else "w+b") as file:
@@ -170,20 +170,20 @@ class ComponentFile:
             file.seek(len(self.header) + self.starts[done])
             file.truncate()
             for index, job in enumerate(self.jobs):
-                meter.check_cancelled()
+                bar.check_cancelled()
                 if index >= done:
                     tensor = _produce(checkpoint, components, job)
                     file.write(tensor.contiguous().view(torch.uint8).numpy().data)
-                meter.tick()
+                bar.update()
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave a whole name on half a file
         unfinished.replace(self.path)
 
-    def verify(self, checkpoint: Source, components: Components, meter: Meter) -> None:
+    def verify(self, checkpoint: Source, components: Components, bar: ProgressBar) -> None:
         """Read the file back and compare every tensor with the source converted once more."""
         with TensorFiles(self.path.parent, only=self.path.name) as files:
             for job in self.jobs:
-                meter.check_cancelled()
+                bar.check_cancelled()
                 written = files.read(files.tensors[job.name])
                 if not torch.equal(written, _produce(checkpoint, components, job)):
                     self.path.unlink()
@@ -191,7 +191,7 @@ class ComponentFile:
                         f"{self.path} differs from its source in {job.name}; it was deleted. Check "
                         "the disk and convert again."
                     )
-                meter.tick()
+                bar.update()
 
     def _is_written(self) -> bool:
         """Whether the file of this very conversion is there in full length."""

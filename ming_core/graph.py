@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .progress import Meter
+from .progress import Callback, no_callback
 from .switches import is_switched_off
 
 Launch = Callable[[], None]
@@ -93,14 +93,14 @@ class Repeated:
 
     def __init__(
         self,
-        work: Callable[[Meter], None],
+        work: Callable[[Callback], None],
         weights: Iterable[Tensor],
         device: torch.device,
         recorder: Recorder | None,
     ) -> None:
         """Prepare to run `work`, which reads `weights` and may be recorded by `recorder`.
 
-        It is given a meter that it may ask whether the user cancelled.
+        It is given a callback that may raise to cancel.
         """
         # Held, so that what is replaced stays as long as a recording may read it.
         self._work, self._weights = work, list(weights)
@@ -111,16 +111,16 @@ class Repeated:
         self._warm_ups = 0
         self._marks: deque[Launch] = deque()
 
-    def __call__(self, meter: Meter) -> None:
+    def __call__(self, callback: Callback = no_callback) -> None:
         """Run once. When this returns, all runs but the last few are finished."""
         if self._recorder is not None and self._find() != self._addresses:
             self._recorder = self._replay = None
         if self._recorder is not None and self._warm_ups == WARM_UPS and self._replay is None:
             self._record(self._recorder)
         if self._recorder is None:
-            self._work(meter)
+            self._work(callback)
         elif self._replay is None:
-            self._recorder.warm_up(lambda: self._work(meter))
+            self._recorder.warm_up(lambda: self._work(callback))
             self._warm_ups += 1
         else:
             self._replay()
@@ -132,7 +132,7 @@ class Repeated:
     def _record(self, recorder: Recorder) -> None:
         """Record the work; where that fails it is done as it is from then on."""
         try:
-            self._replay = recorder.record(lambda: self._work(Meter(None, 0)))
+            self._replay = recorder.record(lambda: self._work(no_callback))
         except Exception as error:  # noqa: BLE001  whatever a driver or a kernel may raise
             self._recorder = None
             log.warning(

@@ -39,21 +39,21 @@ class KVShape:
 
     @property
     def bytes_per_token(self) -> int:
-        """Memory of one token in one row [57,344 in bf16]."""
+        """Memory of one token of one sequence [57,344 in bf16]."""
         return 2 * self.num_layers * self.num_kv_heads * self.head_size * self.dtype.itemsize
 
 
 class WorkingCache:
-    """Preallocated keys and values (layers, rows, kv_heads, capacity, head_size) of one call.
+    """Preallocated keys and values (layers, batch, kv_heads, capacity, head_size) of one call.
 
     The first `length` tokens are filled. Mutable and short-lived: it is opened from frozen
     segments, written by one call, and copied out of.
     """
 
-    def __init__(self, shape: KVShape, rows: int, capacity: int) -> None:
-        size = (shape.num_layers, rows, shape.num_kv_heads, capacity, shape.head_size)
+    def __init__(self, shape: KVShape, batch_size: int, capacity: int) -> None:
+        size = (shape.num_layers, batch_size, shape.num_kv_heads, capacity, shape.head_size)
         self.shape = shape
-        self.rows = rows
+        self.batch_size = batch_size
         self.capacity = capacity
         self.length = 0
         self.keys = torch.empty(size, dtype=shape.dtype, device=shape.device)
@@ -61,8 +61,8 @@ class WorkingCache:
 
     @classmethod
     def open(cls, shape: KVShape, segments: Sequence[KVSegment], capacity: int) -> "WorkingCache":
-        """Upload segments into a cache of one row with room for `capacity` tokens in all."""
-        cache = cls(shape, rows=1, capacity=capacity)
+        """Upload segments into a cache of one sequence with room for `capacity` tokens in all."""
+        cache = cls(shape, batch_size=1, capacity=capacity)
         for segment in segments:
             stretch = slice(cache.length, cache.length + segment.num_tokens)
             cache.keys[:, 0, :, stretch].copy_(segment.keys)
@@ -70,31 +70,31 @@ class WorkingCache:
             cache.length += segment.num_tokens
         return cache
 
-    def widened(self, rows: int, extra_tokens: int) -> "WorkingCache":
-        """Return a copy with more room and `rows` rows, which start as this cache's row or rows."""
-        wide = WorkingCache(self.shape, rows, self.length + extra_tokens)
+    def widened(self, batch_size: int, extra_tokens: int) -> "WorkingCache":
+        """Return a copy with more room; its sequences start as these, or as the only one."""
+        wide = WorkingCache(self.shape, batch_size, self.length + extra_tokens)
         wide.start_as([self])
         return wide
 
     def start_as(self, others: Sequence["WorkingCache"]) -> None:
-        """Start every row as another cache's row or rows, or each row as one of as many caches.
+        """Start as another cache, or as its only sequence, or each sequence as one of as many.
 
-        Where those are of different length, a gap of zeros, which no row may see, makes them alike.
+        Where those are of different length, a gap of zeros, which none may see, makes them alike.
         """
         self.length = max(other.length for other in others)
         for index, other in enumerate(others):
-            rows = slice(None) if len(others) == 1 else slice(index, index + 1)
+            started = slice(None) if len(others) == 1 else slice(index, index + 1)
             for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
-                mine[:, rows, :, : other.length] = theirs[:, :, :, : other.length]
+                mine[:, started, :, : other.length] = theirs[:, :, :, : other.length]
                 # Hidden values count 0 times, which is no number if they are none.
-                mine[:, rows, :, other.length : self.length] = 0
+                mine[:, started, :, other.length : self.length] = 0
 
-    def some_rows(self, start: int, rows: int) -> "WorkingCache":
-        """Return `rows` rows from `start` on, sharing memory with this cache."""
+    def sequences(self, start: int, count: int) -> "WorkingCache":
+        """Return `count` sequences from `start` on, sharing memory with this cache."""
         part = WorkingCache.__new__(WorkingCache)
-        part.shape, part.rows, part.length = self.shape, rows, self.length
+        part.shape, part.batch_size, part.length = self.shape, count, self.length
         part.capacity = self.capacity
-        stretch = slice(start, start + rows)
+        stretch = slice(start, start + count)
         part.keys, part.values = self.keys[:, stretch], self.values[:, stretch]
         return part
 
@@ -102,7 +102,7 @@ class WorkingCache:
         """Return a copy without the tokens [start, end); where there are none, this cache."""
         if start == end:
             return self
-        dense = WorkingCache(self.shape, self.rows, self.capacity - (end - start))
+        dense = WorkingCache(self.shape, self.batch_size, self.capacity - (end - start))
         for mine, theirs in ((dense.keys, self.keys), (dense.values, self.values)):
             mine[:, :, :, :start] = theirs[:, :, :, :start]
             mine[:, :, :, start:] = theirs[:, :, :, end:]
@@ -110,7 +110,7 @@ class WorkingCache:
         return dense
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's new keys and values (rows, kv_heads, T, head_size).
+        """Store one layer's new keys and values (batch, kv_heads, T, head_size).
 
         returns  all keys and values of the layer so far, the new ones included. `length` moves
         only when every layer has written: call `advance` then.
@@ -127,7 +127,7 @@ class WorkingCache:
         self.length += num_tokens
 
     def uncover(self, mask: Tensor | None) -> Tensor | None:
-        """Let rows see the token to come, in an additive mask (rows, capacity) of the cache.
+        """Let all see the token to come, in an additive mask (batch, capacity) of the cache.
 
         returns  the mask over what `write` will return of a single token; None sees all of it
         """
@@ -136,15 +136,15 @@ class WorkingCache:
         mask[:, self.length] = 0
         return mask[:, : self.length + 1]
 
-    def take(self, row: int, start: int, end: int) -> KVSegment:
-        """Copy the tokens [start, end) of one row into a frozen segment in main memory."""
-        keys = self.keys[:, row, :, start:end].to("cpu", copy=True).contiguous()
-        values = self.values[:, row, :, start:end].to("cpu", copy=True).contiguous()
+    def take(self, sequence: int, start: int, end: int) -> KVSegment:
+        """Copy the tokens [start, end) of one sequence into a frozen segment in main memory."""
+        keys = self.keys[:, sequence, :, start:end].to("cpu", copy=True).contiguous()
+        values = self.values[:, sequence, :, start:end].to("cpu", copy=True).contiguous()
         return KVSegment(keys, values)
 
     def _grow(self, tokens: int) -> None:
         """Move to a buffer of twice the length, so that growing copies little in all."""
-        grown = self.widened(self.rows, tokens + max(BUCKET, self.length) - self.length)
+        grown = self.widened(self.batch_size, tokens + max(BUCKET, self.length) - self.length)
         self.keys, self.values, self.capacity = grown.keys, grown.values, grown.capacity
 
 
@@ -152,11 +152,11 @@ class SlotCache(WorkingCache):
     """A working cache whose length the device counts: reading a token needs nothing of the host.
 
     Its shapes never change: a write returns all of the capacity, and `uncover` hides what is not
-    filled yet. For single tokens only; `some_rows` gives a plain cache when they are read.
+    filled yet. For single tokens only; `sequences` gives a plain cache when they are read.
     """
 
-    def __init__(self, shape: KVShape, rows: int, capacity: int) -> None:
-        super().__init__(shape, rows, -(-capacity // BUCKET) * BUCKET)
+    def __init__(self, shape: KVShape, batch_size: int, capacity: int) -> None:
+        super().__init__(shape, batch_size, -(-capacity // BUCKET) * BUCKET)
         # Hidden values count 0 times, which is no number if they are none.
         self.keys.zero_()
         self.values.zero_()
@@ -166,13 +166,13 @@ class SlotCache(WorkingCache):
         )
 
     def start_as(self, others: Sequence[WorkingCache]) -> None:
-        """Start every row as another cache's row or rows, or each row as one of as many caches."""
+        """Start as another cache, or as its only sequence, or each sequence as one of as many."""
         super().start_as(others)
         self._slot.fill_(self.length)
         self._filled[:, : self.length] = 0
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's new key and value (rows, kv_heads, 1, head_size); return all slots."""
+        """Store one layer's new key and value (batch, kv_heads, 1, head_size); return all slots."""
         self.keys[layer].index_copy_(2, self._slot, keys)
         self.values[layer].index_copy_(2, self._slot, values)
         return self.keys[layer], self.values[layer]
@@ -182,18 +182,18 @@ class SlotCache(WorkingCache):
         self._slot += num_tokens
 
     def uncover(self, mask: Tensor | None) -> Tensor | None:
-        """Let rows see the token to come; return the mask (rows, capacity) of all slots."""
+        """Let all see the token to come; return the mask (batch, capacity) of all slots."""
         mask = self._filled if mask is None else mask
         return mask.index_fill_(1, self._slot, 0)
 
-    def some_rows(self, start: int, rows: int) -> WorkingCache:
-        """Return `rows` rows from `start` on as a plain cache; asks the device for its length."""
-        part = super().some_rows(start, rows)
+    def sequences(self, start: int, count: int) -> WorkingCache:
+        """Return `count` sequences from `start` on as a plain cache; asks the device its length."""
+        part = super().sequences(start, count)
         part.length = int(self._slot.item())
         return part
 
 
-def token_cache(shape: KVShape, rows: int, capacity: int) -> WorkingCache:
+def token_cache(shape: KVShape, batch_size: int, capacity: int) -> WorkingCache:
     """Return a cache for reading token after token, in the form that is fast on its device."""
     kind = WorkingCache if shape.device.type in SLICING else SlotCache
-    return kind(shape, rows, capacity)
+    return kind(shape, batch_size, capacity)

@@ -1,18 +1,18 @@
-"""How long work reports that it advances and learns that it was cancelled."""
+"""How long work reports that it advances and learns that it was cancelled: by callbacks."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
 
-Tick = Callable[[], None]  # called between the layers of a long pass; may raise to cancel
+Callback = Callable[[], None]  # called between the layers of a long pass; may raise to cancel
 
 
-def unwatched() -> None:
-    """Be the tick of a pass that nobody watches."""
+def no_callback() -> None:
+    """Be the callback of a pass that nobody follows."""
 
 
-class Sketch(Protocol):
+class Preview(Protocol):
     """Pictures in the making, which cost nothing to look at until they are painted."""
 
     @property
@@ -25,54 +25,34 @@ class Sketch(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """Receiver of progress; any method may raise to cancel the work."""
+class Progress:
+    """The callbacks of one piece of work, which do nothing here; any may raise to cancel it."""
 
     def advance(self, done: int, total: int) -> None:
-        """Report `done` of `total` steps; called after every visual or text token."""
-        ...
+        """Hear of `done` of `total` steps; called after every visual or text token."""
 
     def check_cancelled(self) -> None:
-        """Give a chance to cancel between two reports; called often, must be cheap."""
-        ...
+        """Cancel between two reports, if that is wanted; called often, must be cheap."""
 
-    def drawing(self, sketch: Sketch) -> None:
-        """Offer the pictures as far as they are drawn, after every visual token."""
-        ...
+    def drawing(self, preview: Preview) -> None:
+        """Be offered the pictures as far as they are drawn, after every visual token."""
 
     def writing(self, read: Callable[[], str]) -> None:
-        """Offer the text as far as it is written, after every text token."""
-        ...
+        """Be offered the text as far as it is written, after every text token."""
 
 
-class SilentProgress:
-    """Progress that goes nowhere and never cancels."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Ignore the report."""
-
-    def check_cancelled(self) -> None:
-        """Never cancel."""
-
-    def drawing(self, sketch: Sketch) -> None:
-        """Ignore the pictures."""
-
-    def writing(self, read: Callable[[], str]) -> None:
-        """Ignore the text."""
-
-
-class Meter:
+class ProgressBar:
     """Counts the steps of one call towards a total, and reports each."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress: Progress = SilentProgress() if progress is None else progress
+    def __init__(self, progress: Progress | None = None, total: int = 0) -> None:
+        self._progress = Progress() if progress is None else progress
         self._total, self._done = total, 0
 
     def extend(self, steps: int) -> None:
         """Raise the total by steps that were not foreseen."""
         self._total += steps
 
-    def tick(self) -> None:
+    def update(self) -> None:
         """Report one more step."""
         self._done += 1
         self._progress.advance(self._done, self._total)
@@ -87,9 +67,9 @@ class Meter:
         """Give a chance to cancel."""
         self._progress.check_cancelled()
 
-    def drawing(self, sketch: Sketch) -> None:
+    def drawing(self, preview: Preview) -> None:
         """Offer the pictures as far as they are drawn."""
-        self._progress.drawing(sketch)
+        self._progress.drawing(preview)
 
     def writing(self, read: Callable[[], str]) -> None:
         """Offer the text as far as it is written."""

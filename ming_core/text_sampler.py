@@ -9,7 +9,7 @@ from .errors import NumericsError
 from .sampling import TextSampling, seeded_generator
 
 
-class TokenChooser:
+class TextSampler:
     """Greedy, or drawn with temperature, top-k and top-p from a seeded CPU generator."""
 
     def __init__(self, sampling: TextSampling, banned: Sequence[int] = ()) -> None:

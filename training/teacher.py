@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ming_core.kv_cache import WorkingCache
-from ming_core.progress import Meter
 from ming_core.univision.flow.head import VelocityNetwork
 from ming_core.univision.language_model.transformer import Step
 from ming_core.univision.mingtok.low_level_encoder import LowLevelEncoder
@@ -174,7 +173,7 @@ def read(components: Components, batch: Batch, feedback: Tensor | None = None) -
         embeddings = _placed(embeddings, slots, language.connector(drawn.features))
     step = WholeStep(batch.positions, None, is_given, batch.visible())
     cache = NoCache(len(language.transformer.layers) // 2)
-    hidden = language.transformer(embeddings, cache, step, Meter(None, 0))
+    hidden = language.transformer(embeddings, cache, step)
     return Read(hidden, torch.stack(cache.told).transpose(2, 3).flatten(3), drawn)
 
 

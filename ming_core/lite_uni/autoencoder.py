@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..operations import Leaf, Operations
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 from .diffusion_config import COLOURS, AutoencoderConfig, StageConfig
 from .layers import GatedConvolution, convolved, linear_attention
 
@@ -168,14 +168,14 @@ class LatentDecoder(nn.Module):
         self.norm_out = operations.leaf(ChannelNorm)(finest.channels)
         self.conv_out = operations.Conv2d(finest.channels, COLOURS, 3, padding=1)
 
-    def forward(self, latents: Tensor, tick: Tick = unwatched) -> Tensor:
+    def forward(self, latents: Tensor, callback: Callback = no_callback) -> Tensor:
         """Decode latents as the diffusion model draws them."""
         latents = latents / self.scaling_factor
         x = self.conv_in(latents) + latents.repeat_interleave(self.repeats, dim=1)
         x = x.permute(0, 2, 3, 1).contiguous()
         for stage in reversed(self.up_blocks):
             for block in cast("nn.Sequential", stage):
-                tick()
+                callback()
                 x = block(x)
         return self.conv_out(F.relu(self.norm_out(x)).permute(0, 3, 1, 2)).contiguous()
 

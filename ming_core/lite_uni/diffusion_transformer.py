@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..operations import Leaf, Operations
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 from .diffusion_config import DiffusionConfig
 from .layers import GatedConvolution, linear_attention
 
@@ -209,7 +209,7 @@ class DiffusionTransformer(nn.Module):
         latent: Tensor,
         moment: tuple[Tensor, Tensor],
         memories: Sequence[Sequence[Memory]],
-        tick: Tick = unwatched,
+        callback: Callback = no_callback,
     ) -> Tensor:
         """Predict the fp32 velocities (R, C, h, w) of one latent (C, h, w) at one moment.
 
@@ -220,7 +220,7 @@ class DiffusionTransformer(nn.Module):
         # One row until the first condition is looked at; the layers want channels side by side.
         x = self.patch_embed["proj"](latent[None].to(time.dtype)).flatten(2).mT.contiguous()
         for index, block in enumerate(self.blocks):
-            tick()
+            callback()
             x = block(x, time, [memory[index] for memory in memories], grid)
         shift, scale = self.scale_shift_table(embedding)
         out = self.proj_out(torch.addcmul(shift, self.norm_out(x), 1 + scale))

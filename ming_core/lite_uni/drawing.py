@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..errors import NumericsError
 from ..pixels import to_image
-from ..progress import Meter
+from ..progress import ProgressBar
 from .model import LiteUniModel
 from .sizes import PictureSize, fitted
 
@@ -15,8 +15,10 @@ GREY = 0.5
 class Drawing:
     """Pictures in the making, as far as they can be foreseen."""
 
-    def __init__(self, model: LiteUniModel, sizes: PictureSize, count: int, meter: Meter) -> None:
-        self._model, self._sizes, self._count, self._meter = model, sizes, count, meter
+    def __init__(
+        self, model: LiteUniModel, sizes: PictureSize, count: int, bar: ProgressBar
+    ) -> None:
+        self._model, self._sizes, self._count, self._bar = model, sizes, count, bar
         self._foreseen: Tensor | None = None
         self.latents: list[Tensor] = []
         side = model.config.autoencoder.pixels_per_latent
@@ -26,8 +28,8 @@ class Drawing:
     def watch(self, _step: int, foreseen: Tensor) -> None:
         """Report a step and what the picture will be like."""
         self._foreseen = foreseen
-        self._meter.tick()
-        self._meter.drawing(self)
+        self._bar.update()
+        self._bar.drawing(self)
 
     @property
     def num_paintable(self) -> int:
@@ -42,7 +44,7 @@ class Drawing:
         grey = torch.full((missing, *self._sizes.final, 3), GREY)
         return torch.cat((*painted, grey))
 
-    def painted(self, latent: Tensor, meter: Meter | None = None) -> Tensor:
+    def painted(self, latent: Tensor, bar: ProgressBar | None = None) -> Tensor:
         """Decode a latent (C, h, w) to a host image (1, H, W, 3)."""
         if not latent.isfinite().all():
             raise NumericsError(
@@ -50,8 +52,8 @@ class Drawing:
                 f"{self._model.dtype}). Choose precision bf16 or fp32."
             )
         latents = latent[None].to(self._model.device, self._model.wide)
-        tick = self._meter.check_cancelled if meter is None else meter.tick
-        pixels = self._model.parts.autoencoder(latents, tick)
+        callback = self._bar.check_cancelled if bar is None else bar.update
+        pixels = self._model.parts.autoencoder(latents, callback)
         return to_image(fitted(pixels.float(), self._sizes.final))
 
     def _visible(self) -> list[Tensor]:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..errors import PromptError
 from ..kv_cache import BUCKET, WorkingCache
-from ..progress import Meter, Progress
+from ..progress import Progress, ProgressBar
 from ..sampling import TextSampling
-from ..text_sampler import TokenChooser
+from ..text_sampler import TextSampler
 from .condition import Condition
 from .drawing import Drawing
 from .memory import connecting_stage, drawing_stage, painting_stage, reading_stage, seeing_stage
@@ -56,14 +56,14 @@ def encode(
     refuse_too_long(layout, config.language.max_tokens)
     wanted = scales if previews else scales[-1:]
     layers = config.language.num_layers + len(wanted) * config.connector.num_layers
-    meter = Meter(progress, layers + _depth(model, patches))
-    seen = _see(model, patches, meter)
+    bar = ProgressBar(progress, layers + _depth(model, patches))
+    seen = _see(model, patches, bar)
     model.enter(reading_stage(model, len(layout.ids)))
-    hidden = model.read(model.embed(layout, seen), layout.positions, tick=meter.tick)
+    hidden = model.read(model.embed(layout, seen), layout.positions, callback=bar.update)
     model.enter(connecting_stage(model))
     head = model.parts.connector.head
     tokens = {
-        scale: head(model.connect(hidden[:, layout.queries[scale]], meter.tick))[0].float().cpu()
+        scale: head(model.connect(hidden[:, layout.queries[scale]], bar.update))[0].float().cpu()
         for scale in wanted
     }
     unconditional = head(torch.zeros_like(hidden[0, :1])).float().cpu()
@@ -98,9 +98,9 @@ def sample(
     sampling, tokens = sampling or DiffusionSampling(), condition.of_scale(scale)
     sizes = _sizes(model, condition, size, mode)
     blocks = sum(len(list(stage.children())) for stage in model.parts.autoencoder.up_blocks)
-    meter = Meter(progress, len(seeds) * (sampling.steps + blocks))
+    bar = ProgressBar(progress, len(seeds) * (sampling.steps + blocks))
     model.enter(drawing_stage(model, sizes.drawn))
-    drawing = Drawing(model, sizes, len(seeds), meter)
+    drawing = Drawing(model, sizes, len(seeds), bar)
     sampler = LatentSampler(
         model.parts.diffusion_transformer,
         model.config.schedule,
@@ -110,9 +110,9 @@ def sample(
     )
     for seed in seeds:
         noise = seeded_noise(seed, drawing.latent_shape)
-        drawing.latents.append(sampler(noise, drawing.watch, meter.check_cancelled))
+        drawing.latents.append(sampler(noise, drawing.watch, bar.check_cancelled))
     model.enter(painting_stage(model, sizes.drawn))
-    return torch.cat([drawing.painted(latent, meter) for latent in drawing.latents])
+    return torch.cat([drawing.painted(latent, bar) for latent in drawing.latents])
 
 
 def generate(
@@ -185,12 +185,12 @@ def describe(
     layout = conversation(model.tokenizer, question, _grid(model, patches), history)
     refuse_too_long(layout, config.language.max_tokens, sampling.max_tokens)
     layers = config.language.num_layers + _depth(model, patches)
-    meter = Meter(progress, layers + sampling.max_tokens)
-    seen = _see(model, patches, meter)
+    bar = ProgressBar(progress, layers + sampling.max_tokens)
+    seen = _see(model, patches, bar)
     model.enter(reading_stage(model, len(layout.ids), sampling.max_tokens))
     cache = WorkingCache(model.kv_shape, 1, len(layout.ids) + min(sampling.max_tokens, BUCKET))
-    hidden = model.read(model.embed(layout, seen), layout.positions, cache, meter.tick)
-    return _write(model, layout, hidden[0, -1], cache, sampling, meter)
+    hidden = model.read(model.embed(layout, seen), layout.positions, cache, bar.update)
+    return _write(model, layout, hidden[0, -1], cache, sampling, bar)
 
 
 def _write(
@@ -199,23 +199,23 @@ def _write(
     hidden: Tensor,
     cache: WorkingCache,
     sampling: TextSampling,
-    meter: Meter,
+    bar: ProgressBar,
 ) -> Answer:
     """Write token after token behind a prompt that is read, until one ends the answer."""
     tokenizer, ids = model.tokenizer, list[int]()
     # Marks of pictures and sounds are no words, and beyond the tokenizer there are none.
     beyond = range(tokenizer.max_id + 1, model.config.language.vocab_size)
-    choose = TokenChooser(sampling, [*(tokenizer.ids[mark] for mark in MEDIA), *beyond])
+    sample = TextSampler(sampling, [*(tokenizer.ids[mark] for mark in MEDIA), *beyond])
     stops = tokenizer.stops | model.config.stops
     while True:
-        ids.append(choose(model.parts.lm_head(hidden).float()))
-        meter.tick()
-        meter.writing(lambda: tokenizer.decode(ids))
+        ids.append(sample(model.parts.lm_head(hidden).float()))
+        bar.update()
+        bar.writing(lambda: tokenizer.decode(ids))
         if ids[-1] in stops or len(ids) == sampling.max_tokens:
             break
         x = model.embed(Prompt((ids[-1],), layout.following(len(ids) - 1), None, {}))
-        hidden = model.read(x, layout.following(len(ids) - 1), cache, meter.check_cancelled)[0, -1]
-    meter.skip(sampling.max_tokens - len(ids))
+        hidden = model.read(x, layout.following(len(ids) - 1), cache, bar.check_cancelled)[0, -1]
+    bar.skip(sampling.max_tokens - len(ids))
     return Answer(tokenizer.decode(ids), tuple(ids))
 
 
@@ -236,11 +236,11 @@ def _depth(model: LiteUniModel, patches: Patches | None) -> int:
     return 0 if patches is None else model.config.vision.depth
 
 
-def _see(model: LiteUniModel, patches: Patches | None, meter: Meter) -> Tensor | None:
+def _see(model: LiteUniModel, patches: Patches | None, bar: ProgressBar) -> Tensor | None:
     if patches is None:
         return None
     model.enter(seeing_stage(model, len(patches.values)))
-    return model.see(patches, meter.tick)
+    return model.see(patches, bar.update)
 
 
 def _sizes(

@@ -15,7 +15,7 @@ from ..errors import PromptError
 from ..kv_cache import KVShape, WorkingCache
 from ..layers import grouped_mask
 from ..operations import Operations
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 from ..quantisation import QuantisedLeaf
 from ..stages import Stage
 from .autoencoder import LatentDecoder
@@ -170,11 +170,11 @@ class LiteUniModel:
         """What a cache of the language model holds per token."""
         return self.parts.language_model.decoder.kv_shape(self.wide, self.device)
 
-    def see(self, patches: Patches, tick: Tick = unwatched) -> Tensor:
+    def see(self, patches: Patches, callback: Callback = no_callback) -> Tensor:
         """Turn a picture into embeddings (blocks, H) of the language model."""
         vision = self.parts.vision
         placed = replace(patches, values=patches.values.to(self.device, self.wide))
-        return vision.projection(vision.tower(placed, self.rope_precision, tick))
+        return vision.projection(vision.tower(placed, self.rope_precision, callback))
 
     def embed(self, prompt: Prompt, seen: Tensor | None = None) -> Tensor:
         """Embed a prompt as (1, S, H), its picture's slots as what was seen (blocks, H)."""
@@ -200,7 +200,7 @@ class LiteUniModel:
         x: Tensor,
         positions: Tensor,
         cache: WorkingCache | None = None,
-        tick: Tick = unwatched,
+        callback: Callback = no_callback,
     ) -> Tensor:
         """Read embeddings (1, T, H) at positions (3, T) after what a cache holds, causally."""
         config, past = self.config.language, 0 if cache is None else cache.length
@@ -209,13 +209,13 @@ class LiteUniModel:
             seen = torch.ones(1, tokens, past + tokens, dtype=torch.bool, device=self.device)
             visible = grouped_mask(seen.tril(past), config.num_heads // config.num_kv_heads)
         rotation = three_axis_rotation(config, positions, self.rope_precision, self.device)
-        return self.parts.language_model.decoder(x, rotation, visible, cache, tick)
+        return self.parts.language_model.decoder(x, rotation, visible, cache, callback)
 
-    def connect(self, answered: Tensor, tick: Tick = unwatched) -> Tensor:
+    def connect(self, answered: Tensor, callback: Callback = no_callback) -> Tensor:
         """Connect the answers to one scale's queries (1, N, H), all seeing all, to length 1."""
         connector, config = self.parts.connector, self.config.connector
         rotation = plain_rotation(config, answered.shape[1], self.rope_precision, self.device)
-        x = connector.decoder(connector.proj_in(answered), rotation, tick=tick)
+        x = connector.decoder(connector.proj_in(answered), rotation, callback=callback)
         return unit_length(connector.proj_out(x))
 
     def to(self, device: torch.device | str) -> "LiteUniModel":

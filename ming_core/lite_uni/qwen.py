@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..kv_cache import KVShape, WorkingCache
 from ..layers import Rotation, grouped_attention
 from ..operations import Operations
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 
 RopePrecision = Literal["fp32", "reference"]
 ROPE_PRECISIONS: tuple[RopePrecision, ...] = ("fp32", "reference")
@@ -199,14 +199,14 @@ class Decoder(nn.Module):
         rotation: Rotation,
         visible: Tensor | None = None,
         cache: WorkingCache | None = None,
-        tick: Tick = unwatched,
+        callback: Callback = no_callback,
     ) -> Tensor:
         """Read embeddings (B, T, H) after what `cache` holds; return final-normed states.
 
         visible  from `grouped_mask`; None sees everything, later tokens included
         """
         for index, layer in enumerate(self.layers):
-            tick()
+            callback()
             x = layer(x, rotation, visible, cache, index)
         if cache is not None:
             cache.advance(x.shape[1])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PromptError
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 from .diffusion_transformer import DiffusionTransformer
 from .schedule import Schedule
 
@@ -80,17 +80,19 @@ class LatentSampler:
         self.memories = [network.read(row) for row in rows]
         self.weights = torch.tensor(weights, device=condition.device)[:, None, None, None]
 
-    def __call__(self, noise: Tensor, watch: Watch | None = None, tick: Tick = unwatched) -> Tensor:
+    def __call__(
+        self, noise: Tensor, watch: Watch | None = None, callback: Callback = no_callback
+    ) -> Tensor:
         """Draw a latent (C, h, w) from noise (C, h, w), in fp32 on the device of the condition."""
         x = noise.to(self.weights.device, torch.float32)
         for step, (sigma, following) in enumerate(zip(self.sigmas, self.sigmas[1:], strict=False)):
-            velocity = self.velocity(x, step, tick)
+            velocity = self.velocity(x, step, callback)
             if watch is not None:
                 watch(step + 1, x - sigma * velocity)
             x = x + velocity * (following - sigma)
         return x
 
-    def velocity(self, x: Tensor, step: int, tick: Tick = unwatched) -> Tensor:
+    def velocity(self, x: Tensor, step: int, callback: Callback = no_callback) -> Tensor:
         """Return the guided velocity (C, h, w) of a latent at the start of a step."""
-        rows = self.network(x, self.moments.at(step), self.memories, tick)
+        rows = self.network(x, self.moments.at(step), self.memories, callback)
         return (self.weights * rows).sum(dim=0)

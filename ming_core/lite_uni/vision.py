@@ -14,7 +14,7 @@ from ..config_section import Section
 from ..errors import ConfigError
 from ..layers import Rotation
 from ..operations import Operations
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 from .preprocessing import Patches
 from .qwen import GatedMLP, RopePrecision, inverse_frequencies
 
@@ -192,7 +192,7 @@ class VisionTower(nn.Module):
         self.merger = PatchMerger(config, operations)
 
     def forward(
-        self, patches: Patches, precision: RopePrecision = "fp32", tick: Tick = unwatched
+        self, patches: Patches, precision: RopePrecision = "fp32", callback: Callback = no_callback
     ) -> Tensor:
         """Map a picture to features (blocks, out); the values' device and dtype are used."""
         merge = self.config.merge
@@ -208,7 +208,7 @@ class VisionTower(nn.Module):
             for rotation in (inside[0], across[0]):
                 rotation.cos, rotation.sin = _rounded(rotation.cos), _rounded(rotation.sin)
         for index, layer in enumerate(self.blocks):
-            tick()
+            callback()
             if index in self.config.full_layers:
                 x = layer(x.reshape(1, -1, x.shape[-1]), *across).view_as(x)
             else:

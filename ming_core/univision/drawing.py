@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..graph import Repeated, recorder_for
 from ..kv_cache import WorkingCache, token_cache
 from ..pixels import to_image
-from ..progress import Meter
+from ..progress import Callback, ProgressBar, no_callback
 from ..sampling import seeded_generator
 from .flow.sampler import LatentSampler
 from .guidance import Branch
@@ -30,7 +30,7 @@ class Drawing:
 
     latents (pictures, N, C) normalised, features (pictures, N, D)
     hidden (branches, pictures, H) after the last visual token
-    cache  the rows of the full branch, one per picture
+    cache  the sequences of the full branch, one per picture
     """
 
     latents: Tensor
@@ -41,7 +41,7 @@ class Drawing:
     def part(self, start: int, pictures: int, prompt_end: int) -> "Drawing":
         """Return so many pictures from `start` on, which followed on `prompt_end` tokens."""
         some = slice(start, start + pictures)
-        cache = self.cache.some_rows(start, pictures)
+        cache = self.cache.sequences(start, pictures)
         drawn = 1 + self.latents.shape[1]  # the opened image, then its patches
         return Drawing(
             self.latents[some],
@@ -53,7 +53,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a picture follows on: a cache of one row, and what each branch sees of it.
+    """What a picture follows on: a cache of one sequence, and what each branch sees of it.
 
     seen  per branch (length,) booleans
     """
@@ -73,15 +73,15 @@ def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
 
 
 class DrawnToken(Step):
-    """A step of one token a row, which `seen` (rows, L) tells of as well; numbers to be added."""
+    """A step of one token each, which `seen` (batch, L) tells of as well; numbers to be added."""
 
     def visible(self, tokens: int, past: int) -> Tensor | None:  # noqa: ARG002  as in Step
-        """Return what is seen, as a mask (rows, 1, L)."""
+        """Return what is seen, as a mask (batch, 1, L)."""
         return None if self.seen is None else self.seen[:, None]
 
 
-class BranchRows:
-    """The rows of a drawing, branch by branch: what each sees and at which positions it writes."""
+class BranchBatch:
+    """The batch of a drawing, branch by branch: what each sequence sees, and where it writes."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class BranchRows:
         weights: Mapping[Branch, float],
         shape: tuple[int, int],
     ) -> None:
-        """Give every picture a row per weighted branch.
+        """Give every picture a sequence per weighted branch.
 
         starts   what the pictures follow on: one for all, or one for each
         weights  of the branches' velocities
@@ -106,20 +106,19 @@ class BranchRows:
             for start in starts
         ]
         each = pictures // len(starts)
-        rows = torch.stack(own).repeat_interleave(each, dim=0)
-        rows = rows.to(kv_shape.device)
-        self.cache = token_cache(kv_shape, len(rows), length + room)
+        seen = torch.stack(own).repeat_interleave(each, dim=0).to(kv_shape.device)
+        self.cache = token_cache(kv_shape, len(seen), length + room)
         caches = [start.cache for start in starts for _ in range(each)] * len(weights)
         self.cache.start_as(caches if len(starts) > 1 else caches[:1])
-        # A row's position is the number of tokens it sees before it, so a branch with hidden
+        # A sequence's position is the number of tokens it sees before it, so a branch with hidden
         # stretches counts on from a smaller number than the full branch.
-        self._next = rows.sum(dim=1, keepdim=True)
-        size = (len(rows), self.cache.capacity)
-        self._mask = torch.full(size, -torch.inf, dtype=kv_shape.dtype, device=rows.device)
-        self._mask[:, : rows.shape[1]].masked_fill_(rows, 0)
+        self._next = seen.sum(dim=1, keepdim=True)
+        size = (len(seen), self.cache.capacity)
+        self._mask = torch.full(size, -torch.inf, dtype=kv_shape.dtype, device=seen.device)
+        self._mask[:, : seen.shape[1]].masked_fill_(seen, 0)
 
     def step(self) -> Step:
-        """Return positions and visibility of the next token of every row, until `advance`."""
+        """Return positions and visibility of every next token, until `advance`."""
         return DrawnToken(self._next, self.cache.uncover(self._mask))
 
     def advance(self) -> None:
@@ -127,34 +126,34 @@ class BranchRows:
         self._next += 1
 
 
-class Canvas:
-    """Pictures in the making: draws visual tokens, feeds each to every row, keeps their features.
+class DecodeState:
+    """Pictures in the making: what a decode step reads and changes.
 
-    Everything that a token changes stays where it is in memory, and `step` counts tokens on the
+    Everything that a token changes stays where it is in memory, and a step counts tokens on the
     device: so a step can be recorded, and running the record draws the token after.
     """
 
     def __init__(
         self,
         model: MingModel,
-        rows: BranchRows,
+        batch: BranchBatch,
         noise: Tensor,
         sampling: ImageSampling,
-        meter: Meter,
+        bar: ProgressBar,
         replay: Tensor | None = None,
     ) -> None:
         """Open pictures for tokens of the given noise; the other arguments are those of `draw`."""
-        self.model, self.rows, self.meter = model, rows, meter
+        self.model, self.batch, self.bar = model, batch, bar
         self.parts = model.parts
         num_tokens, pictures, channels = noise.shape
         start = torch.tensor([[model.tokenizer.image]])
         embedding = model.word_embeddings(start).expand(pictures, -1, -1)
-        self.hidden = self._read(embedding, meter)
+        self.hidden = self._read(embedding, bar.check_cancelled)
         self.num_drawn = 0
         self._noise = noise.to(model.device)
         self._replay = None if replay is None else replay.to(self._noise)
         self._sample = LatentSampler(
-            self.parts.language_model.velocity, sampling, rows.weights, like=self.hidden
+            self.parts.language_model.velocity, sampling, batch.weights, like=self.hidden
         )
         semantic = self.parts.semantic_decoder
         self._semantic_cache = semantic.new_cache(pictures, num_tokens, like=embedding)
@@ -163,8 +162,8 @@ class Canvas:
         self.latents = self._noise.new_empty(pictures, num_tokens, channels)
         self.features = embedding.new_empty(pictures, num_tokens, width)
 
-    def step(self, meter: Meter) -> None:
-        """Draw the next token of every picture and read it in every row, on the device alone."""
+    def decode_step(self, callback: Callback = no_callback) -> None:
+        """Draw the next token of every picture, read it in every branch; on the device alone."""
         language, index = self.parts.language_model, self._index
         condition = language.condition_head(self.hidden)
         latents = self._sample(condition, self._noise.index_select(0, index)[0])
@@ -172,67 +171,67 @@ class Canvas:
         features = self.model.expand(fed_back[:, None], self._semantic_cache)
         self.latents.index_copy_(1, index, latents[:, None])
         self.features.index_copy_(1, index, features)
-        self.hidden.copy_(self._read(language.connector(features), meter))
+        self.hidden.copy_(self._read(language.connector(features), callback))
         index += 1
 
     @property
     def num_paintable(self) -> int:
         """Visual tokens that painting now would decode: those of finished rows, of all pictures."""
         columns = self.model.config.language.image_grid[1]
-        return self.num_drawn // columns * columns * self.rows.shape[1]
+        return self.num_drawn // columns * columns * self.batch.shape[1]
 
     def paint(self) -> Tensor:
         """Decode the rows of tokens drawn so far: host images, grey where nothing is drawn yet."""
         rows, columns = self.model.config.language.image_grid
         size = self.model.edit_size
-        images = torch.full((self.rows.shape[1], size, size, 3), 0.5)
+        images = torch.full((self.batch.shape[1], size, size, 3), 0.5)
         done = self.num_drawn // columns
         if done:
             features = self.features[:, : done * columns]
-            pixels = self.parts.pixel_decoder(features, (done, columns), self.meter.check_cancelled)
+            pixels = self.parts.pixel_decoder(features, (done, columns), self.bar.check_cancelled)
             images[:, : done * size // rows] = to_image(pixels)
         return images
 
-    def _read(self, embeddings: Tensor, meter: Meter) -> Tensor:
+    def _read(self, embeddings: Tensor, callback: Callback) -> Tensor:
         """Read one embedding per picture (pictures, 1, H) in every branch."""
-        branches, pictures = self.rows.shape
-        rows, step = embeddings.repeat(branches, 1, 1), self.rows.step()
-        hidden = self.parts.language_model.transformer(rows, self.rows.cache, step, meter)
-        self.rows.advance()
+        branches, pictures = self.batch.shape
+        repeated, step = embeddings.repeat(branches, 1, 1), self.batch.step()
+        hidden = self.parts.language_model.transformer(repeated, self.batch.cache, step, callback)
+        self.batch.advance()
         return hidden.view(branches, pictures, -1)
 
 
 def draw(
     model: MingModel,
-    rows: BranchRows,
+    batch: BranchBatch,
     noise: Tensor,
     sampling: ImageSampling,
-    meter: Meter,
+    bar: ProgressBar,
     replay: Tensor | None = None,
 ) -> Drawing:
-    """Draw pictures side by side, each in a row per guidance branch.
+    """Draw pictures side by side, each in one sequence per guidance branch.
 
     noise   (N, pictures, C) of all visual tokens
     replay  (N, C) latents to feed back instead of the drawn ones, to compare against a record
 
     On a device that can, tokens are recorded and replayed (docs/decisions/0017).
     """
-    canvas = Canvas(model, rows, noise, sampling, meter, replay)
-    device = canvas.hidden.device  # with its number, which the model's may lack
-    # With more rows the experts look at the routing, which no recording can repeat.
-    is_few = rows.cache.rows <= DECODED_TOKENS
+    state = DecodeState(model, batch, noise, sampling, bar, replay)
+    device = state.hidden.device  # with its number, which the model's may lack
+    # With more of them the experts look at the routing, which no recording can repeat.
+    is_few = batch.cache.batch_size <= DECODED_TOKENS
     recorder = recorder_for(device) if is_few else None
-    step = Repeated(canvas.step, weights_of(model.parts), device, recorder)
+    step = Repeated(state.decode_step, weights_of(model.parts), device, recorder)
     for _ in range(len(noise)):
-        step(meter)
-        canvas.num_drawn += 1
-        meter.tick()
-        meter.drawing(canvas)
+        step(bar.check_cancelled)
+        state.num_drawn += 1
+        bar.update()
+        bar.drawing(state)
     return Drawing(
-        latents=canvas.latents,
-        features=canvas.features,
-        hidden=canvas.hidden,
-        cache=rows.cache.some_rows(0, rows.shape[1]),
+        latents=state.latents,
+        features=state.features,
+        hidden=state.hidden,
+        cache=batch.cache.sequences(0, batch.shape[1]),
     )
 
 

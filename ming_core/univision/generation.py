@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import PromptError
 from ..pixels import ImageUse, to_image, to_pixels
-from ..progress import Meter, Progress
+from ..progress import Progress, ProgressBar
 from ..sampling import TextSampling
 from .context import LatentContext, Part, Picture, Text
 from .model import MingModel
@@ -47,8 +47,8 @@ def encode_image(
     pixels = to_pixels(image, use, size).to(model.device, model.dtype)
     encoder = model.parts.low_level_encoder
     # The class token is last; the semantic decoder is causal, so the patches do not need it.
-    tick = Meter(progress, len(encoder.blocks)).tick
-    latents = encoder.normalised(encoder(pixels, tick).float())[:, :-1]
+    callback = ProgressBar(progress, len(encoder.blocks)).update
+    latents = encoder.normalised(encoder(pixels, callback).float())[:, :-1]
     return Latents(latents.cpu(), encoder.grid(pixels), model.identity)
 
 
@@ -56,8 +56,8 @@ def encode_image(
 def expand(model: MingModel, latents: Latents, progress: Progress | None = None) -> Features:
     """Expand latents (B, N, C) to semantic features (B, N, D)."""
     _refuse_foreign(latents, model, model.config.mingtok.latent_size)
-    tick = Meter(progress, len(model.parts.semantic_decoder.blocks)).tick
-    features = model.expand(latents.values, tick=tick).cpu()
+    callback = ProgressBar(progress, len(model.parts.semantic_decoder.blocks)).update
+    features = model.expand(latents.values, callback=callback).cpu()
     return Features(features, latents.grid, model.identity)
 
 
@@ -66,7 +66,9 @@ def decode_pixels(model: MingModel, features: Features, progress: Progress | Non
     """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
     _refuse_foreign(features, model, model.config.mingtok.semantic.width)
     values, decoder = features.values.to(model.device), model.parts.pixel_decoder
-    return to_image(decoder(values, features.grid, Meter(progress, len(decoder.blocks)).tick))
+    return to_image(
+        decoder(values, features.grid, ProgressBar(progress, len(decoder.blocks)).update)
+    )
 
 
 def paint_speck(model: MingModel) -> None:
@@ -101,7 +103,7 @@ def generate(
         )
     sampling = sampling or ImageSampling()
     steps = model.config.language.num_image_tokens if text is None else text.max_tokens
-    meter = Meter(progress, steps * (1 if text is None else len(seeds)))
+    bar = ProgressBar(progress, steps * (1 if text is None else len(seeds)))
     start = context or LatentContext(model.identity)
     layouts = [
         build_prompt(model.tokenizer, parts_of(model, features, prompt), history)
@@ -109,7 +111,7 @@ def generate(
     ]
     for number, layout in enumerate(layouts, 1):
         refuse_too_long(model, start, layout, f"Prompt {number}" if asked[1:] else "The prompt")
-    turns = [OpenTurn(model, start, layout, meter) for layout in layouts]
+    turns = [OpenTurn(model, start, layout, bar) for layout in layouts]
     if text is None:
         return reply_with_pictures(turns, seeds, sampling)
     own = len(seeds) // len(asked)
@@ -145,11 +147,11 @@ def edit(
         )
     sampling = sampling or ImageSampling()
     tokens = model.config.language.num_image_tokens
-    meter = Meter(progress, tokens * (2 if show_region_first else 1))
+    bar = ProgressBar(progress, tokens * (2 if show_region_first else 1))
 
     def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
         layout = build_prompt(model.tokenizer, parts_of(model, shown, words))
-        turn = OpenTurn(model, start, layout, meter)
+        turn = OpenTurn(model, start, layout, bar)
         return reply_with_pictures([turn], [seed], sampling)[0].context
 
     start, region = context or LatentContext(model.identity), None
@@ -176,7 +178,7 @@ def describe(
     sampling = sampling or TextSampling()
     layout = build_prompt(model.tokenizer, parts_of(model, features, question), history)
     start = context or LatentContext(model.identity)
-    turn = OpenTurn(model, start, layout, Meter(progress, sampling.max_tokens))
+    turn = OpenTurn(model, start, layout, ProgressBar(progress, sampling.max_tokens))
     return reply_freely(turn, Settings(sampling.seed, sampling))
 
 

@@ -12,7 +12,7 @@ from .tokenizer import IMAGE, IMAGE_END, IMAGE_PATCH, ConversationTokenizer
 
 
 class Branch(Enum):
-    """One way of looking at the conversation; every branch in use is a row of the batch."""
+    """One way of looking at the conversation; a picture has a sequence for every one in use."""
 
     FULL = "full"
     IMAGE_ONLY = "image_only"

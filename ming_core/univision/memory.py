@@ -76,25 +76,25 @@ def working_memory(
     given = 0 if features is None else len(features) * features.values.shape[1]
     read = PROMPT_TOKENS + given + (0 if context is None else context.num_tokens)
     drawn = config.language.num_image_tokens
-    rows = 3 * images
-    tokens = read * (prompts + rows) + (drawn + BUCKET) * rows
+    batch = 3 * images
+    tokens = read * (prompts + batch) + (drawn + BUCKET) * batch
     # A cache that grows while text is written holds its old and its new room for a moment.
     cache = model.kv_shape.bytes_per_token * (tokens + 2 * max_tokens)
     activations = BYTES_PER_ACTIVATION * 4 * config.language.hidden_size * read
     return (
         cache
         + activations
-        + token_memory(model, rows, steps or config.flow.steps)
+        + token_memory(model, batch, steps or config.flow.steps)
         + semantic_memory(model, images)
         + vision_memory(model, min(images, 1), drawn)
     )
 
 
-def token_memory(model: MingModel, rows: int, steps: int) -> int:
-    """Estimate bytes that drawing a token in so many rows needs: all modulations, some experts."""
+def token_memory(model: MingModel, batch: int, steps: int) -> int:
+    """Estimate bytes that drawing a token in a batch needs: all modulations, some experts."""
     language, flow = model.config.language, model.config.flow
-    modulations = rows * steps * (3 * flow.depth + 2) * flow.width
-    chosen = min(rows * language.top_k, language.num_experts)
+    modulations = batch * steps * (3 * flow.depth + 2) * flow.width
+    chosen = min(batch * language.top_k, language.num_experts)
     gathered = chosen * 3 * language.hidden_size * language.expert_size
     return modulations * model.dtype.itemsize + min(gathered * model.dtype.itemsize, BATCH_BYTES)
 

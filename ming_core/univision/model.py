@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..abilities import DESCRIBE, EDIT, GENERATE, LATENT_CONTEXT
 from ..kv_cache import KVShape, WorkingCache
 from ..operations import Operations
-from ..progress import Tick, unwatched
+from ..progress import Callback, no_callback
 from ..quantisation import quantised_leaves
 from .config import MingConfig
 from .connector import Connector
@@ -129,11 +129,11 @@ class MingModel:
         return self.parts.language_model.transformer.kv_shape(self.dtype, self.device)
 
     def expand(
-        self, latents: Tensor, cache: WorkingCache | None = None, tick: Tick = unwatched
+        self, latents: Tensor, cache: WorkingCache | None = None, callback: Callback = no_callback
     ) -> Tensor:
         """Expand normalised latents (B, T, C) to semantic features (B, T, D)."""
         decoder = self.parts.semantic_decoder
-        return decoder(decoder.raw(latents.to(self.device)).to(self.dtype), cache, tick)
+        return decoder(decoder.raw(latents.to(self.device)).to(self.dtype), cache, callback)
 
     def word_embeddings(self, ids: Tensor) -> Tensor:
         """Embed token ids (...) as (..., H), on the model's device."""

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..errors import NumericsError, PromptError
 from ..kv_cache import BUCKET, WorkingCache
-from ..progress import Meter
+from ..progress import ProgressBar
 from ..sampling import TextSampling
-from ..text_sampler import TokenChooser
+from ..text_sampler import TextSampler
 from .context import LatentContext, Part, Picture, Text, Turn
-from .drawing import BranchRows, Drawing, Start, draw, draw_noise
+from .drawing import BranchBatch, Drawing, Start, draw, draw_noise
 from .guidance import Branch, guidance_weights, past_masks, prompt_masks
 from .language_model.transformer import Step
 from .model import MingModel
@@ -54,11 +54,11 @@ class OpenTurn:
     """
 
     def __init__(
-        self, model: MingModel, context: LatentContext, prompt: Prompt, meter: Meter
+        self, model: MingModel, context: LatentContext, prompt: Prompt, bar: ProgressBar
     ) -> None:
         context.refuse_other_model(model.identity)
         refuse_too_long(model, context, prompt)
-        self.model, self.context, self.prompt, self.meter = model, context, prompt, meter
+        self.model, self.context, self.prompt, self.bar = model, context, prompt, bar
         past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)
         self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}
         self.prompt_end = context.num_tokens + len(prompt.ids)
@@ -77,13 +77,13 @@ class OpenTurn:
         """Score the token that follows: (V,)."""
         return self.model.parts.language_model.transformer.logits(self.hidden[0])
 
-    def feed(self, token: int) -> None:
-        """Read one text token, in every picture's row."""
+    def decode_step(self, token: int) -> None:
+        """Read one text token, after every picture."""
         embedding = self.model.word_embeddings(torch.tensor([[token]]))
-        self.hidden = self._read(embedding.expand(self.cache.rows, -1, -1))
+        self.hidden = self._read(embedding.expand(self.cache.batch_size, -1, -1))
 
     def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
-        """Draw pictures from noise (N, pictures, C); from then on there is a row per picture."""
+        """Draw pictures from noise (N, pictures, C); then there is a sequence per picture."""
         drawing = draw_from([self], noise, sampling, replay)
         self.go_on(drawing)
         return drawing
@@ -101,11 +101,11 @@ class OpenTurn:
     def fork(self) -> "OpenTurn":
         """Return a copy that goes its own way from here."""
         twin = copy(self)
-        twin.cache = self.cache.widened(self.cache.rows, BUCKET)
+        twin.cache = self.cache.widened(self.cache.batch_size, BUCKET)
         return twin
 
     def close(self, reply: tuple[Part, ...], how: Settings, picture: int = 0) -> LatentContext:
-        """Return the context with this turn appended, as one picture's row has it."""
+        """Return the context with this turn appended, as one picture's sequence has it."""
         turn = Turn(
             parts=self.prompt.parts,
             reply=reply,
@@ -140,13 +140,13 @@ class OpenTurn:
         return hidden
 
     def _read(self, embeddings: Tensor, is_given_image: Tensor | None = None) -> Tensor:
-        """Read embeddings (rows, T, H), which see everything; returns the last hidden states."""
-        rows, tokens, _ = embeddings.shape
+        """Read embeddings (batch, T, H), which see everything; returns the last hidden states."""
+        batch, tokens, _ = embeddings.shape
         start = self.cache.length
         positions = torch.arange(start, start + tokens, device=self.model.device)
-        step = Step(positions.expand(rows, -1), is_given_image=is_given_image)
+        step = Step(positions.expand(batch, -1), is_given_image=is_given_image)
         transformer = self.model.parts.language_model.transformer
-        return transformer(embeddings, self.cache, step, self.meter)[:, -1]
+        return transformer(embeddings, self.cache, step, self.bar.check_cancelled)[:, -1]
 
 
 def refuse_too_long(
@@ -174,11 +174,11 @@ def draw_from(
     first = turns[0]
     starts = [turn.start() for turn in turns]
     shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
-    rows = BranchRows(starts, first.guidance(sampling), shape)
+    batch = BranchBatch(starts, first.guidance(sampling), shape)
     for turn in turns:
-        turn.cache = rows.cache  # what it has read lies there now; its own copy may go
+        turn.cache = batch.cache  # what it has read lies there now; its own copy may go
     del starts
-    return draw(first.model, rows, noise, sampling, first.meter, replay)
+    return draw(first.model, batch, noise, sampling, first.bar, replay)
 
 
 def reply_with_pictures(
@@ -194,14 +194,14 @@ def reply_with_pictures(
     replies: list[Reply] = []
     for index, turn in enumerate(turns):
         turn.go_on(drawing.part(index * own, own, prompt_ends[index]))
-        turn.feed(model.tokenizer.image_end)
+        turn.decode_step(model.tokenizer.image_end)
         for picture in range(own):
             number = index * own + picture
             features, latents = picture_of(model, drawing, number)
             how = Settings(seeds[number], image=sampling)
             context = turn.close((Picture(features),), how, picture)
             replies.append(Reply(context, "", features, latents))
-        turn.cache = drawing.cache  # its rows without their gap were a copy
+        turn.cache = drawing.cache  # what lacks its gap was a copy
     return replies
 
 
@@ -242,24 +242,24 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
     """
     tokenizer, text = turn.model.tokenizer, how.text or TextSampling()
     banned = [tokenizer.image_patch] if how.image else [tokenizer.image_patch, tokenizer.image]
-    choose, answer = TokenChooser(text, banned), Answer(turn.model)
+    sample, answer = TextSampler(text, banned), Answer(turn.model)
     for count in range(1, text.max_tokens + 1):
-        token = choose(turn.logits())
-        turn.meter.tick()
+        token = sample(turn.logits())
+        turn.bar.update()
         if token == tokenizer.eos:
-            turn.meter.skip(text.max_tokens - count)
+            turn.bar.skip(text.max_tokens - count)
             break
         answer.add_word(token)
-        turn.meter.writing(answer.text)
+        turn.bar.writing(answer.text)
         if count == text.max_tokens:
             break
         if token == tokenizer.image and how.image is not None:
             # A second picture of one answer must not repeat the first one's noise.
             noise = _noise(turn.model, [how.seed + len(answer.drawn)])
-            turn.meter.extend(len(noise))
+            turn.bar.extend(len(noise))
             answer.add_picture(turn.draw(noise, how.image))
         else:
-            turn.feed(token)
+            turn.decode_step(token)
     context = turn.close(answer.parts(), how)
     if not answer.drawn:
         return Reply(context, answer.text())

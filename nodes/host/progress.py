@@ -10,7 +10,7 @@ import comfy.model_management
 import comfy.utils
 import torch
 
-from ...ming_core import SilentProgress, Sketch, to_pil
+from ...ming_core import Preview, Progress, to_pil
 from .preview_budget import PaintingPace, PreviewBudget, side_by_side
 
 try:
@@ -31,7 +31,7 @@ def previews_wanted() -> bool:
     return str(getattr(method, "value", method)) not in ("none", "None")
 
 
-class HostProgress(SilentProgress):
+class HostProgress(Progress):
     """The engine's progress on the running node; raises when the user cancels.
 
     Given the pace of its model's painting, it also shows pictures in the making, if wanted.
@@ -56,14 +56,14 @@ class HostProgress(SilentProgress):
         """Raise the host's own exception when the user has cancelled."""
         comfy.model_management.throw_exception_if_processing_interrupted()
 
-    def drawing(self, sketch: Sketch) -> None:
+    def drawing(self, preview: Preview) -> None:
         """Show the pictures so far, if that is wanted and paid for."""
-        num_tokens = sketch.num_paintable if self._budget else 0
+        num_tokens = preview.num_paintable if self._budget else 0
         if self._budget is None or not self._budget.affords(num_tokens):
             return
         try:
             with self._budget.paying(num_tokens):
-                picture = side_by_side(to_pil(sketch.paint()))
+                picture = side_by_side(to_pil(preview.paint()))
                 self._move_bar(("JPEG", picture, comfy.cli_args.args.preview_size))
         except torch.cuda.OutOfMemoryError:  # of any device
             self._budget = None  # the picture itself may still have room

@@ -12,17 +12,17 @@ ROOT = Path(__file__).parents[2]
 
 # rule: (recorded set, file, text, wrong text)
 BROKEN = {
-    "rows count positions of their own": (
+    "sequences count positions of their own": (
         "c",
         "univision/drawing.py",
-        "self._next = rows.sum(dim=1, keepdim=True)",
-        "self._next = torch.full_like(rows.sum(dim=1, keepdim=True), rows.shape[1])",
+        "self._next = seen.sum(dim=1, keepdim=True)",
+        "self._next = torch.full_like(seen.sum(dim=1, keepdim=True), seen.shape[1])",
     ),
-    "a row's position is what it sees minus one": (
+    "a sequence's position is what it sees minus one": (
         "c",
         "univision/drawing.py",
-        "self._next = rows.sum(dim=1, keepdim=True)",
-        "self._next = rows.sum(dim=1, keepdim=True) + 1",
+        "self._next = seen.sum(dim=1, keepdim=True)",
+        "self._next = seen.sum(dim=1, keepdim=True) + 1",
     ),
     "unconditional does not see the reply just before": (
         "c",

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ming_core import MingModel, SilentProgress, load_model
+from ming_core import MingModel, Progress, load_model
 from ming_core.operations import TorchOperations
 from ming_core.univision.config import MingConfig
 from ming_core.univision.key_map import expected_tensors
 from ming_core.univision.model import Components
 
 
-class StopAt(SilentProgress):
+class StopAt(Progress):
     """Cancel at the n-th question."""
 
     def __init__(self, question: int) -> None:

@@ -104,7 +104,7 @@ def test_a_leftover_of_another_precision_is_not_continued(whole, quantise, tmp_p
     assert contents(tmp_path / "ming") == contents(whole)
 
 
-class StopAt(ming_core.SilentProgress):
+class StopAt(ming_core.Progress):
     def __init__(self, step: int):
         self.step = step
 

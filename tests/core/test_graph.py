@@ -15,19 +15,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ming_cli.verify import LIMIT, verify
-from ming_core import ImageSampling, MingModel, Reply, SilentProgress, edit, generate
+from ming_core import ImageSampling, MingModel, Progress, Reply, edit, generate
 from ming_core.graph import AHEAD, WARM_UPS, Repeated
 from ming_core.kv_cache import WorkingCache
 from ming_core.operations import TorchOperations
-from ming_core.progress import Meter
-from ming_core.univision.drawing import BranchRows, Canvas, Start, weights_of
+from ming_core.progress import Callback, ProgressBar
+from ming_core.univision.drawing import BranchBatch, DecodeState, Start, weights_of
 from ming_core.univision.guidance import Branch, guidance_weights
 from ming_core.univision.language_model.experts import DECODED_TOKENS, MixtureOfExperts
 from ming_core.univision.model import Components
 
 ROOT = Path(__file__).parents[2]
 TOKENS = 36  # of a picture of the tiny model
-METER = Meter(None, 0)
 
 
 def neighbour(name: str):
@@ -91,14 +90,14 @@ def test_the_form_for_accelerators_draws_what_the_form_for_a_cpu_draws(
 
 @pytest.mark.parametrize("renorm", [False, True])
 def test_a_token_is_drawn_without_the_host(model, shown, static, monkeypatch, renorm: bool):
-    drawn, step = [], Canvas.step
+    drawn, step = [], DecodeState.decode_step
 
-    def watched(self: Canvas, meter: Meter) -> None:
+    def watched(self: DecodeState, callback: Callback) -> None:
         with HostRefused():
-            step(self, meter)
+            step(self, callback)
         drawn.append(self.num_drawn)
 
-    monkeypatch.setattr(Canvas, "step", watched)
+    monkeypatch.setattr(DecodeState, "decode_step", watched)
     sampling = ImageSampling(steps=3, solver="ab2", renorm=renorm, time_shift=2.0)
     generate(model, "a star", seeds=[1, 2], sampling=sampling, features=shown)
     assert drawn == list(range(TOKENS))
@@ -134,12 +133,12 @@ def test_a_token_touches_nothing_in_main_memory(model: MingModel, quick):
     cache.length = 9
     seen = dict.fromkeys(Branch, torch.ones(9, dtype=torch.bool))
     weights = guidance_weights(quick, has_image_branch=True)
-    rows = BranchRows([Start(cache, seen)], weights, (2, 5))
-    canvas = Canvas(far, rows, torch.zeros(3, 2, 32), quick, METER)
+    rows = BranchBatch([Start(cache, seen)], weights, (2, 5))
+    state = DecodeState(far, rows, torch.zeros(3, 2, 32), quick, ProgressBar())
     with OneDevice():
         for _ in range(3):
-            canvas.step(METER)
-    assert canvas.latents.device == device
+            state.decode_step()
+    assert state.latents.device == device
 
 
 @torch.inference_mode()
@@ -203,7 +202,7 @@ def test_only_what_is_replayed_runs_no_python(model, recorder, quick, watch):
 
 
 def test_what_cannot_be_recorded_is_drawn_as_it_is(model, quick, recorder, monkeypatch, caplog):
-    monkeypatch.setattr(Canvas, "step", asking(Canvas.step))
+    monkeypatch.setattr(DecodeState, "decode_step", asking(DecodeState.decode_step))
     with monkeypatch.context() as patched:
         patched.setattr("ming_core.univision.drawing.recorder_for", lambda _device: None)
         plain = generate(model, "a star", seeds=[7], sampling=quick)
@@ -218,14 +217,14 @@ def test_what_cannot_be_recorded_is_drawn_as_it_is(model, quick, recorder, monke
 def asking(function):
     """Let a step ask for a value when half of it is done."""
 
-    def asked(self: Canvas, meter: Meter) -> None:
-        function(self, meter)
+    def asked(self: DecodeState, callback: Callback) -> None:
+        function(self, callback)
         self.hidden.sum().item()
 
     return asked
 
 
-class Mover(SilentProgress):
+class Mover(Progress):
     """Moves a weight while a picture is drawn, as a host that makes room would."""
 
     def __init__(self, parameter: torch.nn.Parameter, at: int) -> None:
@@ -249,25 +248,25 @@ def test_a_recording_is_dropped_when_a_weight_has_moved(model, recorder, quick, 
 def test_every_weight_a_token_reads_is_looked_after(model, static, quick, monkeypatch):
     """Replacing any of the others changes no picture; each of these is among the weights."""
     guarded = {id(tensor) for tensor in weights_of(model.parts)}
-    read, step = set(), Canvas.step
+    read, step = set(), DecodeState.decode_step
 
     class Reads(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             read.update(id(a) for a in args if isinstance(a, torch.nn.Parameter))
             return func(*args, **(kwargs or {}))
 
-    def watched(self: Canvas, meter: Meter) -> None:
+    def watched(self: DecodeState, callback: Callback) -> None:
         with Reads():
-            step(self, meter)
+            step(self, callback)
 
-    monkeypatch.setattr(Canvas, "step", watched)
+    monkeypatch.setattr(DecodeState, "decode_step", watched)
     generate(model, "a star", seeds=[1], sampling=quick)
     everything = {id(p) for part in model.components.values() for p in part.parameters()}
     assert len(read & everything) > 50
     assert read & everything <= guarded
 
 
-def repeated(recorder, weights: list[Tensor], work=lambda _meter: None) -> Repeated:
+def repeated(recorder, weights: list[Tensor], work=lambda _callback: None) -> Repeated:
     return Repeated(work, weights, torch.device("cpu"), recorder)
 
 
@@ -276,25 +275,27 @@ def test_nothing_is_recorded_while_a_weight_is_elsewhere():
         recorder = TapeRecorder()
         run = repeated(recorder, [torch.empty(1), elsewhere])
         for _ in range(WARM_UPS + 4):
-            run(METER)
+            run()
         assert recorder.replays == replays
 
 
 def test_launching_is_never_far_ahead():
     counter, recorder = torch.zeros(()), TapeRecorder(is_late=True)
-    run = repeated(recorder, [], lambda _meter: counter.add_(1))
+    run = repeated(recorder, [], lambda _callback: counter.add_(1))
     for index in range(1, 20):
-        run(METER)
+        run()
         assert recorder.replays == max(0, index - WARM_UPS)
         assert recorder.finished == max(0, recorder.replays - AHEAD)
         assert counter == min(index, WARM_UPS) + recorder.finished
 
 
-def test_a_replay_asks_no_meter_and_a_cancelled_one_leaves_the_next_picture(model, recorder, quick):
+def test_a_replay_calls_nothing_back_and_a_cancelled_one_leaves_the_next_picture(
+    model, recorder, quick
+):
     class StopError(Exception):
         pass
 
-    class Stopping(SilentProgress):
+    class Stopping(Progress):
         checks = 0
 
         def advance(self, done: int, total: int) -> None:
@@ -314,13 +315,13 @@ def test_a_replay_asks_no_meter_and_a_cancelled_one_leaves_the_next_picture(mode
 
 
 def test_previews_of_a_replayed_picture_show_it(model, recorder, quick, monkeypatch):
-    class Painter(SilentProgress):
+    class Painter(Progress):
         def __init__(self) -> None:
             self.images: list[Tensor] = []
 
-        def drawing(self, sketch) -> None:
-            if sketch.num_paintable and sketch.num_paintable % 12 == 0:
-                self.images.append(sketch.paint())
+        def drawing(self, preview) -> None:
+            if preview.num_paintable and preview.num_paintable % 12 == 0:
+                self.images.append(preview.paint())
 
     replayed, plain = Painter(), Painter()
     generate(model, "a star", seeds=[7], sampling=quick, progress=replayed)

@@ -20,7 +20,7 @@ SHAPE = KVShape(2, 3, 4, torch.float32, torch.device("cpu"))
 def fill(cache: WorkingCache, tokens: int, seed: int = 0) -> torch.Tensor:
     """Write random keys, and their negatives as values, into every layer; return the keys."""
     generator = torch.Generator().manual_seed(seed)
-    keys = torch.randn(2, cache.rows, 3, tokens, 4, generator=generator)
+    keys = torch.randn(2, cache.batch_size, 3, tokens, 4, generator=generator)
     for layer in range(2):
         cache.write(layer, keys[layer], -keys[layer])
     cache.advance(tokens)
@@ -28,7 +28,7 @@ def fill(cache: WorkingCache, tokens: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_a_write_returns_everything_so_far():
-    cache = WorkingCache(SHAPE, rows=1, capacity=8)
+    cache = WorkingCache(SHAPE, batch_size=1, capacity=8)
     old = fill(cache, 3)
     new = torch.randn(1, 3, 2, 4)
     keys, values = cache.write(1, new, -new)
@@ -38,7 +38,7 @@ def test_a_write_returns_everything_so_far():
 
 
 def test_growing_keeps_what_is_there():
-    cache = WorkingCache(SHAPE, rows=2, capacity=4)
+    cache = WorkingCache(SHAPE, batch_size=2, capacity=4)
     parts = [fill(cache, 3, seed) for seed in range(4)]
     assert cache.length == 12
     assert 12 <= cache.capacity <= 12 + BUCKET
@@ -47,7 +47,7 @@ def test_growing_keeps_what_is_there():
 
 
 def test_growing_within_a_layer_keeps_the_layers_written_before():
-    cache = WorkingCache(SHAPE, rows=1, capacity=2)
+    cache = WorkingCache(SHAPE, batch_size=1, capacity=2)
     old, new = fill(cache, 2), torch.randn(2, 1, 3, 5, 4)
     for layer in range(2):
         cache.write(layer, new[layer], new[layer])
@@ -56,8 +56,8 @@ def test_growing_within_a_layer_keeps_the_layers_written_before():
     assert torch.equal(cache.take(0, 0, 2).keys, old[:, 0])
 
 
-def test_every_row_of_a_widened_cache_starts_as_the_one_row_and_goes_its_own_way():
-    cache = WorkingCache(SHAPE, rows=1, capacity=3)
+def test_every_sequence_of_a_widened_cache_starts_as_the_one_and_goes_its_own_way():
+    cache = WorkingCache(SHAPE, batch_size=1, capacity=3)
     old = fill(cache, 3)
     wide = cache.widened(4, 2)
     assert torch.equal(wide.keys[:, :, :, :3], old.expand(-1, 4, -1, -1, -1))
@@ -68,17 +68,17 @@ def test_every_row_of_a_widened_cache_starts_as_the_one_row_and_goes_its_own_way
     assert torch.equal(cache.keys[:, :, :, :3], old)
 
 
-def test_some_rows_share_memory_and_keep_the_length():
-    cache = WorkingCache(SHAPE, rows=3, capacity=4)
+def test_sequences_share_memory_and_keep_the_length():
+    cache = WorkingCache(SHAPE, batch_size=3, capacity=4)
     keys = fill(cache, 4)
-    part = cache.some_rows(0, 2)
-    assert (part.rows, part.length, part.capacity) == (2, 4, 4)
+    part = cache.sequences(0, 2)
+    assert (part.batch_size, part.length, part.capacity) == (2, 4, 4)
     assert part.keys.untyped_storage().data_ptr() == cache.keys.untyped_storage().data_ptr()
     assert torch.equal(part.take(1, 0, 4).keys, keys[:, 1])
 
 
 def test_a_taken_segment_owns_exactly_its_bytes():
-    cache = WorkingCache(SHAPE, rows=2, capacity=64)
+    cache = WorkingCache(SHAPE, batch_size=2, capacity=64)
     keys = fill(cache, 9)
     segment = cache.take(1, 2, 7)
     cache.keys.zero_()
@@ -109,9 +109,9 @@ def test_bytes_per_token(dtype: torch.dtype, size: int):
 @pytest.fixture
 def slots() -> SlotCache:
     """Two rows that start as one of three tokens."""
-    start = WorkingCache(SHAPE, rows=1, capacity=3)
+    start = WorkingCache(SHAPE, batch_size=1, capacity=3)
     fill(start, 3)
-    cache = SlotCache(SHAPE, rows=2, capacity=7)
+    cache = SlotCache(SHAPE, batch_size=2, capacity=7)
     cache.start_as([start])
     return cache
 
@@ -119,7 +119,7 @@ def slots() -> SlotCache:
 def test_slots_are_filled_in_order_and_read_as_a_plain_cache(slots: SlotCache):
     before = slots.keys[:, :, :, :3].clone()
     new = [fill(slots, 1, seed) for seed in range(1, 4)]
-    plain = slots.some_rows(0, 1)
+    plain = slots.sequences(0, 1)
     assert type(plain) is WorkingCache
     assert plain.length == 6
     expected = torch.cat((before, *new), dim=3)[:, 0]
@@ -141,7 +141,7 @@ def test_slots_come_in_buckets_and_a_write_returns_all_of_them(slots: SlotCache)
 
 @pytest.mark.parametrize("kind", [WorkingCache, SlotCache])
 def test_what_is_hidden_stays_so_and_the_token_to_come_is_seen(kind):
-    start = WorkingCache(SHAPE, rows=1, capacity=3)
+    start = WorkingCache(SHAPE, batch_size=1, capacity=3)
     fill(start, 3)
     cache = kind(SHAPE, 2, 7)
     cache.start_as([start])
@@ -162,7 +162,7 @@ def test_without_a_mask_all_that_is_filled_is_seen(slots: SlotCache):
             slot < length for slot in range(BUCKET)
         ]
         slots.advance(1)
-    plain = WorkingCache(SHAPE, rows=1, capacity=3)
+    plain = WorkingCache(SHAPE, batch_size=1, capacity=3)
     assert plain.uncover(None) is None
 
 
@@ -172,10 +172,10 @@ def test_a_token_cache_has_the_form_of_its_device():
 
 
 @pytest.mark.parametrize("kind", [WorkingCache, SlotCache])
-def test_rows_that_start_as_caches_of_other_lengths_are_made_alike_by_zeros(kind):
-    starts = [WorkingCache(SHAPE, rows=1, capacity=4) for _ in range(2)]
+def test_sequences_that_start_as_caches_of_other_lengths_are_made_alike_by_zeros(kind):
+    starts = [WorkingCache(SHAPE, batch_size=1, capacity=4) for _ in range(2)]
     keys = [fill(starts[0], 4, seed=1), fill(starts[1], 2, seed=2)]
-    cache = kind(SHAPE, rows=2, capacity=6)
+    cache = kind(SHAPE, batch_size=2, capacity=6)
     cache.keys.fill_(torch.nan)
     cache.values.fill_(torch.nan)
     cache.start_as(starts)
@@ -183,7 +183,7 @@ def test_rows_that_start_as_caches_of_other_lengths_are_made_alike_by_zeros(kind
     assert not cache.keys[:, 1, :, 2:4].any()
     assert not cache.values[:, 1, :, 2:4].any()
     for row, (length, own) in enumerate(zip((4, 2), keys, strict=True)):
-        dense = cache.some_rows(row, 1).without_gap(length, 4)
+        dense = cache.sequences(row, 1).without_gap(length, 4)
         assert dense.length == length + 1
         expected = torch.cat((own[:, 0], new[:, row]), dim=2)
         assert torch.equal(dense.take(0, 0, dense.length).keys, expected)

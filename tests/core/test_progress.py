@@ -9,20 +9,20 @@ from torch import Tensor
 from ming_core import (
     ImageSampling,
     MingModel,
+    Progress,
     Reply,
-    SilentProgress,
     TextSampling,
     decode_pixels,
     describe,
     edit,
     generate,
 )
-from ming_core.progress import Meter, Sketch
+from ming_core.progress import Preview, ProgressBar
 
 ONE_STEP = ImageSampling(steps=1)
 
 
-class Recorder(SilentProgress):
+class Recorder(Progress):
     """Notes every call; raises at the n-th one, if asked to."""
 
     def __init__(self, stop_at: int = 0) -> None:
@@ -143,19 +143,19 @@ def test_cancelled_text_leaves_the_next_run_as_it_was(model, drawn: Reply, diges
     assert run(Recorder()) == expected
 
 
-def test_a_meter_without_receiver_is_silent_and_one_that_counts_as_empty_is_told():
-    Meter(None, 3).tick()
+def test_a_bar_without_receiver_is_silent_and_one_that_counts_as_empty_is_told():
+    ProgressBar(None, 3).update()
 
     class Empty(Recorder):
         def __len__(self) -> int:
             return 0
 
     empty = Empty()
-    meter = Meter(empty, 5)
-    meter.tick()
-    meter.extend(2)
-    meter.skip(0)
-    meter.skip(6)
+    bar = ProgressBar(empty, 5)
+    bar.update()
+    bar.extend(2)
+    bar.skip(0)
+    bar.skip(6)
     assert empty.reports == [(1, 5), (7, 7)]
 
 
@@ -169,9 +169,9 @@ class Watcher(Recorder):
         self.texts: list[str] = []
         self.cancel_at = cancel_at
 
-    def drawing(self, sketch: Sketch) -> None:
-        self.counts.append(sketch.num_paintable)
-        self.images.append(sketch.paint())
+    def drawing(self, preview: Preview) -> None:
+        self.counts.append(preview.num_paintable)
+        self.images.append(preview.paint())
         if len(self.images) == self.cancel_at:
             raise InterruptedError
 

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from ming_core import TextSampling
-from ming_core.text_sampler import TokenChooser
+from ming_core.text_sampler import TextSampler
 
 LOGITS = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])  # probabilities .03 .64 .09 .24 .01
 
 
 def choices(sampling: TextSampling, count: int = 200, logits: Tensor = LOGITS) -> list[int]:
-    choose = TokenChooser(sampling)
-    return [choose(logits) for _ in range(count)]
+    sample = TextSampler(sampling)
+    return [sample(logits) for _ in range(count)]
 
 
 def test_temperature_zero_is_greedy_whatever_else_is_set():
@@ -20,14 +20,14 @@ def test_temperature_zero_is_greedy_whatever_else_is_set():
 
 
 def test_banned_tokens_are_never_chosen():
-    assert TokenChooser(TextSampling(), banned=[1])(LOGITS) == 3
-    choose = TokenChooser(TextSampling(temperature=5.0), banned=[1, 3])
-    assert {choose(LOGITS) for _ in range(200)} == {0, 2, 4}
+    assert TextSampler(TextSampling(), banned=[1])(LOGITS) == 3
+    sample = TextSampler(TextSampling(temperature=5.0), banned=[1, 3])
+    assert {sample(LOGITS) for _ in range(200)} == {0, 2, 4}
 
 
 def test_logits_are_left_as_they_were():
     logits = LOGITS.clone()
-    TokenChooser(TextSampling(temperature=1.0, top_k=2), banned=[1])(logits)
+    TextSampler(TextSampling(temperature=1.0, top_k=2), banned=[1])(logits)
     assert torch.equal(logits, LOGITS)
 
 

@@ -22,20 +22,20 @@ from ming_core import (
     generate,
 )
 from ming_core.kv_cache import WorkingCache
-from ming_core.progress import Meter
-from ming_core.univision.drawing import BranchRows, draw_noise
+from ming_core.progress import ProgressBar
+from ming_core.univision.drawing import BranchBatch, draw_noise
 from ming_core.univision.language_model.transformer import Step
 from ming_core.univision.prompt import Exchange, build_prompt
 from ming_core.univision.turn import OpenTurn
 
-METER = Meter(None, 0)
+BAR = ProgressBar()
 ONE_STEP = ImageSampling(steps=1)
 
 
 def open_turn(model: MingModel, words: str, context: LatentContext | None = None, features=None):
     parts = [*_pictures(features), Text(words)]
     prompt = build_prompt(model.tokenizer, parts)
-    return OpenTurn(model, context or LatentContext(model.identity), prompt, METER)
+    return OpenTurn(model, context or LatentContext(model.identity), prompt, BAR)
 
 
 def _pictures(features: Features | None) -> list[Picture]:
@@ -57,7 +57,7 @@ def read_at_once(model: MingModel, pieces: Sequence[Sequence[int] | Tensor], giv
     mask = torch.tensor([is_given]) if given else None
     step = Step(torch.arange(x.shape[1])[None], is_given_image=mask)
     transformer = model.parts.language_model.transformer
-    return transformer.logits(transformer(x, cache, step, METER)[0, -1]), cache
+    return transformer.logits(transformer(x, cache, step)[0, -1]), cache
 
 
 @torch.inference_mode()
@@ -65,7 +65,7 @@ def test_text_after_a_drawn_picture_follows_as_from_one_longer_prompt(model: Min
     turn, special = open_turn(model, "a red circle"), model.tokenizer
     drawing = turn.draw(draw_noise([3], 36, 32), quick)
     after_tokens = turn.logits()
-    turn.feed(special.image_end)
+    turn.decode_step(special.image_end)
     after_end = turn.logits()
     visual = model.parts.language_model.connector(drawing.features)
     pieces = [turn.prompt.ids, [special.image], visual]
@@ -125,14 +125,14 @@ def test_several_given_pictures_are_read_in_order(model: MingModel, photo: Tenso
 def test_history_reads_as_the_turns_it_tells(model: MingModel):
     history = [Exchange((Text("name a colour"),), "red"), Exchange((Text("another"),), "blue")]
     prompt = build_prompt(model.tokenizer, [Text("a third")], history)
-    told = OpenTurn(model, LatentContext(model.identity), prompt, METER)
+    told = OpenTurn(model, LatentContext(model.identity), prompt, BAR)
     lived = open_turn(model, "name a colour")
     for answer, words in (("red", "another"), ("blue", "a third")):
         for token in [*model.tokenizer.encode([answer]), model.tokenizer.eos]:
-            lived.feed(token)
+            lived.decode_step(token)
         following = build_prompt(model.tokenizer, [Text(words)])
         for token in following.ids:
-            lived.feed(token)
+            lived.decode_step(token)
     assert torch.allclose(told.logits(), lived.logits(), atol=1e-4)
     assert told.cache.length == lived.cache.length
 
@@ -233,7 +233,7 @@ def test_text_after_two_pictures_follows_as_from_one_longer_prompt(model: MingMo
     pieces: list = [turn.prompt.ids]
     for seed in (1, 2):
         drawing = turn.draw(draw_noise([seed], 36, 32), ONE_STEP)
-        turn.feed(special.image_end)
+        turn.decode_step(special.image_end)
         pieces += [[special.image], connector(drawing.features), [special.image_end]]
     expected, _ = read_at_once(model, pieces)
     assert torch.allclose(turn.logits(), expected, atol=1e-4)
@@ -278,9 +278,9 @@ def test_every_branch_sees_what_the_answer_holds_before_a_second_picture(
 
     def recorded(starts, weights, shape):
         seen.append(starts[0].seen)
-        return BranchRows(starts, weights, shape)
+        return BranchBatch(starts, weights, shape)
 
-    monkeypatch.setattr("ming_core.univision.turn.BranchRows", recorded)
+    monkeypatch.setattr("ming_core.univision.turn.BranchBatch", recorded)
     picture = [special.image, special.image_end]
     script([*picture, *special.encode([" and "]), *picture])
     how = {"sampling": ImageSampling(steps=1), "text": TextSampling(max_tokens=20)}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
-from ming_core.progress import Meter
+from ming_core.progress import ProgressBar
 from ming_core.univision.flow.sampler import LatentSampler
 from ming_core.univision.generation import parts_of
 from ming_core.univision.guidance import Branch
@@ -95,16 +95,16 @@ def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, no
                 features = expand(model, Latents(latents_of(model, turn.given), (6, 6)))
             prompt = build_prompt(model.tokenizer, parts_of(model, features, turn.words))
             is_last = turn is conversation.turns[-1]
-            opened = OpenTurn(model, context, prompt, Meter(None, 0))
+            opened = OpenTurn(model, context, prompt, ProgressBar())
             if isinstance(turn.answer, str):
                 for token in model.tokenizer.encode([turn.answer]):
-                    opened.feed(token)
+                    opened.decode_step(token)
             else:
                 use = sampling if is_last else SCALES[Branch.FULL]
                 drawing = opened.draw(noise, use, replay=drawn_latents(model, turn.answer)[0])
                 if is_last:
                     return drawing.latents[0]
-                opened.feed(model.tokenizer.image_end)
+                opened.decode_step(model.tokenizer.image_end)
             context = opened.close((), Settings(0))
     raise AssertionError("the last turn draws")
 
@@ -208,8 +208,8 @@ def test_what_is_asked_which_thing_was_meant_is_what_the_cache_holds(model):
         told = read(model.parts, batch).told[:, 0, sequence.drawn_at[0] - 1]
         features = expand(model, Latents(latents_of(model, turn.given), (6, 6)))
         prompt = build_prompt(model.tokenizer, parts_of(model, features, turn.words))
-        opened = OpenTurn(model, LatentContext(model.identity), prompt, Meter(None, 0))
-        opened.feed(model.tokenizer.image)
+        opened = OpenTurn(model, LatentContext(model.identity), prompt, ProgressBar())
+        opened.decode_step(model.tokenizer.image)
         context = opened.close((), Settings(0))
     half = len(model.parts.language_model.transformer.layers) // 2
     held = torch.cat([segment.values[half:] for segment in context.segments], dim=2)

@@ -9,15 +9,15 @@ from ..sampling import ImageSampling
 from .head import VelocityNetwork
 
 
-def guided_velocity(rows: Tensor, weights: Tensor, *, renorm: bool) -> Tensor:
+def guided_velocity(velocities: Tensor, weights: Tensor, *, renorm: bool) -> Tensor:
     """Blend branch velocities (R, ..., C), the full branch first, by weights (R,): (..., C).
 
     Velocities point from noise (t = 1) towards data (t = 0). With `renorm` the result is never
     longer than the full branch's velocity.
     """
-    velocity = (weights @ rows.flatten(1)).view_as(rows[0])
+    velocity = (weights @ velocities.flatten(1)).view_as(velocities[0])
     if renorm:
-        lengths = rows[0].norm(dim=-1, keepdim=True) / velocity.norm(dim=-1, keepdim=True)
+        lengths = velocities[0].norm(dim=-1, keepdim=True) / velocity.norm(dim=-1, keepdim=True)
         velocity = velocity * (lengths + 1e-8).clamp(0, 1)
     return velocity
 
@@ -38,7 +38,7 @@ class LatentSampler:
         weights: Sequence[float],
         like: Tensor,
     ) -> None:
-        """Prepare the time grid, and the guidance weights in the order of the rows of z."""
+        """Prepare the time grid, and the guidance weights in the order of the branches of z."""
         self.network = network
         self.sampling = sampling
         self.weights = torch.tensor(weights, dtype=torch.float32, device=like.device)
@@ -52,8 +52,8 @@ class LatentSampler:
         x = noise.float() * self.sampling.temperature
         previous: Tensor | None = None
         for index, dt in enumerate(self.step_sizes):
-            rows = self.network(x, modulations[index])
-            velocity = guided_velocity(rows, self.weights, renorm=self.sampling.renorm)
+            velocities = self.network(x, modulations[index])
+            velocity = guided_velocity(velocities, self.weights, renorm=self.sampling.renorm)
             slope = velocity
             if self.sampling.solver == "ab2" and previous is not None:
                 # Adams-Bashforth of order 2 for steps of unequal size; the first is Euler's.

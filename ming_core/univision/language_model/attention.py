@@ -25,7 +25,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, rotary: Rotary, visible: Tensor | None, cache: WorkingCache, layer: int
     ) -> Tensor:
-        """Map (rows, T, H) to (rows, T, H), writing the new keys and values into `cache`."""
+        """Map (batch, T, H) to (batch, T, H), writing the new keys and values into `cache`."""
         heads = self.query_key_value(x).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
         qk, v = heads.split((self.heads[0] + self.heads[1], self.heads[2]), dim=1)
         q, k = rotary(qk).split(self.heads[:2], dim=1)

@@ -51,9 +51,9 @@ class MixtureOfExperts(nn.Module):
         self.shared_experts = SharedExperts(config, operations)
 
     def forward(self, x: Tensor, is_given_image: Tensor | None) -> Tensor:
-        """Map (rows, T, H) to (rows, T, H).
+        """Map (batch, T, H) to (batch, T, H).
 
-        is_given_image (rows, T) marks the patches of given images, which the image router
+        is_given_image (batch, T) marks the patches of given images, which the image router
         routes; None when there are none. Drawn visual tokens count as text.
         """
         tokens = x.flatten(0, 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...kv_cache import KVShape, WorkingCache
 from ...layers import Rotary, grouped_mask
 from ...operations import Operations
-from ...progress import Meter
+from ...progress import Callback, no_callback
 from ..config import LanguageModelConfig
 from .attention import Attention
 from .experts import MixtureOfExperts
@@ -21,10 +21,10 @@ from .experts import MixtureOfExperts
 class Step:
     """What new tokens are told besides their embeddings.
 
-    positions (rows, T)       rotary positions of the new tokens
-    seen      (rows, L) | None  which cached tokens each row sees; None sees all. New tokens
+    positions (batch, T)       rotary positions of the new tokens
+    seen      (batch, L) | None  which cached tokens each one sees; None sees all. New tokens
                               see each other causally
-    is_given_image (rows, T) | None  patches of given images, for the image router
+    is_given_image (batch, T) | None  patches of given images, for the image router
     """
 
     positions: Tensor
@@ -32,16 +32,16 @@ class Step:
     is_given_image: Tensor | None = None
 
     def visible(self, tokens: int, past: int) -> Tensor | None:
-        """Mask (rows, T, past + T) of what each new token sees; None where it sees everything."""
+        """Mask (batch, T, past + T) of what each new token sees; None where it sees everything."""
         if tokens == 1 and self.seen is None:
             return None
-        rows, device = self.positions.shape[0], self.positions.device
+        batch, device = self.positions.shape[0], self.positions.device
         seen = self.seen
         if seen is None:
-            seen = torch.ones(rows, past, dtype=torch.bool, device=device)
+            seen = torch.ones(batch, past, dtype=torch.bool, device=device)
         causal = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
         old = seen[:, None].expand(-1, tokens, -1)
-        return torch.cat((old, causal.expand(rows, -1, -1)), dim=-1)
+        return torch.cat((old, causal.expand(batch, -1, -1)), dim=-1)
 
 
 class Layer(nn.Module):
@@ -65,7 +65,7 @@ class Layer(nn.Module):
         cache: WorkingCache,
         layer: int,
     ) -> Tensor:
-        """Map (rows, T, H) to (rows, T, H)."""
+        """Map (batch, T, H) to (batch, T, H)."""
         x = x + self.attention(self.input_layernorm(x), rotary, visible, cache, layer)
         return x + self.mlp(self.post_attention_layernorm(x), is_given_image)
 
@@ -86,10 +86,16 @@ class Transformer(nn.Module):
         config = self.config
         return KVShape(config.num_layers, config.num_kv_heads, config.head_size, dtype, device)
 
-    def forward(self, embeddings: Tensor, cache: WorkingCache, step: Step, meter: Meter) -> Tensor:
-        """Read embeddings (rows, T, H) after what `cache` holds; return hidden states (rows, T, H).
+    def forward(
+        self,
+        embeddings: Tensor,
+        cache: WorkingCache,
+        step: Step,
+        callback: Callback = no_callback,
+    ) -> Tensor:
+        """Read embeddings (batch, T, H) after what `cache` holds; return final-normed states.
 
-        The cache grows by T tokens. Hidden states are final-normed.
+        The cache grows by T tokens; hidden states are of the embeddings' shape.
         """
         x = embeddings
         rotary = Rotary(self.config.head_size, self.config.rope_theta, step.positions)
@@ -97,7 +103,7 @@ class Transformer(nn.Module):
         if visible is not None:
             visible = grouped_mask(visible, self.config.num_heads // self.config.num_kv_heads)
         for index, layer in enumerate(self.layers):
-            meter.check_cancelled()
+            callback()
             x = layer(x, rotary, visible, step.is_given_image, cache, index)
         cache.advance(x.shape[1])
         return self.norm(x)

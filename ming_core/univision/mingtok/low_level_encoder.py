@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ...errors import PromptError
 from ...operations import Operations
-from ...progress import Tick, unwatched
+from ...progress import Callback, no_callback
 from ..config import MingTokConfig
 from ..values import Grid
 from .blocks import NORM_EPS, vision_blocks
@@ -30,7 +30,7 @@ class LowLevelEncoder(nn.Module):
         self.out_norm = operations.LayerNorm(width, eps=NORM_EPS)
         self.out_proj = operations.Linear(width, config.latent_size)
 
-    def forward(self, pixels: Tensor, tick: Tick = unwatched) -> Tensor:
+    def forward(self, pixels: Tensor, callback: Callback = no_callback) -> Tensor:
         """Encode pixels (B, 3, H, W) in [-1, 1] to raw latents (B, N + 1, C), class token last.
 
         Raises PromptError when H or W is no multiple of the patch size.
@@ -40,7 +40,7 @@ class LowLevelEncoder(nn.Module):
         cls_token = self.cls_token.to(patches).expand(len(patches), -1, -1)
         x = torch.cat((patches, cls_token), dim=1) + self._positions(grid).to(patches)
         for block in self.blocks:
-            tick()
+            callback()
             x = block(x)
         shortcut = x.unflatten(-1, (self.latent_size, -1)).mean(-1)
         return shortcut + self.out_proj(F.gelu(self.out_norm(x)))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from ...operations import Operations
-from ...progress import Tick, unwatched
+from ...progress import Callback, no_callback
 from ..config import MingTokConfig
 from ..values import Grid
 from .blocks import NORM_EPS, vision_blocks
@@ -22,7 +22,7 @@ class PixelDecoder(nn.Module):
         self.norm = operations.LayerNorm(width, eps=NORM_EPS)
         self.head = operations.Linear(width, patch * patch * 3)
 
-    def forward(self, features: Tensor, grid: Grid, tick: Tick = unwatched) -> Tensor:
+    def forward(self, features: Tensor, grid: Grid, callback: Callback = no_callback) -> Tensor:
         """Paint features (B, N, D) on `grid` as pixels (B, 3, H, W), nominally in [-1, 1]."""
         r, p = self.refinement, self.patch_size
         rows, columns = grid[0] * r, grid[1] * r
@@ -31,7 +31,7 @@ class PixelDecoder(nn.Module):
         fine = fine.unflatten(1, grid).permute(0, 1, 3, 2, 4, 5).flatten(3, 4)
         x = fine.reshape(len(features), rows * columns, -1)
         for block in self.blocks:
-            tick()
+            callback()
             x = block(x)
         patches = self.head(self.norm(x)).unflatten(1, (rows, columns)).unflatten(-1, (p, p, 3))
         return patches.permute(0, 5, 1, 3, 2, 4).reshape(len(features), 3, rows * p, columns * p)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ...kv_cache import KVShape, WorkingCache, token_cache
 from ...operations import Operations
-from ...progress import Tick, unwatched
+from ...progress import Callback, no_callback
 from ..config import VISION_HEAD_WIDTH, MingTokConfig
 from .blocks import NORM_EPS, vision_blocks
 
@@ -38,13 +38,13 @@ class SemanticDecoder(nn.Module):
         return latents.float() * self.scale + self.mean
 
     def forward(
-        self, raw: Tensor, cache: WorkingCache | None = None, tick: Tick = unwatched
+        self, raw: Tensor, cache: WorkingCache | None = None, callback: Callback = no_callback
     ) -> Tensor:
         """Expand raw latents (B, T, C), which follow those in `cache`, to features (B, T, D)."""
         x = self.in_proj(raw) + raw.repeat_interleave(self.repeats, dim=-1)
         visible = self._visible(x, cache)
         for layer, block in enumerate(self.blocks):
-            tick()
+            callback()
             x = block(x, visible, cache, layer)
         if cache is not None:
             cache.advance(x.shape[1])

@@ -6,10 +6,7 @@ from torch import Tensor
 
 from ming_core import MingModel
 from ming_core.kv_cache import WorkingCache
-from ming_core.progress import Meter
 from ming_core.univision.language_model.transformer import Step, Transformer
-
-METER = Meter(None, 0)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +24,7 @@ def read(model: MingModel, x: Tensor, cache: WorkingCache | None = None, **told)
     start = cache.length
     positions = torch.arange(start, start + x.shape[1]).expand(len(x), -1)
     transformer = model.parts.language_model.transformer
-    return transformer(x, cache, Step(**({"positions": positions} | told)), METER)
+    return transformer(x, cache, Step(**({"positions": positions} | told)))
 
 
 @torch.inference_mode()

@@ -238,10 +238,11 @@ BROKEN = {
         "a",
         CONDITIONS,
         "model.py",
-        "x = connector.decoder(connector.proj_in(answered), rotation, tick=tick)",
+        "x = connector.decoder(connector.proj_in(answered), rotation, callback=callback)",
         "n = answered.shape[1]; g = config.num_heads // config.num_kv_heads\n"
         "        causal = grouped_mask(torch.ones(1, n, n, dtype=torch.bool).tril(), g)\n"
-        "        x = connector.decoder(connector.proj_in(answered), rotation, causal, tick=tick)",
+        "        x = connector.proj_in(answered)\n"
+        "        x = connector.decoder(x, rotation, causal, callback=callback)",
     ),
     "the connector counts from 0": (
         "a",

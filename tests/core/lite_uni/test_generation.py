@@ -41,7 +41,7 @@ class Watching:
     """Progress that remembers, and cancels at a given report."""
 
     def __init__(self, cancel_at: int | None = None, paints: bool = False) -> None:
-        self.reports, self.chances, self.sketches, self.texts = [], 0, [], []
+        self.reports, self.chances, self.previews, self.texts = [], 0, [], []
         self.cancel_at, self.paints = cancel_at, paints
 
     def advance(self, done: int, total: int) -> None:
@@ -53,8 +53,8 @@ class Watching:
         if self.cancel_at == self.chances:
             raise KeyboardInterrupt
 
-    def drawing(self, sketch) -> None:
-        self.sketches.append((sketch.num_paintable, sketch.paint() if self.paints else None))
+    def drawing(self, preview) -> None:
+        self.previews.append((preview.num_paintable, preview.paint() if self.paints else None))
 
     def writing(self, read) -> None:
         self.texts.append(read())
@@ -218,8 +218,8 @@ def test_sampling_reports_every_step_and_offers_previews(model, condition):
     totals = {total for _, total in watching.reports}
     assert len(totals) == 1
     assert [done for done, _ in watching.reports] == list(range(1, totals.pop() + 1))
-    assert [places for places, _ in watching.sketches] == [6, 6, 12, 12]
-    first, last = watching.sketches[0][1], watching.sketches[-1][1]
+    assert [places for places, _ in watching.previews] == [6, 6, 12, 12]
+    first, last = watching.previews[0][1], watching.previews[-1][1]
     assert first.shape == last.shape == (2, 64, 96, 3)
     assert (first[1] == 0.5).all() and not (last[1] == 0.5).all()
 
@@ -227,7 +227,7 @@ def test_sampling_reports_every_step_and_offers_previews(model, condition):
 def test_a_preview_foresees_the_picture_at_the_last_step(model, condition):
     watching = Watching(paints=True)
     picture = sample(model, condition, seeds=[1], progress=watching, **SMALL)
-    torch.testing.assert_close(watching.sketches[-1][1], picture, atol=1e-4, rtol=0)
+    torch.testing.assert_close(watching.previews[-1][1], picture, atol=1e-4, rtol=0)
 
 
 def test_looking_changes_nothing(model, condition):

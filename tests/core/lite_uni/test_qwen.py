@@ -112,13 +112,13 @@ def test_published_rounding_is_that_of_bf16():
 def test_it_can_be_cancelled_between_layers(config, decoder, embeddings):
     ticks = []
 
-    def tick() -> None:
+    def callback() -> None:
         ticks.append(1)
         if len(ticks) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        decoder(embeddings, plain_rotation(config, 9, "fp32", CPU), tick=tick)
+        decoder(embeddings, plain_rotation(config, 9, "fp32", CPU), callback=callback)
 
 
 @pytest.mark.parametrize(

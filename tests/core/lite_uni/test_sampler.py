@@ -90,13 +90,13 @@ def test_every_step_is_told_with_the_picture_as_it_can_be_foreseen(diffusion_set
 def test_work_can_be_cancelled_between_two_blocks(diffusion_set):
     calls = []
 
-    def tick():
+    def callback():
         calls.append(1)
         if len(calls) == 4:
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        sampler_of(diffusion_set)(diffusion_set.recorded["t2i.noise"][0], tick=tick)
+        sampler_of(diffusion_set)(diffusion_set.recorded["t2i.noise"][0], callback=callback)
     assert len(calls) == 4
 
 
