@@ -38,7 +38,7 @@ from ming_core.univision.guidance import Branch, past_masks, prompt_masks
 from ming_core.univision.key_map import expected_tensors
 from ming_core.univision.language_model.transformer import Step
 from ming_core.univision.prompt import Exchange, Prompt, build_prompt
-from ming_core.univision.turn import OpenTurn, Settings
+from ming_core.univision.turn import OpenTurn, Settings, draw_from
 
 from . import verify_lite
 from .comparison import LIMIT, Report
@@ -250,7 +250,7 @@ class SessionRound:
         answer = self.recorded["new_ids"][0, len(prompt.ids) :].tolist()
         for token in answer[:-1]:
             if token == self.model.tokenizer.image and len(self.recorded["noise"]):
-                self._draw(turn)
+                turn = self._draw(turn)
             else:
                 turn.decode_step(token)
             scores.append(turn.logits())
@@ -266,15 +266,15 @@ class SessionRound:
         features = self.model.expand(encoder.normalised(encoder(pixels))[:, :-1])
         return tuple(Features(features, encoder.grid(pixels)).images())
 
-    def _draw(self, turn: OpenTurn) -> None:
-        """Draw with the recorded noise, feeding the recorded latents back."""
+    def _draw(self, turn: OpenTurn) -> OpenTurn:
+        """Draw with the recorded noise, feeding the recorded latents back; the turn goes on."""
         noise, latents = self.recorded["noise"][:, None], self.recorded["latents"]
         language = self.model.parts.language_model
         conditions: list[Tensor] = []
         hook = language.condition_head.register_forward_hook(collect_into(conditions))
         sampling = ImageSampling(steps=self.model.config.flow.steps)
         rows = turn.guidance(sampling)
-        drawing = turn.draw(noise[:-1], sampling, replay=latents[:-1])
+        (drawing,) = draw_from([turn], noise[:-1], sampling, replay=latents[:-1])
         after = language.condition_head(drawing.hidden)  # of the sample the published code drops
         hook.remove()
         order = [list(rows).index(branch) for branch in RECORDED_ROWS if branch in rows]
@@ -288,6 +288,7 @@ class SessionRound:
         grid = self.model.config.language.image_grid
         image = self.model.parts.pixel_decoder(drawing.features, grid).clamp(-1, 1)
         self._close("image", image, self.recorded["image"])
+        return turn.after(drawing)
 
     def _check_context(self, context: LatentContext) -> LatentContext:
         keys = torch.cat([segment.keys[-1:] for segment in context.segments], dim=2)

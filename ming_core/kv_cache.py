@@ -55,7 +55,7 @@ class WorkingCache:
         self.shape = shape
         self.batch_size = batch_size
         self.capacity = capacity
-        self.length = 0
+        self._length = 0
         self.keys = torch.empty(size, dtype=shape.dtype, device=shape.device)
         self.values = torch.empty(size, dtype=shape.dtype, device=shape.device)
 
@@ -67,8 +67,13 @@ class WorkingCache:
             stretch = slice(cache.length, cache.length + segment.num_tokens)
             cache.keys[:, 0, :, stretch].copy_(segment.keys)
             cache.values[:, 0, :, stretch].copy_(segment.values)
-            cache.length += segment.num_tokens
+            cache.advance(segment.num_tokens)
         return cache
+
+    @property
+    def length(self) -> int:
+        """Tokens filled so far."""
+        return self._length
 
     def widened(self, batch_size: int, extra_tokens: int) -> "WorkingCache":
         """Return a copy with more room; its sequences start as these, or as the only one."""
@@ -81,18 +86,19 @@ class WorkingCache:
 
         Where those are of different length, a gap of zeros, which none may see, makes them alike.
         """
-        self.length = max(other.length for other in others)
+        length = max(other.length for other in others)
         for index, other in enumerate(others):
             started = slice(None) if len(others) == 1 else slice(index, index + 1)
             for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
                 mine[:, started, :, : other.length] = theirs[:, :, :, : other.length]
                 # Hidden values count 0 times, which is no number if they are none.
-                mine[:, started, :, other.length : self.length] = 0
+                mine[:, started, :, other.length : length] = 0
+        self._set_length(length)
 
     def sequences(self, start: int, count: int) -> "WorkingCache":
         """Return `count` sequences from `start` on, sharing memory with this cache."""
         part = WorkingCache.__new__(WorkingCache)
-        part.shape, part.batch_size, part.length = self.shape, count, self.length
+        part.shape, part.batch_size, part._length = self.shape, count, self.length
         part.capacity = self.capacity
         stretch = slice(start, start + count)
         part.keys, part.values = self.keys[:, stretch], self.values[:, stretch]
@@ -106,7 +112,7 @@ class WorkingCache:
         for mine, theirs in ((dense.keys, self.keys), (dense.values, self.values)):
             mine[:, :, :, :start] = theirs[:, :, :, :start]
             mine[:, :, :, start:] = theirs[:, :, :, end:]
-        dense.length = self.length - (end - start)
+        dense.advance(self.length - (end - start))
         return dense
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,8 +129,8 @@ class WorkingCache:
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
     def advance(self, num_tokens: int) -> None:
-        """Count `num_tokens` as filled."""
-        self.length += num_tokens
+        """Count `num_tokens` more as filled."""
+        self._length += num_tokens
 
     def uncover(self, mask: Tensor | None) -> Tensor | None:
         """Let all see the token to come, in an additive mask (batch, capacity) of the cache.
@@ -142,6 +148,9 @@ class WorkingCache:
         values = self.values[:, sequence, :, start:end].to("cpu", copy=True).contiguous()
         return KVSegment(keys, values)
 
+    def _set_length(self, length: int) -> None:
+        self._length = length
+
     def _grow(self, tokens: int) -> None:
         """Move to a buffer of twice the length, so that growing copies little in all."""
         grown = self.widened(self.batch_size, tokens + max(BUCKET, self.length) - self.length)
@@ -152,7 +161,8 @@ class SlotCache(WorkingCache):
     """A working cache whose length the device counts: reading a token needs nothing of the host.
 
     Its shapes never change: a write returns all of the capacity, and `uncover` hides what is not
-    filled yet. For single tokens only; `sequences` gives a plain cache when they are read.
+    filled yet. For single tokens only; `length` has to ask the device, and `sequences` does so to
+    give a plain cache when they are read.
     """
 
     def __init__(self, shape: KVShape, batch_size: int, capacity: int) -> None:
@@ -165,11 +175,10 @@ class SlotCache(WorkingCache):
             (1, self.capacity), -torch.inf, dtype=shape.dtype, device=shape.device
         )
 
-    def start_as(self, others: Sequence[WorkingCache]) -> None:
-        """Start as another cache, or as its only sequence, or each sequence as one of as many."""
-        super().start_as(others)
-        self._slot.fill_(self.length)
-        self._filled[:, : self.length] = 0
+    @property
+    def length(self) -> int:
+        """Tokens filled so far, as the device has counted them: the host waits for it."""
+        return int(self._slot.item())
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's new key and value (batch, kv_heads, 1, head_size); return all slots."""
@@ -186,11 +195,9 @@ class SlotCache(WorkingCache):
         mask = self._filled if mask is None else mask
         return mask.index_fill_(1, self._slot, 0)
 
-    def sequences(self, start: int, count: int) -> WorkingCache:
-        """Return `count` sequences from `start` on as a plain cache; asks the device its length."""
-        part = super().sequences(start, count)
-        part.length = int(self._slot.item())
-        return part
+    def _set_length(self, length: int) -> None:
+        self._slot.fill_(length)
+        self._filled[:, :length] = 0
 
 
 def token_cache(shape: KVShape, batch_size: int, capacity: int) -> WorkingCache:

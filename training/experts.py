@@ -18,17 +18,17 @@ class BalancedMixture(MixtureOfExperts):
     balance: Tensor
 
     def forward(self, x: Tensor, is_given_image: Tensor | None) -> Tensor:
-        """Map (rows, T, H) to (rows, T, H) as the engine does, in steps that have gradients."""
+        """Map (batch, T, H) to (batch, T, H) as the engine does, in steps that have gradients."""
         tokens = x.flatten(0, 1)
         marked = None if is_given_image is None else is_given_image.flatten()
         weights, chosen = self._route(tokens, marked)
         self.balance = self._balance(self._scores(tokens, marked).float().softmax(dim=-1), chosen)
         total = self.shared_experts(tokens).float()
-        self._add_chosen(total, tokens, weights, chosen)
+        self._add_routed(total, tokens, weights, chosen)
         return total.to(x.dtype).view_as(x)
 
     # How many tokens an expert gets is only known while it runs, so it cannot be compiled.
-    _add_chosen: ClassVar[Callable[..., None]] = torch.compiler.disable(MixtureOfExperts._add_many)  # pyright: ignore[reportAssignmentType]
+    _add_routed: ClassVar[Callable[..., None]] = torch.compiler.disable(MixtureOfExperts.add_routed)  # pyright: ignore[reportAssignmentType]
 
     def _balance(self, probabilities: Tensor, chosen: Tensor) -> Tensor:
         """Product of how often and how strongly each expert is chosen; 1 when all are alike."""

@@ -37,7 +37,6 @@ class NoCache(WorkingCache):
     """
 
     def __init__(self, kept_from: int) -> None:  # no buffers on purpose
-        self.length = 0
         self.kept_from = kept_from
         self.told: list[Tensor] = []
 
@@ -57,7 +56,7 @@ class WholeStep(Step):
 
     mask: Tensor | None = None
 
-    def visible(self, tokens: int, past: int) -> Tensor | None:  # noqa: ARG002
+    def visible(self, tokens: int, cache: WorkingCache) -> Tensor | None:  # noqa: ARG002
         """Return the mask."""
         return self.mask
 

@@ -1,6 +1,6 @@
 """Drawing pictures: one visual token after another, for all guidance branches side by side.
 
-Per token: hidden states -> condition -> flow head -> latent -> semantic decoder -> connector ->
+Per decode step: hidden states -> condition -> flow head -> latent -> semantic decoder -> connector ->
 next hidden states (SPEC section 5, "Generating an image").
 """
 
@@ -18,7 +18,6 @@ from ..progress import Callback, ProgressBar, no_callback
 from ..sampling import seeded_generator
 from .flow.sampler import LatentSampler
 from .guidance import Branch
-from .language_model.experts import DECODED_TOKENS
 from .language_model.transformer import Step
 from .model import Components, MingModel
 from .sampling import ImageSampling
@@ -75,7 +74,7 @@ def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
 class DrawnToken(Step):
     """A step of one token each, which `seen` (batch, L) tells of as well; numbers to be added."""
 
-    def visible(self, tokens: int, past: int) -> Tensor | None:  # noqa: ARG002  as in Step
+    def visible(self, tokens: int, cache: WorkingCache) -> Tensor | None:  # noqa: ARG002  as in Step
         """Return what is seen, as a mask (batch, 1, L)."""
         return None if self.seen is None else self.seen[:, None]
 
@@ -209,7 +208,7 @@ def draw(
     bar: ProgressBar,
     replay: Tensor | None = None,
 ) -> Drawing:
-    """Draw pictures side by side, each in one sequence per guidance branch.
+    """Draw pictures side by side in N decode steps, each in one sequence per guidance branch.
 
     noise   (N, pictures, C) of all visual tokens
     replay  (N, C) latents to feed back instead of the drawn ones, to compare against a record
@@ -218,9 +217,9 @@ def draw(
     """
     state = DecodeState(model, batch, noise, sampling, bar, replay)
     device = state.hidden.device  # with its number, which the model's may lack
-    # With more of them the experts look at the routing, which no recording can repeat.
-    is_few = batch.cache.batch_size <= DECODED_TOKENS
-    recorder = recorder_for(device) if is_few else None
+    transformer = model.parts.language_model.transformer
+    is_recordable = transformer.is_recordable(batch.cache.batch_size)
+    recorder = recorder_for(device) if is_recordable else None
     step = Repeated(state.decode_step, weights_of(model.parts), device, recorder)
     for _ in range(len(noise)):
         step(bar.check_cancelled)

@@ -1,9 +1,9 @@
-"""One turn being answered: reading the prompt, writing tokens, drawing pictures, closing.
+"""One turn being answered: prefill, then decode steps of text tokens and drawings; closing.
 
 The only place where a context is opened into working memory and a new one is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -78,25 +78,23 @@ class OpenTurn:
         return self.model.parts.language_model.transformer.logits(self.hidden[0])
 
     def decode_step(self, token: int) -> None:
-        """Read one text token, after every picture."""
+        """Read one text token, behind every picture."""
         embedding = self.model.word_embeddings(torch.tensor([[token]]))
         self.hidden = self._read(embedding.expand(self.cache.batch_size, -1, -1))
 
-    def draw(self, noise: Tensor, sampling: ImageSampling, replay: Tensor | None = None) -> Drawing:
-        """Draw pictures from noise (N, pictures, C); then there is a sequence per picture."""
-        drawing = draw_from([self], noise, sampling, replay)
-        self.go_on(drawing)
-        return drawing
-
-    def start(self) -> Start:
-        """Return what a picture drawn now follows on."""
+    def hand_over(self) -> Start:
+        """Give the cache away to pictures that follow on it; this turn then reads no more."""
         reply = torch.ones(self.cache.length - self.prompt_end, dtype=torch.bool)
         seen = {branch: torch.cat((mask, reply)) for branch, mask in self._visible.items()}
-        return Start(self.cache, seen)
+        start = Start(self.cache, seen)
+        del self.cache
+        return start
 
-    def go_on(self, drawing: Drawing) -> None:
-        """Go on from where a drawing that followed on this turn left the model."""
-        self.cache, self.hidden = drawing.cache, drawing.hidden[0]
+    def after(self, drawing: Drawing) -> "OpenTurn":
+        """Return this turn as it goes on behind a drawing, with a sequence per picture."""
+        turn = copy(self)
+        turn.cache, turn.hidden = drawing.cache, drawing.hidden[0]
+        return turn
 
     def fork(self) -> "OpenTurn":
         """Return a copy that goes its own way from here."""
@@ -119,7 +117,7 @@ class OpenTurn:
         return self.context.append(turn, self._prompt_segment, reply_segment)
 
     def _prefill(self) -> Tensor:
-        """Read the whole prompt, given pictures in place; returns the last hidden states (1, H)."""
+        """Prefill: read the whole prompt, given pictures in place; returns hidden states (1, H)."""
         model, pictures = self.model, self.prompt.pictures
         ids = torch.tensor([self.prompt.ids])
         embeddings = model.word_embeddings(ids)
@@ -166,19 +164,22 @@ def draw_from(
     noise: Tensor,
     sampling: ImageSampling,
     replay: Tensor | None = None,
-) -> Drawing:
-    """Draw pictures from noise (N, pictures, C), as many after each turn, turn by turn.
+) -> Iterator[Drawing]:
+    """Draw pictures from noise (N, pictures, C) side by side, as many after each turn, in order.
 
-    All turns must need the same guidance branches.
+    Yields a drawing for each turn, which goes on as `turn.after(drawing)`: caches go from the
+    turns to the drawing, and from there to what comes after. All turns must need the same
+    guidance branches.
     """
-    first = turns[0]
-    starts = [turn.start() for turn in turns]
+    first, own = turns[0], noise.shape[1] // len(turns)
+    ends = [turn.cache.length for turn in turns]
     shape = (noise.shape[1], len(noise) + len((IMAGE, IMAGE_END)))
+    starts = [turn.hand_over() for turn in turns]
     batch = BranchBatch(starts, first.guidance(sampling), shape)
-    for turn in turns:
-        turn.cache = batch.cache  # what it has read lies there now; its own copy may go
-    del starts
-    return draw(first.model, batch, noise, sampling, first.bar, replay)
+    del starts  # what was read lies in the batch now
+    drawn = draw(first.model, batch, noise, sampling, first.bar, replay)
+    for index, end in enumerate(ends):
+        yield drawn.part(index * own, own, end)
 
 
 def reply_with_pictures(
@@ -189,19 +190,16 @@ def reply_with_pictures(
     All are drawn side by side, so the turns must differ in their words alone.
     """
     model, own = turns[0].model, len(seeds) // len(turns)
-    prompt_ends = [turn.cache.length for turn in turns]
-    drawing = draw_from(turns, _noise(model, seeds), sampling)
     replies: list[Reply] = []
-    for index, turn in enumerate(turns):
-        turn.go_on(drawing.part(index * own, own, prompt_ends[index]))
+    drawings = draw_from(turns, _noise(model, seeds), sampling)
+    for index, drawing in enumerate(drawings):
+        turn = turns[index].after(drawing)
         turn.decode_step(model.tokenizer.image_end)
-        for picture in range(own):
-            number = index * own + picture
-            features, latents = picture_of(model, drawing, number)
-            how = Settings(seeds[number], image=sampling)
+        for picture, seed in enumerate(seeds[index * own : (index + 1) * own]):
+            features, latents = picture_of(model, drawing, picture)
+            how = Settings(seed, image=sampling)
             context = turn.close((Picture(features),), how, picture)
             replies.append(Reply(context, "", features, latents))
-        turn.cache = drawing.cache  # what lacks its gap was a copy
     return replies
 
 
@@ -257,7 +255,9 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
             # A second picture of one answer must not repeat the first one's noise.
             noise = _noise(turn.model, [how.seed + len(answer.drawn)])
             turn.bar.extend(len(noise))
-            answer.add_picture(turn.draw(noise, how.image))
+            (drawing,) = draw_from([turn], noise, how.image)
+            answer.add_picture(drawing)
+            turn = turn.after(drawing)
         else:
             turn.decode_step(token)
     context = turn.close(answer.parts(), how)

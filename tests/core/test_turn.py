@@ -26,7 +26,7 @@ from ming_core.progress import ProgressBar
 from ming_core.univision.drawing import BranchBatch, draw_noise
 from ming_core.univision.language_model.transformer import Step
 from ming_core.univision.prompt import Exchange, build_prompt
-from ming_core.univision.turn import OpenTurn
+from ming_core.univision.turn import OpenTurn, draw_from
 
 BAR = ProgressBar()
 ONE_STEP = ImageSampling(steps=1)
@@ -63,7 +63,8 @@ def read_at_once(model: MingModel, pieces: Sequence[Sequence[int] | Tensor], giv
 @torch.inference_mode()
 def test_text_after_a_drawn_picture_follows_as_from_one_longer_prompt(model: MingModel, quick):
     turn, special = open_turn(model, "a red circle"), model.tokenizer
-    drawing = turn.draw(draw_noise([3], 36, 32), quick)
+    (drawing,) = draw_from([turn], draw_noise([3], 36, 32), quick)
+    turn = turn.after(drawing)
     after_tokens = turn.logits()
     turn.decode_step(special.image_end)
     after_end = turn.logits()
@@ -232,7 +233,8 @@ def test_text_after_two_pictures_follows_as_from_one_longer_prompt(model: MingMo
     connector = model.parts.language_model.connector
     pieces: list = [turn.prompt.ids]
     for seed in (1, 2):
-        drawing = turn.draw(draw_noise([seed], 36, 32), ONE_STEP)
+        (drawing,) = draw_from([turn], draw_noise([seed], 36, 32), ONE_STEP)
+        turn = turn.after(drawing)
         turn.decode_step(special.image_end)
         pieces += [[special.image], connector(drawing.features), [special.image_end]]
     expected, _ = read_at_once(model, pieces)

@@ -13,7 +13,7 @@ from ming_core.univision.flow.sampler import LatentSampler
 from ming_core.univision.generation import parts_of
 from ming_core.univision.guidance import Branch
 from ming_core.univision.prompt import build_prompt
-from ming_core.univision.turn import OpenTurn, Settings
+from ming_core.univision.turn import OpenTurn, Settings, draw_from
 from ming_shapes.questions import KINDS, conclusion
 from ming_shapes.render import Effect, pack, render, to_bytes
 from ming_shapes.scene import SHAPES, SIZES, Scene, Thing, placed
@@ -101,7 +101,9 @@ def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, no
                     opened.decode_step(token)
             else:
                 use = sampling if is_last else SCALES[Branch.FULL]
-                drawing = opened.draw(noise, use, replay=drawn_latents(model, turn.answer)[0])
+                replay = drawn_latents(model, turn.answer)[0]
+                (drawing,) = draw_from([opened], noise, use, replay)
+                opened = opened.after(drawing)
                 if is_last:
                     return drawing.latents[0]
                 opened.decode_step(model.tokenizer.image_end)

@@ -1,6 +1,7 @@
 """The mixture of experts: routers choose, experts and the shared expert add (SPEC section 3)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from ...operations import Operations
 from ..config import LanguageModelConfig
 
 FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
-DECODED_TOKENS = 32  # the most tokens of one decode step: guidance rows times pictures
+DECODED_TOKENS = 32  # the most tokens of one decode step: guidance branches times pictures
 INT4_COPIES = 3  # of the floats that unpacking 4 bits holds at once
 COPY_COST = 3  # a gathered expert is read, written and read again
 BATCH_BYTES = 2**29  # of expert weights gathered or widened at once
@@ -63,38 +64,30 @@ class MixtureOfExperts(nn.Module):
         total = self.shared_experts(tokens).float()
         added = kernels.add_experts(total, tokens, weights, chosen, self.gate_up, self.down)
         if added is None:
-            self._way(tokens)(total, tokens, weights, chosen)
+            way = next(way for way in WAYS if way.is_for(self, tokens, chosen))
+            way.add(self, total, tokens, weights, chosen)
         return total.to(x.dtype).view_as(x)
 
-    def _way(self, tokens: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], None]:
-        """Return how to add the experts of tokens where no fused kernel runs."""
-        if len(tokens) <= DECODED_TOKENS and self._asks_nothing(tokens.device):
-            return self._add_batched
-        if len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16:
-            return self._add_few
-        return self._add_many
-
-    def _asks_nothing(self, device: torch.device) -> bool:
-        """Whether a decode step is to go without a look at the routing (docs/decisions/0014).
+    def asks_nothing(self, tokens: Tensor) -> bool:
+        """Whether tokens are a decode step that must not look at the routing, nor has to.
 
         A CPU sees it for nothing, and what a host left elsewhere has to be fetched by number.
         """
-        experts = (self.gate_up, self.down)
-        return device.type != "cpu" and all(leaf.is_on(device) for leaf in experts)
+        device, experts = tokens.device, (self.gate_up, self.down)
+        is_there = device.type != "cpu" and all(leaf.is_on(device) for leaf in experts)
+        return is_there and len(tokens) <= DECODED_TOKENS
 
-    def _add_batched(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
-        """Add the chosen experts in steps whose shapes do not depend on what was chosen.
+    def add_gathered(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` the chosen experts, a copy of its own for every choice."""
+        batch = self._batch(tokens)
+        asked = tokens[:, None].expand(-1, self.top_k, -1).reshape(chosen.numel(), 1, -1)
+        parts = zip(asked.split(batch), chosen.flatten().split(batch), strict=True)
+        out = torch.cat([self._expert(*part) for part in parts]).view(*chosen.shape, -1)
+        total.add_((out.float() * weights[..., None]).sum(dim=1))
 
-        Either each choice's own expert is gathered, or, where that copies more than there is,
-        every expert runs on every token.
-        """
-        batch = max(1, BATCH_BYTES // self._widened_bytes(tokens))
-        if chosen.numel() * COPY_COST <= self.num_experts:
-            asked = tokens[:, None].expand(-1, self.top_k, -1).reshape(chosen.numel(), 1, -1)
-            parts = zip(asked.split(batch), chosen.flatten().split(batch), strict=True)
-            out = torch.cat([self._expert(*part) for part in parts]).view(*chosen.shape, -1)
-            total.add_((out.float() * weights[..., None]).sum(dim=1))
-            return
+    def add_all(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` every expert on every token, by 0 where it is not routed."""
+        batch = self._batch(tokens)
         spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
         for start in range(0, self.num_experts, batch):
             share = spread[:, start : start + batch].T[..., None]
@@ -103,23 +96,14 @@ class MixtureOfExperts(nn.Module):
             # An expert that a token was not meant for may overflow in fp16.
             total.add_(torch.where(share != 0, out * share, 0).sum(dim=0))
 
-    def _widened_bytes(self, tokens: Tensor) -> int:
-        """Return what gate and up projections of one expert take as floats like the tokens."""
-        copies = INT4_COPIES if self.gate_up.weight.dtype == torch.uint8 else 1
-        return 2 * self.expert_size * tokens.shape[-1] * tokens.element_size() * copies
-
-    def _add_few(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
-        """Add to `total` every chosen expert on every token, by 0 where it is not routed.
-
-        Reading an expert's weights is what takes time, not multiplying a few rows more by them.
-        Not for fp16: an expert that a token was not meant for may overflow there.
-        """
+    def add_chosen(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+        """Add to `total` every chosen expert on every token, by 0 where it is not routed."""
         spread = weights.new_zeros(len(tokens), self.num_experts).scatter_(1, chosen, weights)
         experts: list[int] = chosen.flatten().tolist()
         for expert in sorted(set(experts)):
             total.addcmul_(self._expert(tokens, expert).float(), spread[:, expert, None])
 
-    def _add_many(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
+    def add_routed(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` every chosen expert on the tokens routed to it."""
         order = chosen.flatten().argsort(stable=True)
         counts: list[int] = torch.bincount(chosen.flatten(), minlength=self.num_experts).tolist()
@@ -128,6 +112,12 @@ class MixtureOfExperts(nn.Module):
                 token = slots // self.top_k
                 out = self._expert(tokens[token], expert).float()
                 total.index_add_(0, token, out * weights.flatten()[slots, None])
+
+    def _batch(self, tokens: Tensor) -> int:
+        """Return how many experts may be gathered or widened at once, as floats like the tokens."""
+        copies = INT4_COPIES if self.gate_up.weight.dtype == torch.uint8 else 1
+        widened = 2 * self.expert_size * tokens.shape[-1] * tokens.element_size() * copies
+        return max(1, BATCH_BYTES // widened)
 
     def _expert(self, tokens: Tensor, expert: int | slice | Tensor) -> Tensor:
         gate, up = self.gate_up(tokens, expert).chunk(2, dim=-1)
@@ -148,3 +138,44 @@ class MixtureOfExperts(nn.Module):
         if self.image_router is not None and is_given_image is not None:
             logits = torch.where(is_given_image[:, None], self.image_router(tokens), logits)
         return logits
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to add experts to a total: what does it, when, and why then.
+
+    is_for(experts, tokens, chosen)  whether it can be taken
+    """
+
+    add: Callable[[MixtureOfExperts, Tensor, Tensor, Tensor, Tensor], None]
+    is_for: Callable[[MixtureOfExperts, Tensor, Tensor], bool]
+    why: str
+
+
+# Where no fused kernel runs, the first way that can be taken is. Those of the first two have shapes
+# that do not depend on what was chosen, so the host need not see it (docs/decisions/0014).
+WAYS = (
+    Way(
+        MixtureOfExperts.add_gathered,
+        lambda moe, tokens, chosen: (
+            moe.asks_nothing(tokens) and chosen.numel() * COPY_COST <= moe.num_experts
+        ),
+        "a decode step without a look at the routing; copying what was chosen costs less",
+    ),
+    Way(
+        MixtureOfExperts.add_all,
+        lambda moe, tokens, _: moe.asks_nothing(tokens),
+        "a decode step without a look at the routing; copies would be more than there is",
+    ),
+    Way(
+        MixtureOfExperts.add_chosen,
+        lambda _, tokens, __: len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16,
+        "reading an expert's weights takes time, not multiplying a few tokens more by them; in "
+        "fp16 an expert that a token was not meant for may overflow",
+    ),
+    Way(
+        MixtureOfExperts.add_routed,
+        lambda _moe, _tokens, _chosen: True,
+        "many tokens: each to its own experts alone",
+    ),
+)

@@ -14,7 +14,7 @@ from ...operations import Operations
 from ...progress import Callback, no_callback
 from ..config import LanguageModelConfig
 from .attention import Attention
-from .experts import MixtureOfExperts
+from .experts import DECODED_TOKENS, MixtureOfExperts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,11 @@ class Step:
     seen: Tensor | None = None
     is_given_image: Tensor | None = None
 
-    def visible(self, tokens: int, past: int) -> Tensor | None:
+    def visible(self, tokens: int, cache: WorkingCache) -> Tensor | None:
         """Mask (batch, T, past + T) of what each new token sees; None where it sees everything."""
         if tokens == 1 and self.seen is None:
             return None
+        past = cache.length
         batch, device = self.positions.shape[0], self.positions.device
         seen = self.seen
         if seen is None:
@@ -86,6 +87,14 @@ class Transformer(nn.Module):
         config = self.config
         return KVShape(config.num_layers, config.num_kv_heads, config.head_size, dtype, device)
 
+    @staticmethod
+    def is_recordable(tokens: int) -> bool:
+        """Whether a pass over so many tokens can be recorded: none that looks at the routing can.
+
+        On a device that records, and holds all weights, the experts do not up to here.
+        """
+        return tokens <= DECODED_TOKENS
+
     def forward(
         self,
         embeddings: Tensor,
@@ -99,7 +108,7 @@ class Transformer(nn.Module):
         """
         x = embeddings
         rotary = Rotary(self.config.head_size, self.config.rope_theta, step.positions)
-        visible = step.visible(x.shape[1], cache.length)
+        visible = step.visible(x.shape[1], cache)
         if visible is not None:
             visible = grouped_mask(visible, self.config.num_heads // self.config.num_kv_heads)
         for index, layer in enumerate(self.layers):

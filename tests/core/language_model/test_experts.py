@@ -1,5 +1,6 @@
 """The mixture of experts against a token-by-token formula."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,9 +105,13 @@ def test_an_expert_nobody_chose_is_not_run(model: MingModel, watch):
     assert len({inputs[1] for inputs, _ in calls}) == len(calls) == moe.top_k
 
 
+def few_tokens(_moe: MixtureOfExperts, tokens: Tensor) -> bool:
+    return len(tokens) <= experts.DECODED_TOKENS
+
+
 def as_on_an_accelerator(monkeypatch: pytest.MonkeyPatch, copy_cost: int) -> None:
     """Let a CPU take the accelerator's way; copies at no cost are always gathered."""
-    monkeypatch.setattr(MixtureOfExperts, "_asks_nothing", lambda moe, device: True)
+    monkeypatch.setattr(MixtureOfExperts, "asks_nothing", few_tokens)
     monkeypatch.setattr(experts, "COPY_COST", copy_cost)
 
 
@@ -201,13 +206,42 @@ def test_a_decode_step_on_an_accelerator_never_asks_for_the_routing(tokens: int)
 
 
 def test_experts_that_a_host_left_elsewhere_are_fetched_one_by_one():
-    moe = mixture()
-    assert not moe._asks_nothing(torch.device("cpu"))
-    assert not moe._asks_nothing(torch.device("meta"))
+    moe, here = mixture(), torch.empty(1, 12)
+    there = here.to("meta")
+    assert not moe.asks_nothing(here)
+    assert not moe.asks_nothing(there)
     moe.gate_up.to("meta")
-    assert not moe._asks_nothing(torch.device("meta"))
+    assert not moe.asks_nothing(there)
     moe.down.to("meta")
-    assert moe._asks_nothing(torch.device("meta"))
+    assert moe.asks_nothing(there)
+    assert not moe.asks_nothing(there.expand(experts.DECODED_TOKENS + 1, -1))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dtype", "on_device", "copy_cost", "way"),
+    [
+        (1, torch.float32, True, GATHERED, "add_gathered"),
+        (1, torch.float32, True, ALL_EXPERTS, "add_all"),
+        (33, torch.float32, True, GATHERED, "add_routed"),
+        (16, torch.bfloat16, False, GATHERED, "add_chosen"),
+        (16, torch.float16, False, GATHERED, "add_routed"),
+        (17, torch.float32, False, GATHERED, "add_routed"),
+    ],
+)
+def test_the_first_way_that_can_be_taken_is(
+    tokens: int, dtype: torch.dtype, on_device: bool, copy_cost: int, way: str, monkeypatch
+):
+    moe = mixture().to(dtype)
+    if on_device:
+        as_on_an_accelerator(monkeypatch, copy_cost)
+    taken: list[str] = []
+    told = [
+        replace(each, add=lambda *_args, name=each.add.__name__: taken.append(name))
+        for each in experts.WAYS
+    ]
+    monkeypatch.setattr(experts, "WAYS", told)
+    moe(torch.randn(1, tokens, 12).to(dtype), None)
+    assert taken == [way]
 
 
 @pytest.mark.golden
@@ -217,9 +251,7 @@ def test_the_accelerators_way_meets_the_recorded_numbers(
 ):
     as_on_an_accelerator(monkeypatch, copy_cost)
     calls = []
-    batched = MixtureOfExperts._add_batched
-    monkeypatch.setattr(
-        MixtureOfExperts, "_add_batched", lambda *args: calls.append(1) or batched(*args)
-    )
+    batch = MixtureOfExperts._batch
+    monkeypatch.setattr(MixtureOfExperts, "_batch", lambda *args: calls.append(1) or batch(*args))
     assert verify.verify(Path(__file__).parents[2] / "golden" / "c").worst <= 1e-5
     assert len(calls) > 100
