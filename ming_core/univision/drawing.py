@@ -1,7 +1,7 @@
 """Drawing pictures: one visual token after another, for all guidance branches side by side.
 
-Per decode step: hidden states -> condition -> flow head -> latent -> semantic decoder -> connector ->
-next hidden states (SPEC section 5, "Generating an image").
+Per decode step: hidden states -> condition -> flow head -> latent -> semantic decoder ->
+connector -> next hidden states (SPEC section 5, "Generating an image").
 """
 
 from collections.abc import Iterator, Mapping, Sequence
