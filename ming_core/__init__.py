@@ -7,6 +7,7 @@ from .errors import (
     CheckpointError,
     ConfigError,
     ContextError,
+    ForeignError,
     MingError,
     NumericsError,
     PromptError,
@@ -19,8 +20,12 @@ from .families import (
     looks_whole,
     pick_precision,
     stored_quantisation,
+    unreadable_configs,
 )
 from .fitting import FLOATS, Room
+from .foreign_files import entries_of, is_plain_file, read_text
+from .foreign_json import parse_json, read_any_json
+from .foreign_text import is_text, plain, shown
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Preview, Progress
@@ -76,6 +81,7 @@ __all__ = [
     "ExpertLinear",
     "Experts",
     "Features",
+    "ForeignError",
     "ImageSampling",
     "LatentContext",
     "Latents",
@@ -103,26 +109,35 @@ __all__ = [
     "edit",
     "encode_image",
     "encoding_stage",
+    "entries_of",
     "expand",
     "expanding_stage",
     "folders_of",
     "generate",
     "give_slots",
+    "is_plain_file",
+    "is_text",
     "list_checkpoints",
     "load_context",
     "load_model",
     "looks_whole",
     "paint_speck",
     "painting_stage",
+    "parse_json",
     "pick_precision",
+    "plain",
+    "read_any_json",
     "read_rows",
+    "read_text",
     "region_prompt",
     "require",
     "rows_of",
     "save_context",
+    "shown",
     "slots_within",
     "stored_quantisation",
     "to_pil",
     "turn_stage",
+    "unreadable_configs",
     "working_memory",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .component_files import Converted
 from .errors import CheckpointError
 from .fitting import Need
+from .foreign_text import plain
 from .operations import Operations, TorchOperations
 from .places import Place, adopt, compare, component_tensors, first_of, put
 from .progress import Callback, Progress, ProgressBar, no_callback
@@ -21,6 +22,7 @@ from .tensor_files import StoredTensor, TensorFiles
 from .text_tokenizer import TextTokenizer
 
 IDENTITY_FIGURES = 1 << 14  # of every tensor this many are read for the identity
+FAR_MORE = 4  # times as many tensors as there are; what is nearer is built, and compared by name
 
 
 class Parts(Protocol):
@@ -132,6 +134,10 @@ class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
     def folders(self) -> dict[str, Path]:
         """Return the folders it lies in by their names for people, the main one first."""
 
+    def least_tensors(self) -> int:
+        """Return how many tensors the counts in the config imply at least, by figures alone."""
+        return 0
+
     @property
     def quantisation(self) -> str | None:
         """How the files are quantised; what was rounded once is loaded as it is."""
@@ -146,8 +152,24 @@ class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
     def build(
         self, dtype: torch.dtype, operations: Operations, *, quantise: str | None = None
     ) -> PartsT:
-        """Build the parts this checkpoint fills, without memory (on the meta device)."""
-        return self.parts(dtype, operations_for(operations, self.quantisation or quantise))
+        """Build the parts this checkpoint fills, without memory (on the meta device).
+
+        Raises CheckpointError for a config that implies far more than the files hold: building
+        that would take for ever.
+        """
+        least, held = self.least_tensors(), len(self.stored)
+        if least > FAR_MORE * (held + 1):
+            raise CheckpointError(
+                f"{self.home} does not fit its config.json: that implies {least:,} tensors or "
+                f"more, the files hold {held:,}. Download all of it from one place."
+            )
+        try:
+            return self.parts(dtype, operations_for(operations, self.quantisation or quantise))
+        except RuntimeError as error:  # a shape beyond what torch can count
+            raise CheckpointError(
+                f"{self.home}: no model of the size in its config.json can be built "
+                f"({plain(error)}). Download it again."
+            ) from error
 
     def match(self, parts: PartsT) -> tuple[dict[str, Place], list[str]]:
         """Say where every tensor goes, and name every one that does not fit."""

@@ -4,6 +4,9 @@ import math
 from typing import Any, cast
 
 from .errors import ConfigError
+from .foreign_text import shown
+
+LARGEST = 2**31 - 1  # of a count or a width
 
 
 class Section:
@@ -11,7 +14,7 @@ class Section:
 
     def __init__(self, values: object, name: str) -> None:
         if not isinstance(values, dict):
-            raise ConfigError(f"config.json: {name} is {values!r}; expected an object.")
+            raise ConfigError(f"config.json: {name} is {shown(values)}; expected an object.")
         self.values = cast("dict[str, Any]", values)
         self.name = name
 
@@ -19,15 +22,17 @@ class Section:
         """Return the nested object `key`."""
         return Section(self._required(key), f"{self.name}.{key}")
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """Return a whole number of at least 1; digits in a string count."""
+    def integer(self, key: str, default: int | None = None, most: int = LARGEST) -> int:
+        """Return a whole number from 1 to `most`; digits in a string count."""
         value = self._required(key) if default is None else self.values.get(key, default)
         try:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
             number = 0
-        if number < 1 or isinstance(value, bool) or number != float(value):
-            raise ConfigError(f"{self._at(key)} is {value!r}; expected a whole number above 0.")
+        if not 1 <= number <= most or isinstance(value, bool) or number != float(value):
+            raise ConfigError(
+                f"{self._at(key)} is {shown(value)}; expected a whole number from 1 to {most:,}."
+            )
         return number
 
     def optional_integer(self, key: str) -> int | None:
@@ -42,21 +47,21 @@ class Section:
             or not isinstance(value, (int, float))
             or not math.isfinite(value)
         ):
-            raise ConfigError(f"{self._at(key)} is {value!r}; expected a number.")
+            raise ConfigError(f"{self._at(key)} is {shown(value)}; expected a number.")
         return float(value)
 
     def boolean(self, key: str, *, default: bool) -> bool:
         """Return true or false."""
         value = self.values.get(key, default)
         if not isinstance(value, bool):
-            raise ConfigError(f"{self._at(key)} is {value!r}; expected true or false.")
+            raise ConfigError(f"{self._at(key)} is {shown(value)}; expected true or false.")
         return value
 
     def text(self, key: str, default: str) -> str:
         """Return a string."""
         value = self.values.get(key, default)
         if not isinstance(value, str):
-            raise ConfigError(f"{self._at(key)} is {value!r}; expected a string.")
+            raise ConfigError(f"{self._at(key)} is {shown(value)}; expected a string.")
         return value
 
     def only(self, key: str, supported: object) -> None:
@@ -64,7 +69,7 @@ class Section:
         value = self.values.get(key, supported)
         if value != supported:
             raise ConfigError(
-                f"{self._at(key)} is {value!r}; this engine supports only {supported!r}. "
+                f"{self._at(key)} is {shown(value)}; this engine supports only {shown(supported)}. "
                 "The checkpoint is of a kind it was not written for."
             )
 

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from .checkpoint import OpenCheckpoint
 from .component_files import AS_PUBLISHED, COMPONENTS_NAME, COMPONENTS_VERSION
 from .errors import CheckpointError
+from .foreign_files import is_plain_file
+from .foreign_text import shown
 from .operations import TorchOperations
-from .places import STORED_NAMES, Components, Place, layer_of, put, replace_tensor
+from .places import STORED_NAMES, Components, Place, first_of, layer_of, put, replace_tensor
 from .progress import Progress, ProgressBar
 from .quantisation import QuantisedLeaf
 from .tensor_files import TensorFiles, read_json
@@ -58,7 +60,8 @@ def convert(
     parts = checkpoint.build(torch.float32, TorchOperations, quantise=quantise)
     places, problems = checkpoint.match(parts)
     if problems:
-        raise CheckpointError(f"{checkpoint.home} cannot be converted:\n  " + "\n  ".join(problems))
+        listed = "\n  ".join(first_of(problems))
+        raise CheckpointError(f"{checkpoint.home} cannot be converted:\n  {listed}")
     note = {
         "version": COMPONENTS_VERSION,
         "identity": checkpoint.identity(places),
@@ -89,9 +92,9 @@ def _claim(target: Path, sources: Sequence[Path], note: dict[str, Any]) -> None:
     if target.exists() and not target.is_dir():
         raise CheckpointError(f"{target} is a file; name a new folder.")
     notes = [target / name for name in (COMPONENTS_NAME, UNFINISHED_NAME)]
-    found = [read_json(path) for path in notes if path.is_file()]
+    found = [read_json(path) for path in notes if is_plain_file(path)]
     if target.is_dir() and any(target.iterdir()) and found[:1] != [note]:
-        held = f"the conversion of {found[0]}" if found else "files of another kind"
+        held = f"the conversion of {shown(found[0])}" if found else "files of another kind"
         raise CheckpointError(f"{target} holds {held}; name an empty folder, or delete it first.")
     target.mkdir(parents=True, exist_ok=True)
     notes[1].write_text(json.dumps(note, indent=1), encoding="utf-8")

@@ -31,3 +31,7 @@ class NumericsError(MingError):
 
 class RowError(MingError):
     """A list of prompts cannot be read: which line, and what to do."""
+
+
+class ForeignError(MingError):
+    """A file or an answer that others wrote cannot be read; whoever asked says what to do."""

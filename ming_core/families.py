@@ -12,13 +12,16 @@ from .checkpoint import LoadedModel, OpenCheckpoint, load
 from .component_files import Converted
 from .errors import CheckpointError
 from .fitting import FLOATS, Choice, Room, choose, needs_of
+from .foreign_files import entries_of, subfolders
 from .lite_uni import checkpoint as lite_uni
 from .operations import Operations, TorchOperations
 from .progress import Progress
 from .tensor_files import looks_whole as files_look_whole
+from .tensor_files import read_json
 from .univision import checkpoint as univision
 
 SEARCH_DEPTH = 2
+CONFIG_NAME = "config.json"
 
 
 class Family(Protocol):
@@ -72,23 +75,27 @@ def list_checkpoints(root: Path, ability: str | None = None) -> list[str]:
     ability  that their families must have; None names those of every family
     """
     able = [f for f in FAMILIES if ability is None or ability in f.ABILITIES]
-    found = _found_in(root, able, SEARCH_DEPTH)
-    return sorted(path.relative_to(root).as_posix() for path in found)
+    found = (f for f in _folders_in(root, SEARCH_DEPTH) if any(k.holds(f) for k in able))
+    return sorted(folder.relative_to(root).as_posix() for folder in found)
 
 
-def _found_in(folder: Path, families: Sequence[Family], depth: int) -> Iterator[Path]:
-    for child in _subfolders(folder):
-        if any(family.holds(child) for family in families):
-            yield child
+def unreadable_configs(root: Path) -> list[str]:
+    """Say of every config.json at most two levels below `root` why it cannot be read, if so."""
+    said: list[str] = []
+    for folder in _folders_in(root, SEARCH_DEPTH):
+        if any(path.name == CONFIG_NAME for path in entries_of(folder)):
+            try:
+                read_json(folder / CONFIG_NAME)
+            except CheckpointError as error:
+                said.append(str(error))
+    return said
+
+
+def _folders_in(folder: Path, depth: int) -> Iterator[Path]:
+    for child in subfolders(folder):
+        yield child
         if depth > 1:
-            yield from _found_in(child, families, depth - 1)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError:
-        return []
+            yield from _folders_in(child, depth - 1)
 
 
 def folders_of(path: Path) -> dict[str, Path]:
@@ -160,4 +167,5 @@ __all__ = [
     "open_checkpoint",
     "pick_precision",
     "stored_quantisation",
+    "unreadable_configs",
 ]

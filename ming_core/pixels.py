@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import PromptError
+from .foreign_text import shown
 
 ImageUse = Literal["edit", "understand"]
 LONGEST_SHAPE = 32
@@ -60,8 +61,8 @@ def _without_far_ends(picture: Image.Image) -> Image.Image:
 def to_pixels(image: Tensor, use: ImageUse, size: int) -> Tensor:
     """Turn a host image (B, H, W, C) in [0, 1] into pixels (B, 3, size, size) in [-1, 1]."""
     rules = {"edit": cropped, "understand": squashed}
-    if use not in rules:
-        raise PromptError(f"use is {use!r}; use one of {', '.join(rules)}.")
+    if use not in list(rules):  # a link may bring what cannot be looked up
+        raise PromptError(f"use is {shown(use)}; use one of {', '.join(rules)}.")
     pictures = [np.asarray(rules[use](picture, size)) for picture in to_pil(image)]
     pixels = torch.from_numpy(np.stack(pictures)).float() / 255
     return (pixels.permute(0, 3, 1, 2) - 0.5) / 0.5

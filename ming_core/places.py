@@ -6,10 +6,12 @@ Knows nothing about any family's names: its key map says those.
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from .foreign_text import plain
 from .quantisation import Index, QuantisedLeaf
 from .tensor_files import StoredTensor
 
@@ -37,24 +39,37 @@ class Place:
     dtypes: tuple[str, ...] = FLOATS
 
 
+class Expected(Protocol):
+    """What a tensor has to be like."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtypes(self) -> tuple[str, ...]: ...
+
+
 def compare(
     stored: Mapping[str, StoredTensor],
-    places: Mapping[str, Place],
+    expected: Mapping[str, Expected],
     ignored: re.Pattern[str] = NOTHING,
+    source: str = "config.json",
 ) -> list[str]:
-    """List every missing, unexpected, wrongly shaped or unreadable tensor but those ignored."""
-    problems = [f"missing: {name} {places[name].shape}" for name in places if name not in stored]
+    """List every missing, unexpected, wrongly shaped or unreadable tensor but those ignored.
+
+    source  what implies the shapes that are expected
+    """
+    problems = [f"missing: {n} {tensor.shape}" for n, tensor in expected.items() if n not in stored]
     for name, tensor in stored.items():
-        if name not in places:
+        if name not in expected:
             if not ignored.fullmatch(name):
-                problems.append(f"unexpected: {name} {tensor.shape}")
-        elif tensor.shape != places[name].shape:
+                problems.append(f"unexpected: {plain(name)} {plain(tensor.shape)}")
+        elif tensor.shape != expected[name].shape:
+            seen, shape = plain(tensor.shape), expected[name].shape
+            problems.append(f"wrong shape: {name} is {seen}, {source} implies {shape}")
+        elif tensor.dtype not in expected[name].dtypes:
             problems.append(
-                f"wrong shape: {name} is {tensor.shape}, config.json implies {places[name].shape}"
-            )
-        elif tensor.dtype not in places[name].dtypes:
-            problems.append(
-                f"unsupported dtype: {name} is {tensor.dtype}; supported: {places[name].dtypes}"
+                f"unsupported dtype: {name} is {tensor.dtype}; supported: {expected[name].dtypes}"
             )
     return problems
 

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import RowError
+from .errors import ForeignError, RowError
+from .foreign_files import read_text
+from .foreign_text import plain, shown
 
+LONGEST_NAME = 120  # bytes; titles of nodes and endings follow
 PROMPT, NAME = "prompt", "name"
 LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 _TABLES = {".csv": ",", ".tsv": "\t"}
@@ -29,10 +32,10 @@ class Row:
 def read_rows(path: Path) -> list[Row]:
     """Read a list; raises RowError naming the line that is wrong."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RowError(f"{path}: cannot be read as UTF-8 text ({error}).") from error
-    return rows_of(text, path.suffix.lower(), str(path))
+        text = read_text(path)
+    except (ForeignError, FileNotFoundError) as error:
+        raise RowError(f"{plain(path)}: cannot be read as UTF-8 text ({plain(error)}).") from error
+    return rows_of(text, path.suffix.lower(), plain(path))
 
 
 def rows_of(text: str, suffix: str, source: str) -> list[Row]:
@@ -66,7 +69,7 @@ def _table(source: str, text: str, delimiter: str) -> Iterator[tuple[int, dict[s
         if "" in columns or len(set(columns)) < len(columns):
             raise RowError(
                 f"{source}: its first line must name every column, each differently; it is "
-                f"{delimiter.join(columns)!r}."
+                f"{shown(delimiter.join(columns))}."
             )
         for entries in reader:
             if len(entries) > len(columns):
@@ -86,8 +89,9 @@ def _without_name(cells: Mapping[str, str]) -> dict[str, str]:
 
 
 def _file_name(text: str) -> str:
-    """Return a name that is safe for files on every system."""
-    return re.sub(r'[\s<>:"/\\|?*\x00-\x1f]+', "_", text.strip()).strip("._")[:120] or "row"
+    """Return a name that is safe for files on every system: no longer than they allow."""
+    name = re.sub(r'[\s<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+', "_", text.strip()).strip("._")
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore") or "row"
 
 
 def _refuse_twins(source: str, rows: list[Row]) -> None:

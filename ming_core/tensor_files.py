@@ -3,7 +3,7 @@
 Knows nothing about models: headers and names only, no tensor is read before it is asked for.
 """
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,26 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .errors import CheckpointError
+from .errors import CheckpointError, ForeignError, MingError
+from .foreign_code import guarded
+from .foreign_files import is_plain_file, open_plain
+from .foreign_json import parse_json, read_any_json
+from .foreign_text import plain, shown
 
 INDEX_PATTERN = "*.safetensors.index.json"  # model, or diffusion_pytorch_model
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+MOST_HEADER = 100_000_000  # bytes, by the format
+SHOWN_NAMES = 20
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises CheckpointError naming the file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = read_any_json(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; download the folder again.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}).") from error
+    except ForeignError as error:
+        raise CheckpointError(f"{error} Download it again.") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} holds {type(value).__name__}; expected a JSON object.")
     return value
@@ -33,28 +39,72 @@ def read_json(path: Path) -> dict[str, Any]:
 def looks_whole(folder: Path) -> bool:
     """Whether every weight file of a folder is there in the length its header states; cheap."""
     try:
-        index = index_of(folder)
-        names = set[str]() if index is None else set(read_json(index)["weight_map"].values())
-        files = [folder / name for name in names] or list(folder.glob("*.safetensors"))
-        return bool(files) and all(path.stat().st_size == _stated_size(path) for path in files)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, CheckpointError):
+        return all(path.stat().st_size == _stated_size(path) for path in weight_files(folder))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, MingError):
         return False
 
 
 def index_of(folder: Path) -> Path | None:
     """Return the index of a folder's shards, if it has one."""
-    return next(iter(sorted(folder.glob(INDEX_PATTERN))), None)
+    return next(iter(sorted(filter(is_plain_file, folder.glob(INDEX_PATTERN)))), None)
 
 
 def _stated_size(path: Path) -> int:
     """Return how long the header of a safetensors file says it is."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > path.stat().st_size:
+        if length > MOST_HEADER:
             return -1
-        entries = json.loads(file.read(length))
+        entries = parse_json(file.read(length), plain(path))
     ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
     return 8 + length + max(ends, default=0)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the weight files of a folder, those its index names if it has one.
+
+    Raises CheckpointError naming what is missing.
+    """
+    named = sorted({folder / file for file in read_index(folder).values()})
+    paths = named or sorted(filter(is_plain_file, folder.glob("*.safetensors")))
+    missing = [plain(path.name) for path in paths if not is_plain_file(path)]
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {_listed(missing)}, which its index names. "
+            "The download is incomplete: fetch the missing files."
+        )
+    if not paths:
+        pickles = [plain(f.name) for f in folder.iterdir() if f.suffix in PICKLE_SUFFIXES]
+        if pickles:
+            raise CheckpointError(
+                f"{folder} holds only pickle files ({_listed(sorted(pickles))}), which "
+                "can run code when read. Only safetensors is read: download that version."
+            )
+        raise CheckpointError(
+            f"{folder} holds no weights (*.safetensors), only the files beside them. "
+            "The download is incomplete: fetch the missing files."
+        )
+    return paths
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """Return which file holds each tensor; empty where a folder has no index."""
+    path = index_of(folder)
+    if path is None:
+        return {}
+    weight_map = read_json(path).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{path} has no weight_map; download it again.")
+    for file in weight_map.values():
+        if not isinstance(file, str) or Path(file).name != file:
+            raise CheckpointError(f"{path} names {shown(file)}, which lies outside its folder.")
+    return weight_map
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first of many names."""
+    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(names[:SHOWN_NAMES]) + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +133,7 @@ class TensorFiles:
         self.folder = folder
         self._files: dict[Path, Any] = {}
         self.tensors: dict[str, StoredTensor] = {}
-        for path in self._paths() if only is None else [folder / only]:
+        for path in weight_files(folder) if only is None else [folder / only]:
             self._open(path)
         self._check_index()
 
@@ -95,70 +145,48 @@ class TensorFiles:
 
     def read(self, stored: StoredTensor) -> Tensor:
         """Return a tensor, backed by the mapped file."""
-        return self._files[stored.path].get_tensor(stored.name)
+        with guarded(_unreadable(stored.path), SafetensorError, OSError):
+            return self._files[stored.path].get_tensor(stored.name)
 
-    def _index(self) -> dict[str, str]:
-        path = index_of(self.folder)
-        if path is None:
-            return {}
-        weight_map = read_json(path).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise CheckpointError(f"{path} has no weight_map; download it again.")
-        for file in weight_map.values():
-            if Path(str(file)).name != file:
-                raise CheckpointError(f"{path} names {file!r}, which lies outside its folder.")
-        return weight_map
-
-    def _paths(self) -> list[Path]:
-        paths = sorted({self.folder / file for file in self._index().values()})
-        if not paths:
-            paths = sorted(self.folder.glob("*.safetensors"))
-        missing = [path.name for path in paths if not path.is_file()]
-        if missing:
-            raise CheckpointError(
-                f"{self.folder} lacks {', '.join(missing)}, which its index names. "
-                "The download is incomplete: fetch the missing files."
-            )
-        if not paths:
-            pickles = [f.name for f in self.folder.iterdir() if f.suffix in PICKLE_SUFFIXES]
-            if pickles:
-                raise CheckpointError(
-                    f"{self.folder} holds only pickle files ({', '.join(sorted(pickles))}), which "
-                    "can run code when read. Only safetensors is read: download that version."
-                )
-            raise CheckpointError(
-                f"{self.folder} holds no weights (*.safetensors), only the files beside them. "
-                "The download is incomplete: fetch the missing files."
-            )
-        return paths
+    def metadata(self, path: Path) -> dict[str, str]:
+        """Return the texts in the header of a file."""
+        return self._files[path].metadata() or {}
 
     def _open(self, path: Path) -> None:
-        try:
+        if not is_plain_file(path):
+            raise CheckpointError(f"{path} is no file; fetch it again.")
+        with guarded(_unreadable(path), SafetensorError, OSError):
             file = safe_open(str(path), framework="pt", device="cpu")
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path} is no whole safetensors file ({error}; {path.stat().st_size} bytes). "
-                "It is truncated or of another kind: download it again."
-            ) from error
+            headers = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no dict
+            found = {n: (tuple(h.get_shape()), h.get_dtype()) for n, h in headers.items()}
         self._files[path] = file
-        for name in file.keys():  # noqa: SIM118  not a dict
-            header = file.get_slice(name)
+        for name, (shape, dtype) in found.items():
             if name in self.tensors:
                 raise CheckpointError(
-                    f"The tensor {name} lies in both {self.tensors[name].path.name} and "
+                    f"The tensor {plain(name)} lies in both {self.tensors[name].path.name} and "
                     f"{path.name}; the folder mixes two checkpoints."
                 )
-            stored = StoredTensor(path, name, tuple(header.get_shape()), header.get_dtype())
-            self.tensors[name] = stored
+            self.tensors[name] = StoredTensor(path, name, shape, dtype)
 
     def _check_index(self) -> None:
         lost = [
-            f"{name} ({file})"
-            for name, file in self._index().items()
+            f"{plain(name)} ({file})"
+            for name, file in read_index(self.folder).items()
             if name not in self.tensors or self.tensors[name].path.name != file
         ]
         if lost:
             raise CheckpointError(
                 f"{index_of(self.folder)} names tensors its files do not hold: "
-                f"{', '.join(lost)}. Download the index and the shards again, together."
+                f"{_listed(lost)}. Download the index and the shards again, together."
             )
+
+
+def _unreadable(path: Path) -> Callable[[str], CheckpointError]:
+    def error_of(reason: str) -> CheckpointError:
+        size = path.stat().st_size if is_plain_file(path) else 0
+        return CheckpointError(
+            f"{path} is no whole safetensors file ({reason}; {size} bytes). "
+            "It is truncated or of another kind: download it again."
+        )
+
+    return error_of

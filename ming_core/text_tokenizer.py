@@ -7,11 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from tokenizers import Tokenizer
 
-from .errors import CheckpointError, PromptError
+from .errors import CheckpointError, ForeignError, PromptError
+from .foreign_code import guarded
+from .foreign_files import is_plain_file
+from .foreign_json import read_any_json
+from .foreign_text import shown
 
 Self = TypeVar("Self", bound="TextTokenizer")
 
@@ -44,31 +48,31 @@ class TextTokenizer:
     def load(cls: type[Self], folder: Path) -> Self:
         """Read `tokenizer.json` of a folder; raises CheckpointError naming what is wrong."""
         path = folder / "tokenizer.json"
-        if not path.is_file():
+        if not is_plain_file(path):
             raise CheckpointError(
                 f"No tokenizer.json in {folder}. Copy the tokenizer files of the published "
                 "checkpoint beside its config.json."
             )
-        try:
-            layout: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            layout |= {"truncation": None, "padding": None}  # of training, not of prompts
+        with guarded(
+            lambda reason: CheckpointError(
+                f"{path} cannot be read as a fast tokenizer ({reason}). Download it again."
+            ),
+            ForeignError,
+        ):
+            layout = {**read_any_json(path), "truncation": None, "padding": None}  # of training
             tokenizer = Tokenizer.from_str(json.dumps(layout))
             # A twin without control tokens: whatever a user types, it can only give text.
             plain = Tokenizer.from_str(
                 json.dumps({**layout, "added_tokens": [], "post_processor": None})
             )
-        except Exception as error:  # noqa: BLE001  the tokenizers package raises bare Exceptions
-            raise CheckpointError(
-                f"{path} cannot be read as a fast tokenizer ({error}). Download it again."
-            ) from error
-        tokenizer.add_special_tokens(list(cls.additions))
-        missing = [t for t in cls.controls if tokenizer.token_to_id(t) is None]
-        if missing:
-            raise CheckpointError(
-                f"{path} lacks the special tokens {', '.join(missing)}; it belongs to another "
-                "model. Use the tokenizer files published with this one."
-            )
-        return cls(tokenizer, plain)
+            tokenizer.add_special_tokens(list(cls.additions))
+            missing = [t for t in cls.controls if tokenizer.token_to_id(t) is None]
+            if not missing:
+                return cls(tokenizer, plain)
+        raise CheckpointError(
+            f"{path} lacks the special tokens {', '.join(missing)}; it belongs to another "
+            "model. Use the tokenizer files published with this one."
+        )
 
     def encode(self, pieces: Sequence[str | Control]) -> list[int]:
         """Tokenise a turn: neighbouring texts as one, each control token as its own id."""
@@ -86,16 +90,19 @@ class TextTokenizer:
         return ids
 
     def _encode_text(self, text: str) -> list[int]:
-        try:
+        if not text.isascii():
+            _refuse_half_characters(text)
+        with guarded(
+            lambda reason: PromptError(
+                f"The tokenizer cannot read the text {shown(text)} ({reason}). Word it "
+                "differently, or download the checkpoint's tokenizer.json again."
+            )
+        ):
             ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
-        except TypeError as error:
-            raise PromptError(
-                f"The text {text!r} holds half a character (a lone surrogate); type it again."
-            ) from error
         typed = sorted(set(ids) & set(self.ids.values()))
         if typed:  # only if a vocabulary holds a control token as an ordinary word
             raise PromptError(
-                f"The text {text!r} would become control tokens {typed}; leave the markup "
+                f"The text {shown(text)} would become control tokens {typed}; leave the markup "
                 f"{', '.join(self.controls)} out of it."
             )
         return ids
@@ -103,4 +110,20 @@ class TextTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, control tokens left out."""
         controls = set(self.ids.values())  # a file need not mark all of them as special
-        return self._full.decode([i for i in ids if i not in controls], skip_special_tokens=True)
+        words = [i for i in ids if i not in controls]
+        with guarded(
+            lambda reason: CheckpointError(
+                f"The tokenizer cannot write the tokens {shown(words)} as text ({reason}). "
+                "Download the checkpoint's tokenizer.json again."
+            )
+        ):
+            return self._full.decode(words, skip_special_tokens=True)
+
+
+def _refuse_half_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"The text {shown(text)} holds half a character (a lone surrogate); type it again."
+        ) from error

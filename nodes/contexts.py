@@ -73,7 +73,7 @@ class LoadContext(io.ComfyNode):
                 widget(
                     io.Combo,
                     "file",
-                    options=files.contexts().choices(),
+                    options=files.contexts().offered(),
                     tooltip="A saved context in the input folder, or [output] in the output one.",
                 )
             ],

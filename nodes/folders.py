@@ -4,11 +4,12 @@ Knows nothing about the host: `host/files.py` says which folders those are.
 """
 
 import hashlib
-import json
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ..ming_core import (
@@ -16,13 +17,19 @@ from ..ming_core import (
     CheckpointError,
     ContextError,
     MingError,
+    entries_of,
     folders_of,
+    is_plain_file,
+    is_text,
     list_checkpoints,
     looks_whole,
+    shown,
+    unreadable_configs,
 )
 
 AUTO, BUNDLED = "auto", "bundled"
 CONTEXT_SUFFIX = ".mingctx.safetensors"
+SHOWN_NAMES = 20
 _OUTPUT_MARK, _INPUT_MARK = " [output]", " [input]"
 
 _WHAT_TO_PUT = (
@@ -49,10 +56,18 @@ class Choices(ABC):
     def files(self, path: Path) -> list[Path]:
         """Return the files that a path stands for."""
 
+    def offered(self) -> list[str]:
+        """Return the names, or none: whatever lies in those folders, the pack has to load."""
+        try:
+            return self.choices()
+        except Exception:  # noqa: BLE001  of any kind: the list is a convenience
+            logging.getLogger("ming").exception("The list of %s cannot be made.", type(self))
+            return []
+
     def problem(self, name: str) -> str | None:
         """Return what is wrong with a name, or nothing."""
         if not isinstance(name, str):
-            return f"The choice is {name!r}; it should be a name, as the list offers them."
+            return f"The choice is {shown(name)}; it should be a name, as the list offers them."
         try:
             self.resolve(name)
         except (MingError, OSError) as error:
@@ -80,6 +95,8 @@ class CheckpointFolders(Choices):
 
     def choices(self) -> list[str]:
         """Return what a user may choose: auto, every checkpoint found, the bundled model."""
+        for reason in self._unreadable():
+            _warn_once(f"A folder is left out of the list of checkpoints: {reason}")
         return [AUTO, *sorted(self._found()), *([BUNDLED] if self.bundled.is_dir() else [])]
 
     def resolve(self, name: str) -> Path:
@@ -91,17 +108,27 @@ class CheckpointFolders(Choices):
             return max((looks_whole(path), size_of(path), path) for path in found.values())[2]
         if name in (AUTO, BUNDLED) and self.bundled.is_dir():
             return self.bundled
-        seen = "No checkpoint" if name == AUTO else f"No checkpoint named {name!r}"
-        there = f" There is: {', '.join(sorted(found))}." if found else ""
+        seen = "No checkpoint" if name == AUTO else f"No checkpoint named {shown(name)}"
+        there = f" There is: {', '.join(sorted(found)[:SHOWN_NAMES])}." if found else ""
         searched = ", ".join(str(root) for root in self.roots)
-        hints = "".join(f" {hint}" for root in self.roots for hint in _misplaced(root))
+        hints = "".join(f" {hint}" for hint in (*self._misplaced(), *self._unreadable()))
         raise CheckpointError(
             f"{seen} was found in {searched} (two levels deep).{there}{hints} {_WHAT_TO_PUT}"
         )
 
+    def passed_over(self, name: str) -> str | None:
+        """Say which checkpoints are broken, where auto takes the bundled model in their place."""
+        reasons = self._unreadable()
+        if name != AUTO or not reasons or self._found():
+            return None
+        return (
+            "auto took the small bundled model, because the only other checkpoint cannot be read. "
+            + " ".join(reasons)
+        )
+
     def files(self, path: Path) -> list[Path]:
         """Return the configs and weights of both folders of a checkpoint."""
-        files = (file for folder in folders_of(path).values() for file in folder.iterdir())
+        files = (file for folder in folders_of(path).values() for file in entries_of(folder))
         return sorted(file for file in files if file.suffix in (".json", ".safetensors"))
 
     def _found(self) -> dict[str, Path]:
@@ -113,21 +140,29 @@ class CheckpointFolders(Choices):
             for name in list_checkpoints(root, LATENT_CONTEXT)  # what our nodes can work with
         }
 
+    def _unreadable(self) -> list[str]:
+        return [reason for root in self.roots for reason in unreadable_configs(root)]
 
-def _misplaced(root: Path) -> Iterator[str]:
-    """Yield what looks like a checkpoint that was put wrongly or is broken."""
-    if (root / "config.json").is_file():
-        yield f"There is a config.json right in {root}: move its files into a folder of their own."
-    for path in [*root.glob("*/config.json"), *root.glob("*/*/config.json")]:
-        try:
-            json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
-            yield f"{path} is not readable JSON ({error}): download it again."
+    def _misplaced(self) -> Iterator[str]:
+        """Yield where a checkpoint was put without a folder of its own."""
+        for root in self.roots:
+            if is_plain_file(root / "config.json"):
+                yield (
+                    f"There is a config.json right in {root}: move its files into a folder of "
+                    "their own."
+                )
+
+
+@lru_cache(maxsize=256)
+def _warn_once(text: str) -> None:
+    """Write a line into the log, the first time only: lists are made over and over."""
+    logging.getLogger("ming").warning(text)
 
 
 def size_of(folder: Path) -> int:
     """Return the bytes of the weights in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    files = filter(is_plain_file, folder.rglob("*.safetensors"))
+    return sum(file.stat().st_size for file in files)
 
 
 @dataclass(frozen=True)
@@ -150,12 +185,12 @@ class ContextFolders(Choices):
         path = Path(os.path.normpath(base / relative))
         if not path.is_relative_to(base) or not path.name.endswith(CONTEXT_SUFFIX):
             raise ContextError(
-                f"{name!r} is not a saved context: its name must end in {CONTEXT_SUFFIX} and lie "
-                "in the input or output folder."
+                f"{shown(name)} is not a saved context: its name must end in {CONTEXT_SUFFIX} and "
+                "lie in the input or output folder."
             )
-        if not path.is_file():
+        if not is_plain_file(path):
             raise ContextError(
-                f"The saved context {relative!r} is not in {base}. Save one with Save Latent "
+                f"The saved context {shown(relative)} is not in {base}. Save one with Save Latent "
                 "Context, or put the file into the input folder, then refresh the page."
             )
         return path
@@ -168,4 +203,5 @@ class ContextFolders(Choices):
 def _contexts_in(folder: Path) -> Iterator[str]:
     """Yield the saved contexts below a folder, as paths relative to it."""
     files = sorted(folder.rglob("*" + CONTEXT_SUFFIX)) if folder.is_dir() else []
-    return (file.relative_to(folder).as_posix() for file in files if file.is_file())
+    names = (file.relative_to(folder).as_posix() for file in files if is_plain_file(file))
+    return filter(is_text, names)

@@ -1,10 +1,13 @@
 """The node that loads a checkpoint."""
 
+import logging
+
 from comfy_api.latest import io
 
 from .folders import AUTO
 from .host import files, models
 from .host.precision import PRECISIONS
+from .host.progress import HostProgress
 from .schema import Model, node_schema, widget
 
 
@@ -22,7 +25,7 @@ class LoadModel(io.ComfyNode):
                 widget(
                     io.Combo,
                     "checkpoint",
-                    options=files.checkpoints().choices(),
+                    options=files.checkpoints().offered() or [AUTO],
                     default=AUTO,
                     tooltip="A folder in models/ming_univision. auto takes the largest one there, "
                     "or the small bundled model when there is none.",
@@ -53,4 +56,8 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(models.load(checkpoint, precision))
+        model = models.load(checkpoint, precision)
+        if (broken := files.checkpoints().passed_over(checkpoint)) is not None:
+            logging.getLogger("ming").warning(broken)
+            HostProgress().say(broken)  # the last word, so that it stays on the node
+        return io.NodeOutput(model)

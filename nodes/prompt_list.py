@@ -5,7 +5,7 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..ming_core import LIST_SUFFIXES, PROMPT, Row, RowError, read_rows, rows_of
+from ..ming_core import LIST_SUFFIXES, PROMPT, Row, RowError, read_rows, rows_of, shown
 from .host import files
 from .schema import MAX_SEED, node_schema, seed_input, widget
 
@@ -61,11 +61,11 @@ class PromptList(io.ComfyNode):
     def validate_inputs(cls, file: str) -> bool | str:
         if file in (NO_FILE, *_files()):
             return True
-        return f"There is no list {file!r} in the input folder. Refresh the page to see which are."
+        return f"There is no list {shown(file)} in the input folder. Refresh the page to see them."
 
     @classmethod
     def fingerprint_inputs(cls, prompts: str, file: str, **_others: object) -> str:
-        path = _files().get(file)
+        path = _files().get(file) if isinstance(file, str) else None
         return f"{path.stat().st_mtime_ns} {path.stat().st_size}" if path else prompts
 
     @classmethod
@@ -86,7 +86,10 @@ def _files() -> dict[str, Path]:
 def _rows(prompts: str, file: str) -> Sequence[Row]:
     if file == NO_FILE:
         return rows_of(prompts, ".txt", "The list")
-    return read_rows(_files()[file])
+    path = _files().get(file)
+    if path is None:  # it has gone, or was named by a link
+        raise RowError(f"There is no list {shown(file)} in the input folder.")
+    return read_rows(path)
 
 
 def _prompt_of(row: Row) -> str:
@@ -100,4 +103,4 @@ def _seed_of(row: Row, otherwise: int) -> int:
     try:
         return (otherwise if text is None else int(text)) & MAX_SEED
     except ValueError:
-        raise RowError(f"line {row.line}: the seed {text!r} is not a whole number.") from None
+        raise RowError(f"line {row.line}: the seed {shown(text)} is not a whole number.") from None

@@ -15,6 +15,7 @@ from ..checkpoint import OpenCheckpoint
 from ..component_files import Converted
 from ..errors import CheckpointError
 from ..fitting import Need
+from ..foreign_files import is_folder, is_plain_file
 from ..operations import Operations
 from ..places import Place, compare
 from ..tensor_files import StoredTensor, TensorFiles
@@ -80,6 +81,13 @@ class LiteUniCheckpoint(OpenCheckpoint[Parts, LiteTokenizer, LiteUniModel]):
     def parts(self, dtype: torch.dtype, layers: Operations) -> Parts:
         """Build the components without memory."""
         return Parts.build(self.config, layers, dtype)
+
+    def least_tensors(self) -> int:
+        """Return how many tensors the counts in the config imply at least."""
+        config = self.config
+        blocks = sum(stage.num_blocks for stage in config.autoencoder.stages)
+        layers = config.language.num_layers + config.connector.num_layers + config.vision.depth
+        return layers + config.diffusion.num_layers + blocks
 
     def expected(self, components: Mapping[str, nn.Module]) -> dict[str, Place]:
         """Return every tensor a published checkpoint must hold, and where it goes."""
@@ -189,12 +197,12 @@ def weight_folders(path: Path) -> list[Path]:
 
 def _opened(root: Path, folder: str) -> TensorFiles:
     """Open one folder; of the glue only the file that is published."""
-    if not (root / folder).is_dir():
+    if not is_folder(root / folder):
         raise CheckpointError(
             f"{root} lacks the folder {folder}. The download is incomplete: fetch it."
         )
     only = GLUE_FILE if folder == GLUE else None
-    if only is not None and not (root / folder / only).is_file():
+    if only is not None and not is_plain_file(root / folder / only):
         raise CheckpointError(
             f"{root / folder} lacks {only}. The download is incomplete: fetch it."
         )

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..config_section import Section
 from ..errors import ConfigError
+from ..foreign_files import is_plain_file
+from ..foreign_text import shown
 from ..tensor_files import read_json
 from .diffusion_config import AutoencoderConfig, DiffusionConfig
 from .folders import AUTOENCODER, CONNECTOR, LANGUAGE, SCHEDULER, TRANSFORMER, VISION
@@ -97,7 +99,7 @@ def refuse_relatives(root: Path) -> None:
     name = read_json(root / TRANSFORMER / "config.json").get("_class_name")
     if name != SANA:
         raise ConfigError(
-            f"{root} has the transformer {name!r}; Ming-Lite-Uni has {SANA!r}. It is a later "
+            f"{root} has the transformer {shown(name)}; Ming-Lite-Uni has {SANA!r}. It is a later "
             "model, such as Ming-Lite-Omni, which this pack does not run."
         )
 
@@ -108,8 +110,8 @@ def _section(root: Path, folder: str, name: str = "config.json") -> Section:
 
 def _stops(path: Path) -> frozenset[int]:
     """Read the end tokens of `generation_config.json`, one or a list; it may be missing."""
-    listed: Any = read_json(path).get("eos_token_id") if path.is_file() else None
+    listed: Any = read_json(path).get("eos_token_id") if is_plain_file(path) else None
     stops = listed if isinstance(listed, list) else [] if listed is None else [listed]
     if not all(isinstance(stop, int) and not isinstance(stop, bool) for stop in stops):
-        raise ConfigError(f"{path}: eos_token_id is {listed!r}; expected token ids.")
+        raise ConfigError(f"{path}: eos_token_id is {shown(listed)}; expected token ids.")
     return frozenset(stops)

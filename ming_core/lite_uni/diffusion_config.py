@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from ..config_section import Section
 from ..errors import ConfigError
+from ..foreign_text import shown
 from .sizes import SAMPLE_SIZES
 
 COLOURS = 3
@@ -123,8 +124,8 @@ class StageConfig:
         kernels = stage.values["decoder_qkv_multiscales"]
         if not isinstance(kernels, list) or not all(_is_odd(side) for side in kernels):
             raise ConfigError(
-                f"config.json: {stage.name}.decoder_qkv_multiscales is {kernels!r}; expected a "
-                "list of odd numbers."
+                f"config.json: {stage.name}.decoder_qkv_multiscales is {shown(kernels)}; expected "
+                "a list of odd numbers."
             )
         kind = _one_of(stage, "decoder_block_types", (RESIDUAL, ATTENTIVE))
         return cls(
@@ -201,7 +202,7 @@ def _one_of(section: Section, key: str, choices: Sequence[str], default: str = "
     value = section.text(key, default=default)
     if value not in choices:
         raise ConfigError(
-            f"config.json: {section.name}.{key} is {value!r}; this engine supports "
+            f"config.json: {section.name}.{key} is {shown(value)}; this engine supports "
             f"{' and '.join(choices)}."
         )
     return value
@@ -222,7 +223,7 @@ def _list(section: Section, key: str, count: int | None) -> list[Any]:
     entries = [value] * count if isinstance(value, str) and count is not None else value
     if not isinstance(entries, list) or not entries or len(entries) != (count or len(entries)):
         raise ConfigError(
-            f"config.json: {section.name}.{key} is {value!r}; expected a list with an entry for "
-            f"each of {'some' if count is None else count} stages."
+            f"config.json: {section.name}.{key} is {shown(value)}; expected a list with an entry "
+            f"for each of {'some' if count is None else count} stages."
         )
     return entries

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..foreign_files import is_folder, is_plain_file, subfolders
 
 NAME = "Ming-Lite-Uni"
 VISION, LANGUAGE, CONNECTOR = "qwen2_5_vit", "qwen2_5_llm", "connector"
@@ -14,7 +15,7 @@ MARKS = (CONNECTOR, TRANSFORMER)
 
 def holds(path: Path) -> bool:
     """Whether a folder is a Ming-Lite-Uni folder, or that of a later relative; by its folders."""
-    return all((path / mark / "config.json").is_file() for mark in MARKS)
+    return all(is_plain_file(path / mark / "config.json") for mark in MARKS)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -22,11 +23,11 @@ def find_checkpoint(path: Path) -> Path:
 
     Raises CheckpointError saying what was looked for where.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         raise CheckpointError(f"{path} is no folder; expected a folder with {_seven()}.")
     found = [folder for folder in (path, path.parent) if holds(folder)][:1]
     if not found:
-        found = sorted(child for child in path.iterdir() if child.is_dir() and holds(child))
+        found = list(filter(holds, subfolders(path)))
     if len(found) != 1:
         seen = ", ".join(folder.name for folder in found) or "none"
         raise CheckpointError(
@@ -47,7 +48,7 @@ def main_folder(path: Path) -> Path | None:
 def folders(path: Path) -> dict[str, Path]:
     """Return the folders of a checkpoint by name, the one around the others first."""
     root = find_checkpoint(path)
-    inner = (folder for folder in (*FOLDERS, SCHEDULER) if (root / folder).is_dir())
+    inner = (folder for folder in (*FOLDERS, SCHEDULER) if is_folder(root / folder))
     return {NAME: root, **{folder: root / folder for folder in inner}}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import PromptError
+from ..foreign_text import shown
 
 Size = tuple[int, int]
 SizeMode = Literal["binned", "exact", "like input"]
@@ -59,7 +60,7 @@ def picture_size(request: Size, mode: str, sample_size: int, pixels_per_latent: 
     like input  in the trained size nearest to the shape of a given picture, and left so
     """
     if mode not in SIZE_MODES:
-        raise PromptError(f"size mode is {mode!r}; use one of {', '.join(SIZE_MODES)}.")
+        raise PromptError(f"size mode is {shown(mode)}; use one of {', '.join(SIZE_MODES)}.")
     if min(request) < 1:
         raise PromptError(f"The size {_text(request)} has no pixels; use 1 or more on each side.")
     if mode == "exact":

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..config_section import Section
 from ..errors import ConfigError
+from ..foreign_text import shown
 from ..layers import Rotation
 from ..operations import Operations
 from ..progress import Callback, no_callback
@@ -85,7 +86,7 @@ def _layers(section: Section, key: str, default: tuple[int, ...]) -> list[int]:
     value = section.values.get(key, list(default))
     if not isinstance(value, list) or not all(isinstance(i, int) and i >= 0 for i in value):
         raise ConfigError(
-            f"config.json: {section.name}.{key} is {value!r}; expected layer numbers."
+            f"config.json: {section.name}.{key} is {shown(value)}; expected layer numbers."
         )
     return value
 

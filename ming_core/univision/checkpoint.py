@@ -66,6 +66,14 @@ class UniVisionCheckpoint(OpenCheckpoint[Components, ConversationTokenizer, Ming
         """Build the four components without memory."""
         return Components.build(self.config, layers, dtype)
 
+    def least_tensors(self) -> int:
+        """Return how many tensors the counts in the config imply at least."""
+        language, mingtok = self.config.language, self.config.mingtok
+        experts = 3 * language.num_experts if self.converted is None else 1
+        depths = (stage.depth for stage in (mingtok.encoder, mingtok.semantic, mingtok.pixel))
+        layers = language.num_layers * experts
+        return layers + self.config.flow.depth + self.config.connector_depth + sum(depths)
+
     def expected(self, components: Mapping[str, nn.Module]) -> dict[str, Place]:
         """Return every tensor a published checkpoint must hold, and where it goes."""
         return expected_tensors(self.config, components)
@@ -179,7 +187,7 @@ def _odd_figures(config: MingConfig, stored: Mapping[str, StoredTensor]) -> Iter
         ),
     }
     for key, (stated, pattern) in figures.items():
-        numbers = {int(m[1]) for m in (re.match(pattern, name) for name in stored) if m}
+        numbers = {m[1] for m in (re.match(pattern, name) for name in stored) if m}
         if len(numbers) != stated:
             yield f"config.json says {key} = {stated}, the tensors have {len(numbers)}"
     if head is not None and head.shape[0] != flow.width:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from ..config_section import Section
 from ..errors import ConfigError
+from ..foreign_text import shown
 
+MOST_IMAGE_TOKENS = 1 << 16  # no tensor shows this figure; a picture of 8192 pixels has as many
 VISION_HEAD_WIDTH = 64  # MingTok's attention heads are always this wide (SPEC section 2)
 
 # Published defaults of `vishead_diffloss_config`; a missing key takes its value from here.
@@ -68,7 +70,9 @@ class LanguageModelConfig:
             norm_topk_prob=llm.boolean("norm_topk_prob", default=True),
             multi_gate=llm.boolean("multi_gate", default=False),
             norm_head=llm.boolean("norm_head", default=False),
-            num_image_tokens=llm.integer("num_image_tokens_for_gen", default=256),
+            num_image_tokens=llm.integer(
+                "num_image_tokens_for_gen", default=256, most=MOST_IMAGE_TOKENS
+            ),
             max_tokens=llm.optional_integer("max_position_embeddings"),
         )
         config.check()
@@ -119,9 +123,10 @@ class FlowConfig:
         head.only("vis_head_arch", supported=FLOW_DEFAULTS["vis_head_arch"])
         method = head.text("gen_method", default=str(FLOW_DEFAULTS["gen_method"]))
         name, _, ratio = method.rpartition("-")
-        if name != "flow_matching_swiglu" or not ratio.isdecimal() or int(ratio) < 1:
+        is_ratio = ratio.isdecimal() and len(ratio) < 4 and int(ratio) > 0
+        if name != "flow_matching_swiglu" or not is_ratio:
             raise ConfigError(
-                f"config.json: {head.name}.gen_method is {method!r}; this engine supports "
+                f"config.json: {head.name}.gen_method is {shown(method)}; this engine supports "
                 "'flow_matching_swiglu-N' with N the width multiplier of the head's MLP."
             )
         return cls(
@@ -149,7 +154,7 @@ class VisionStageConfig:
         ffn = stage.text("ffn_layer", default="mlp")
         if ffn not in ("mlp", "swiglu", "swiglufused"):
             raise ConfigError(
-                f"config.json: {stage.name}.ffn_layer is {ffn!r}; "
+                f"config.json: {stage.name}.ffn_layer is {shown(ffn)}; "
                 "supported are 'swiglu', 'swiglufused', 'mlp', or no entry (plain MLP)."
             )
         width = stage.integer("embed_dim")

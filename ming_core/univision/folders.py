@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..foreign_files import is_folder, is_plain_file, subfolders
 from ..tensor_files import read_json
 
 NAME = "Ming-UniVision"
+SHOWN_FOLDERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class CheckpointFolder:
         """Return the folder with the tokenizer: beside the weights, or a sibling that has one."""
         siblings = sorted(self.univision.parent.glob("*/tokenizer.json"))
         places = [self.univision, self.mingtok, *(file.parent for file in siblings)]
-        found = (place for place in places if (place / "tokenizer.json").is_file())
+        found = (place for place in places if is_plain_file(place / "tokenizer.json"))
         return next(found, self.univision)
 
 
@@ -36,20 +38,13 @@ def holds(path: Path) -> bool:
 def _has_config(folder: Path, key: str) -> bool:
     config = folder / "config.json"
     try:
-        return config.is_file() and key in read_json(config)
+        return is_plain_file(config) and key in read_json(config)
     except CheckpointError:
         return False
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError:
-        return []
-
-
 def _with_config(folder: Path, key: str) -> list[Path]:
-    return [child for child in _subfolders(folder) if _has_config(child, key)]
+    return [child for child in subfolders(folder) if _has_config(child, key)]
 
 
 def find_checkpoint(path: Path) -> CheckpointFolder:
@@ -57,7 +52,7 @@ def find_checkpoint(path: Path) -> CheckpointFolder:
 
     Raises CheckpointError saying what was looked for where.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         raise CheckpointError(
             f"{path} is no folder; expected a folder with Ming-UniVision and MingTok-Vision."
         )
@@ -65,9 +60,9 @@ def find_checkpoint(path: Path) -> CheckpointFolder:
     univision = [path] if _has_config(path, "llm_config") else []
     univision += [] if univision else _with_config(neighbours, "llm_config")
     if not univision:
-        _refuse_broken_configs([path, *_subfolders(neighbours)])
+        _refuse_broken_configs([path, *subfolders(neighbours)])
     if len(univision) != 1:
-        seen = ", ".join(f.name for f in univision) or "none"
+        seen = ", ".join(f.name for f in univision[:SHOWN_FOLDERS]) or "none"
         raise CheckpointError(
             f"{path} should hold one Ming-UniVision folder (a config.json with llm_config); "
             f"found: {seen}. Name the folder itself."
@@ -75,7 +70,7 @@ def find_checkpoint(path: Path) -> CheckpointFolder:
     mingtok = _with_config(univision[0], "low_level_encoder")
     mingtok += _with_config(univision[0].parent, "low_level_encoder")
     if not mingtok:
-        _refuse_broken_configs([*_subfolders(univision[0]), *_subfolders(univision[0].parent)])
+        _refuse_broken_configs([*subfolders(univision[0]), *subfolders(univision[0].parent)])
         raise CheckpointError(
             f"No MingTok-Vision folder beside {univision[0]}: a folder whose config.json has "
             "low_level_encoder. Its config.json is needed even though its weights may lie in "
@@ -87,7 +82,7 @@ def find_checkpoint(path: Path) -> CheckpointFolder:
 def _refuse_broken_configs(folders: list[Path]) -> None:
     """Raise the error of the first config.json that is there but cannot be read."""
     for folder in folders:
-        if (folder / "config.json").is_file():
+        if is_plain_file(folder / "config.json"):
             read_json(folder / "config.json")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from ..errors import PromptError
+from ..foreign_text import shown
 from ..sampling import refuse_endless
 
 SOLVERS = ("euler", "ab2")
@@ -25,7 +26,7 @@ class ImageSampling:
         if self.steps < 1:
             raise PromptError(f"steps is {self.steps}; use 1 or more (published: 16).")
         if self.solver not in SOLVERS:
-            raise PromptError(f"solver is {self.solver!r}; use one of {', '.join(SOLVERS)}.")
+            raise PromptError(f"solver is {shown(self.solver)}; use one of {', '.join(SOLVERS)}.")
         if self.temperature < 0:
             raise PromptError(f"temperature is {self.temperature}; use 0 or more (published: 1).")
         if self.time_shift is not None and self.time_shift <= 0:

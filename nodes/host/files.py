@@ -6,12 +6,20 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ...ming_core import ContextError, LatentContext, MingError, save_context
+from ...ming_core import (
+    ContextError,
+    LatentContext,
+    MingError,
+    entries_of,
+    is_plain_file,
+    plain,
+    save_context,
+    shown,
+)
 from ..folders import CONTEXT_SUFFIX, CheckpointFolders, ContextFolders
 from .progress import HostProgress
 
 FOLDER_TYPE = "ming_univision"
-SHOWN_PREFIX, SHOWN_REASON = 60, 300
 
 # Added, never assigned: extra_model_paths.yaml is read before packs are loaded.
 folder_paths.add_model_folder_path(
@@ -55,9 +63,8 @@ def download_root() -> Path:
 
 def input_files(suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files of some kinds that lie directly in the input folder."""
-    folder = Path(folder_paths.get_input_directory())
-    files = folder.iterdir() if folder.is_dir() else ()
-    return sorted(file for file in files if file.suffix.lower() in suffixes and file.is_file())
+    files = entries_of(Path(folder_paths.get_input_directory()))
+    return [file for file in files if file.suffix.lower() in suffixes and is_plain_file(file)]
 
 
 def next_file(prefix: str, *size: int) -> tuple[Path, str, int, str]:
@@ -76,11 +83,10 @@ def next_file(prefix: str, *size: int) -> tuple[Path, str, int, str]:
 
 def unsavable(prefix: str, error: Exception) -> MingError:
     """Say that nothing can be saved under a prefix, and what to do."""
-    shown = prefix if len(prefix) <= SHOWN_PREFIX else f"{prefix[:SHOWN_PREFIX]}..."
-    reason = getattr(error, "strerror", None) or str(error)[:SHOWN_REASON]
+    reason = getattr(error, "strerror", None) or plain(error)
     return MingError(
-        f"Nothing can be saved under the prefix {shown!r}: {reason}\nGive a short prefix that "
-        "stays inside the output folder, and check that there is room and the right to write."
+        f"Nothing can be saved under the prefix {shown(prefix)}: {reason}\nGive a short prefix "
+        "that stays inside the output folder, and check that there is room and the right to write."
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from ming_core import CheckpointError, MingModel, load_model
+from ming_core.families import convert
 from ming_core.univision.checkpoint import open_checkpoint
 from ming_core.univision.key_map import expected_tensors
 
@@ -69,6 +70,52 @@ def test_a_count_that_does_not_fit_names_both_figures(
     checkpoint.configure(section, key, stated)
     message = refusal()
     assert f"config.json says {section}.{key} = {stated}, the tensors have {found}" in message
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("llm_config", "num_hidden_layers"),
+        ("llm_config", "num_experts"),
+        (HEAD, "diffloss_d"),
+        (None, "mlp_depth"),
+        ("low_level_encoder", "depth"),
+        ("semantic_decoder", "decoder_depth"),
+        ("pixel_decoder", "decoder_depth"),
+    ],
+)
+@pytest.mark.parametrize("convert_first", [False, True])
+def test_a_huge_count_is_refused_before_anything_is_built(
+    checkpoint, tmp_path, section, key, convert_first
+):
+    if convert_first:
+        convert(checkpoint.folder, tmp_path / "made")
+        checkpoint = type(checkpoint)(tmp_path / "made")
+        checkpoint.big, checkpoint.small = tmp_path / "made", tmp_path / "made" / "MingTok-Vision"
+    checkpoint.configure(section, key, 10**9)
+    is_stacked = convert_first and key == "num_experts"  # one tensor, of another shape
+    words = "wrong shape" if is_stacked else "tensors or more"
+    with pytest.raises(CheckpointError, match=words):
+        load_model(checkpoint.folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("llm_config", "vocab_size"),
+        ("llm_config", "hidden_size"),
+        ("llm_config", "moe_intermediate_size"),
+        ("llm_config", "num_shared_experts"),
+        ("llm_config", "num_image_tokens_for_gen"),
+        ("low_level_encoder", "embed_dim"),
+        (HEAD, "diffloss_w"),
+    ],
+)
+@pytest.mark.parametrize("value", [10**9, 2**31 - 64, 10**18])
+def test_a_huge_width_is_refused(checkpoint, section, key, value):
+    checkpoint.configure(section, key, value)
+    with pytest.raises(CheckpointError):
+        load_model(checkpoint.folder)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,59 @@ def test_the_bundled_model_is_the_last_resort(pack, tmp_path, checkpoint, folder
     assert pack.run("LoadModel")[0].engine.identity
 
 
+@pytest.fixture
+def broken(pack, tmp_path, folders, checkpoint, monkeypatch):
+    """A root whose only checkpoint has a config nobody can read, and a bundled model."""
+    bundled, root = tmp_path / "bundled", tmp_path / "models"
+    shutil.copytree(folders / "models" / "ming_univision" / "tiny", bundled)
+    shutil.copytree(bundled, root / "real")
+    (root / "real" / "Ming-UniVision" / "config.json").write_text("[" * 100_000)
+    found = type(pack.files.checkpoints())((root,), bundled)
+    monkeypatch.setattr(pack.files, "checkpoints", lambda: found)
+    return found
+
+
+def test_a_checkpoint_that_cannot_be_read_is_left_out_and_named(pack, broken, caplog):
+    assert options(pack, "LoadModel", "checkpoint") == ["auto", "bundled"]
+    options(pack, "LoadModel", "checkpoint")
+    [line] = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert str(Path("real", "Ming-UniVision", "config.json")) in line and "nested" in line
+    assert "nested" in broken.problem("real/Ming-UniVision")
+
+
+def test_auto_says_that_it_took_the_bundled_model_in_place_of_a_broken_one(
+    pack, broken, monkeypatch, caplog
+):
+    told = []
+    monkeypatch.setattr(pack.progress.HostProgress, "say", lambda _self, text: told.append(text))
+    assert pack.run("LoadModel")[0].engine.identity
+    assert "bundled" in told[-1] and "real" in told[-1] and told[-1] in caplog.text
+    told.clear()
+    pack.run("LoadModel", checkpoint="bundled")
+    assert not any("real" in text for text in told)
+
+
+def test_the_pack_loads_whatever_goes_wrong_with_the_lists(pack, monkeypatch, caplog):
+    def fail(_self):
+        raise RuntimeError("of any kind")
+
+    for kind in ("checkpoints", "contexts"):
+        monkeypatch.setattr(type(getattr(pack.files, kind)()), "choices", fail)
+    assert options(pack, "LoadModel", "checkpoint") == ["auto"]
+    assert options(pack, "LoadContext", "file") == []
+    assert "of any kind" in caplog.text
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, None, 7, "x" * 100_000, "\ud83d", "a\0b"])
+def test_odd_values_of_a_choice_are_refused_in_short(pack, value, folders):
+    for name, widget in (("LoadContext", "file"), ("PromptList", "file")):
+        problem = node(pack, name).validate_inputs(**{widget: value})
+        given = {"prompts": "a"} if name == "PromptList" else {}
+        node(pack, name).fingerprint_inputs(**{widget: value}, **given)
+        if value is not None or name == "PromptList":
+            assert problem is not True and len(problem) < 500
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc", "missing", "tiny/../../x"])
 def test_a_checkpoint_that_was_not_found_cannot_be_named(pack, checkpoint, name):
     problem = node(pack, "LoadModel").validate_inputs(checkpoint=name)
