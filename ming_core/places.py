@@ -49,6 +49,14 @@ class Expected(Protocol):
     def dtypes(self) -> tuple[str, ...]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What a tensor that has no place in a model has to be like."""
+
+    shape: tuple[int, ...]
+    dtypes: tuple[str, ...] = FLOATS
+
+
 def compare(
     stored: Mapping[str, StoredTensor],
     expected: Mapping[str, Expected],

@@ -125,6 +125,24 @@ class StoredTensor:
         return count
 
 
+def open_tensors(
+    path: Path, error_of: Callable[[str], MingError]
+) -> tuple[Any, dict[str, StoredTensor]]:
+    """Open a safetensors file, memory-mapped; return it, and what its header says.
+
+    error_of  makes the error of a file that cannot be read, of the reason
+    """
+    if not is_plain_file(path):
+        raise error_of("it is no file")
+    with guarded(error_of, SafetensorError, OSError):
+        file = safe_open(str(path), framework="pt", device="cpu")
+        headers = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no dict
+        return file, {
+            name: StoredTensor(path, name, tuple(header.get_shape()), header.get_dtype())
+            for name, header in headers.items()
+        }
+
+
 class TensorFiles:
     """The safetensors files of one folder, opened memory-mapped; close it, or use it in `with`."""
 
@@ -148,25 +166,15 @@ class TensorFiles:
         with guarded(_unreadable(stored.path), SafetensorError, OSError):
             return self._files[stored.path].get_tensor(stored.name)
 
-    def metadata(self, path: Path) -> dict[str, str]:
-        """Return the texts in the header of a file."""
-        return self._files[path].metadata() or {}
-
     def _open(self, path: Path) -> None:
-        if not is_plain_file(path):
-            raise CheckpointError(f"{path} is no file; fetch it again.")
-        with guarded(_unreadable(path), SafetensorError, OSError):
-            file = safe_open(str(path), framework="pt", device="cpu")
-            headers = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no dict
-            found = {n: (tuple(h.get_shape()), h.get_dtype()) for n, h in headers.items()}
-        self._files[path] = file
-        for name, (shape, dtype) in found.items():
+        self._files[path], found = open_tensors(path, _unreadable(path))
+        for name, stored in found.items():
             if name in self.tensors:
                 raise CheckpointError(
                     f"The tensor {plain(name)} lies in both {self.tensors[name].path.name} and "
                     f"{path.name}; the folder mixes two checkpoints."
                 )
-            self.tensors[name] = StoredTensor(path, name, shape, dtype)
+            self.tensors[name] = stored
 
     def _check_index(self) -> None:
         lost = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import ContextError
-from ..kv_cache import KVSegment
+from ..kv_cache import KVSegment, KVShape
 from ..sampling import TextSampling
 from .sampling import ImageSampling
 from .values import Features
@@ -86,8 +86,26 @@ class LatentContext:
                 "before the context input again with this one."
             )
 
+    def refuse_misfit(self, shape: KVShape, channels: int) -> None:
+        """Raise ContextError unless keys, values and pictures are of a model's own shapes.
+
+        What is smaller would be repeated until it fits, and the model remember something else.
+        """
+        wanted = (shape.num_layers, shape.num_kv_heads, shape.head_size)
+        seen = [t.shape for s in self.segments for t in (s.keys, s.values)]
+        odd = [tuple(size) for size in seen if (*size[:2], *size[3:]) != wanted]
+        odd += [tuple(t.shape) for t in self._pictures() if t.shape[-1] != channels]
+        if odd:
+            raise ContextError(
+                f"This context holds tensors of shape {odd[0]}; the connected model remembers "
+                f"{wanted[0]} layers of {wanted[1]} heads with {wanted[2]} channels, and pictures "
+                f"of {channels} channels. The context is damaged: save it again."
+            )
+
+    def _pictures(self) -> list[Tensor]:
+        parts = [part for turn in self.turns for part in (*turn.parts, *turn.reply)]
+        return [part.features.values for part in parts if isinstance(part, Picture)]
+
     def tensors(self) -> list[Tensor]:
         """Return the tensors held, pictures included."""
-        parts = [part for turn in self.turns for part in (*turn.parts, *turn.reply)]
-        pictures = [part.features.values for part in parts if isinstance(part, Picture)]
-        return [*pictures, *(t for s in self.segments for t in (s.keys, s.values))]
+        return [*self._pictures(), *(t for s in self.segments for t in (s.keys, s.values))]

@@ -9,19 +9,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import ContextError, MingError
-from ..kv_cache import KVSegment
-from ..sampling import TextSampling
-from .context import LatentContext, Part, Picture, Text, Turn
-from .sampling import ImageSampling
-from .values import Features
+from ..foreign_code import guarded
+from ..foreign_files import is_plain_file
+from ..foreign_json import parse_json
+from ..foreign_text import plain, shown
+from ..places import compare, first_of
+from ..tensor_files import open_tensors
+from .context import LatentContext, Part, Text, Turn
+from .context_header import expected_tensors, read_context
 
 HEADER_KEY = "ming_context"
 VERSION = 1
+AGAIN = "save the context again"
 
 
 def save_context(context: LatentContext, path: Path) -> None:
@@ -60,29 +64,46 @@ def load_context(path: Path) -> LatentContext:
 
     Raises ContextError when the file is missing, broken, or no context of a known version.
     """
-    if not path.is_file():
-        raise ContextError(f"{path} does not exist; save a latent context first, or pick another.")
+    if not is_plain_file(path):
+        raise ContextError(
+            f"{plain(path)} does not exist; save a latent context first, or pick another."
+        )
+
+    def broken(reason: str) -> ContextError:
+        return ContextError(f"{path} is no whole safetensors file ({reason}); {AGAIN}.")
+
+    file, stored = open_tensors(path, broken)
+    with guarded(broken, SafetensorError, OSError):
+        metadata: Mapping[str, str] = file.metadata() or {}
+    if HEADER_KEY not in metadata:
+        raise ContextError(
+            f"{path} is a safetensors file, but no saved latent context: its header lacks "
+            f"{HEADER_KEY!r}. Pick a file written by Save Latent Context."
+        )
     try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
-            if HEADER_KEY not in metadata:
-                raise ContextError(
-                    f"{path} is a safetensors file, but no saved latent context: its header lacks "
-                    f"{HEADER_KEY!r}. Pick a file written by Save Latent Context."
-                )
+        header = parse_json(metadata[HEADER_KEY], f"the header of {path}")
+        _refuse_other_version(header, path)
+        problems = compare(stored, expected_tensors(header, stored), source="its header")
+        if problems:
+            listed = "\n  ".join(first_of(problems))
+            raise ContextError(f"{path} does not hold what its turns count:\n  {listed}\n{AGAIN}.")
+        with guarded(broken, SafetensorError, OSError):
             # Clones, so that the file can be replaced while the context lives on.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        return _read_context(json.loads(metadata[HEADER_KEY]), tensors, path)
+            tensors = {name: file.get_tensor(name).clone() for name in stored}
+        return read_context(header, tensors)
     except ContextError:
         raise
-    except (SafetensorError, OSError) as error:
-        raise ContextError(
-            f"{path} is no whole safetensors file ({error}); save the context again."
-        ) from error
     except (MingError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = plain(error) if isinstance(error, MingError) else plain(repr(error))
+        raise ContextError(f"{path} has a damaged header ({reason}); {AGAIN}.") from error
+
+
+def _refuse_other_version(header: dict[str, Any], path: Path) -> None:
+    if header["version"] != VERSION:
         raise ContextError(
-            f"{path} has a damaged header ({error!r}); save the context again."
-        ) from error
+            f"{path} is a latent context of version {shown(header['version'])}; this pack reads "
+            f"version {VERSION}. Update the pack, or save the context again."
+        )
 
 
 def _turn_header(turn: Turn, name: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -108,59 +129,3 @@ def _part_headers(
             tensors[f"{name}.{index}"] = part.features.values
             headers.append({"picture": f"{name}.{index}", "grid": list(part.features.grid)})
     return headers
-
-
-def _read_context(header: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> LatentContext:
-    if header["version"] != VERSION:
-        raise ContextError(
-            f"{path} is a latent context of version {header['version']}; this pack reads version "
-            f"{VERSION}. Update the pack, or save the context again."
-        )
-    segments = tuple(
-        KVSegment(tensors[f"segment.{i}.keys"], tensors[f"segment.{i}.values"])
-        for i in range(header["num_segments"])
-    )
-    identity = header["model_identity"]
-    if not isinstance(identity, str) or any(not s.keys.is_floating_point() for s in segments):
-        raise TypeError("its identity is no text, or its keys are no floating-point numbers")
-    turns = tuple(_read_turn(turn, tensors, identity) for turn in header["turns"])
-    context = LatentContext(identity, turns, segments)
-    # Every turn leaves two stretches: what was read, and what was answered.
-    counts = [n for turn in turns for n in (turn.num_prompt_tokens, turn.num_reply_tokens)]
-    shapes = [(tuple(s.keys.shape), tuple(s.values.shape)) for s in segments]
-    if [k[2] if k == v and len(k) == 4 else None for k, v in shapes] != counts:
-        raise ContextError(
-            f"{path} holds keys and values of shapes {shapes}, but its turns count {counts} "
-            "tokens read and answered; the file is damaged, save the context again."
-        )
-    return context
-
-
-def _read_turn(header: dict[str, Any], tensors: dict[str, Tensor], identity: str) -> Turn:
-    image, text = header["image_sampling"], header["text_sampling"]
-    if not isinstance(header["seed"], int | None):
-        raise TypeError(f"a seed is {header['seed']!r}")
-    return Turn(
-        parts=_read_parts(header["parts"], tensors, identity),
-        reply=_read_parts(header["reply"], tensors, identity),
-        num_prompt_tokens=header["num_prompt_tokens"],
-        num_reply_tokens=header["num_reply_tokens"],
-        seed=header["seed"],
-        image_sampling=image and ImageSampling(**image),
-        text_sampling=text and TextSampling(**text),
-    )
-
-
-def _read_parts(
-    headers: list[dict[str, Any]], tensors: dict[str, Tensor], identity: str
-) -> tuple[Part, ...]:
-    parts: list[Part] = []
-    for part in headers:
-        if "text" not in part:
-            rows, columns = part["grid"]
-            parts.append(Picture(Features(tensors[part["picture"]], (rows, columns), identity)))
-        elif isinstance(part["text"], str):
-            parts.append(Text(part["text"]))
-        else:
-            raise TypeError(f"a text is {part['text']!r}")
-    return tuple(parts)

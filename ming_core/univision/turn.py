@@ -57,6 +57,7 @@ class OpenTurn:
         self, model: MingModel, context: LatentContext, prompt: Prompt, bar: ProgressBar
     ) -> None:
         context.refuse_other_model(model.identity)
+        context.refuse_misfit(model.kv_shape, model.config.mingtok.semantic.width)
         refuse_too_long(model, context, prompt)
         self.model, self.context, self.prompt, self.bar = model, context, prompt, bar
         past, own = past_masks(context), prompt_masks(prompt.ids, model.tokenizer)

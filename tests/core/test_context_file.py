@@ -1,6 +1,7 @@
 """Contexts in files: bit for bit, whole or not at all, and every damage named."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,34 @@ def test_tokens_moved_from_one_part_of_a_turn_to_the_other_are_noticed(damage):
         lambda h, _t: h["turns"][0]["image_sampling"].update(steps="many"),
         lambda h, _t: h["turns"][0]["image_sampling"].update(unheard=1),
         lambda h, _t: h["turns"][1]["text_sampling"].update(top_p=7),
+        lambda h, _t: h["turns"][0]["image_sampling"].update(steps=True),
+        lambda h, _t: h["turns"][0]["image_sampling"].update(steps=1.5),
+        lambda h, _t: h["turns"][0]["image_sampling"].update(renorm=1),
+        lambda h, _t: h["turns"][0].update(image_sampling=[]),
+        lambda h, _t: h["turns"][0].update(seed="7"),
+        lambda h, _t: h["turns"][0].update(seed=True),
+        lambda h, _t: h["turns"][0].update(num_prompt_tokens=10**18),
+        lambda h, _t: h["turns"][0].update(num_prompt_tokens=-1),
+        lambda h, _t: h["turns"][0].update(num_prompt_tokens=None),
+        lambda h, _t: h["turns"][0]["parts"][0].update(grid=[1, 1]),
+        lambda h, _t: h["turns"][0]["parts"][0].update(grid=[10**9, 10**9]),
+        lambda h, _t: h["turns"][0]["parts"][0].update(grid=[-4, -4]),
+        lambda h, _t: h["turns"][0]["parts"][0].update(grid=["4", "4"]),
+        lambda h, _t: h["turns"][0]["parts"].append({"text": "\ud83d"}),
+        lambda h, _t: h.update(odd=[[[[]]] * 3] * 3) or h.pop("num_segments"),
+        lambda h, _t: h.update(version=10**400),
+        lambda h, _t: h.update(turns=h["turns"] * 2),
+        lambda _h, t: t.update(stray=torch.zeros(1)),
+        lambda _h, t: t.update({"segment.1.values": t["segment.1.values"][:1].contiguous()}),
+        lambda _h, t: t.update({"segment.1.values": t["segment.1.values"][:, :1].contiguous()}),
+        lambda _h, t: t.update({"segment.1.keys": t["segment.1.keys"][..., :1].contiguous()}),
+        lambda _h, t: t.update({"segment.1.keys": t["segment.1.keys"].half()}),
+        lambda _h, t: t.update({"segment.1.keys": t["segment.1.keys"].int()}),
+        lambda _h, t: t["segment.1.keys"].view(-1)[3:4].fill_(float("nan")),
+        lambda _h, t: t["segment.1.values"].view(-1)[3:4].fill_(float("inf")),
+        lambda _h, t: t["turn.0.parts.0"].view(-1)[3:4].fill_(float("nan")),
+        lambda _h, t: t.update({"turn.0.parts.0": t["turn.0.parts.0"].double()}),
+        lambda _h, t: t.update({"turn.0.parts.0": t["turn.0.parts.0"].repeat(2, 1, 1)}),
         lambda _h, t: t.pop("segment.2.keys"),
         lambda _h, t: t.update({"segment.2.keys": t["segment.2.keys"][:, :, :-1].contiguous()}),
         lambda _h, t: t.update({"segment.2.keys": t["segment.2.keys"][0].contiguous()}),
@@ -244,6 +273,44 @@ def test_tokens_moved_from_one_part_of_a_turn_to_the_other_are_noticed(damage):
 )
 def test_a_damaged_header_or_a_lost_tensor_is_a_context_error(damage, change):
     damage(change)
+
+
+@pytest.mark.parametrize(
+    ("turn", "kind", "setting"),
+    [
+        *((0, "image_sampling", field.name) for field in fields(ImageSampling)),
+        *((1, "text_sampling", field.name) for field in fields(TextSampling)),
+    ],
+)
+def test_a_setting_that_is_missing_is_not_taken_from_today(damage, turn, kind, setting):
+    """It would load with the default of this version, and so say something else of the turn."""
+    assert kind.split("_")[1] in damage(lambda h, _t: h["turns"][turn][kind].pop(setting)).lower()
+
+
+@pytest.mark.parametrize(
+    "smaller",
+    [
+        lambda t: t[:1] if t.dim() == 4 else t,
+        lambda t: t[:, :1] if t.dim() == 4 else t,
+        lambda t: t[..., :1] if t.dim() == 4 else t,
+        lambda t: t[..., :1] if t.dim() == 3 else t,
+    ],
+    ids=["layers", "heads", "channels", "picture channels"],
+)
+def test_a_context_that_agrees_with_itself_but_not_with_the_model_is_refused(
+    model, long, path, quick, smaller
+):
+    """It would be repeated until it fits: a memory of something else, without a word."""
+    save_context(long, path)
+    with safe_open(str(path), framework="pt") as file:
+        metadata = dict(file.metadata())
+    tensors = {name: smaller(t).contiguous() for name, t in load_file(path).items()}
+    save_file(tensors, path, metadata=metadata)
+    loaded = load_context(path)
+    with pytest.raises(ContextError, match="connected model remembers"):
+        describe(model, "?", sampling=TextSampling(max_tokens=1), context=loaded)
+    with pytest.raises(ContextError, match="connected model remembers"):
+        edit(model, "bluer", seed=1, sampling=quick, context=loaded)
 
 
 def test_a_context_of_another_model_is_refused_when_it_is_used(model, long, path, quick):
