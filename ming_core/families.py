@@ -1,6 +1,6 @@
 """Which family a checkpoint folder holds: the one door to finding, opening and loading it."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol

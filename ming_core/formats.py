@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .errors import CheckpointError
+
 FP16_SHRINK = 512.0  # a power of two, by which levels stay exact in fp16
 GROUP, SMALLEST_GROUP = 64, 16
 
@@ -120,6 +122,26 @@ class Int4(Format):
 
 INT8, INT4 = Int8(), Int4()
 FORMATS: Mapping[str, Format] = {form.name: form for form in (INT8, INT4)}
+
+
+def refuse_loss(form: Format, weight: Tensor, scale: Tensor) -> None:
+    """Raise CheckpointError for weights (..., out, in) that their scales do not stand for.
+
+    A group may become 0 only where that takes less from it than rounding takes from the others.
+    """
+    if not scale.isfinite().all():
+        raise CheckpointError(
+            f"holds weights up to {weight.abs().max():.3g}, which {form.name} has no scale for. "
+            "Choose another precision, or download the checkpoint again if they are no numbers."
+        )
+    is_lost = scale == 0
+    if is_lost.any():
+        lost = weight.reshape(*scale.shape, -1).abs().amax(dim=-1)[is_lost].max()
+        if lost > scale.abs().max() / 2:
+            raise CheckpointError(
+                f"holds weights up to {lost:.3g}, which would all become 0 in {form.name}. "
+                "Choose another precision."
+            )
 
 
 def group_size(in_features: int) -> int | None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from .errors import CheckpointError
 from .foreign_text import plain
 from .quantisation import Index, QuantisedLeaf
 from .tensor_files import StoredTensor
@@ -125,7 +126,10 @@ def put(components: Components, place: Place, tensor: Tensor) -> None:
         if getattr(layer, own).is_meta:
             replace_tensor(layer, own, torch.empty_like(getattr(layer, own), device="cpu"))
     if quantised is not None and tensor.dtype != quantised.form.weight_dtype:
-        quantised.store(tensor, place.index)
+        try:
+            quantised.store(tensor, place.index)
+        except CheckpointError as error:
+            raise CheckpointError(f"{place.component}.{place.parameter} {error}") from error
     else:
         getattr(layer, name).data[place.index].copy_(tensor)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .formats import Format, Shape, possible
+from .formats import Format, Shape, possible, refuse_loss
 from .operations import Experts, Leaf, Operations
 
 Index = tuple[int | slice, ...]
@@ -40,7 +40,10 @@ class QuantisedLeaf(Leaf):
 
     def store(self, weight: Tensor, index: Index) -> None:
         """Quantise one stretch of the weights."""
-        self.weight.data[index], self.scale[index] = self.form.quantised(weight.float())
+        weight = weight.float()
+        levels, scale = self.form.quantised(weight)
+        refuse_loss(self.form, weight, scale)
+        self.weight.data[index], self.scale[index] = levels, scale
 
     def product(self, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         """Multiply (..., in) by stored weights, wherever they lie: (..., out)."""

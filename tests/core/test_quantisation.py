@@ -1,5 +1,6 @@
 """4-bit and 8-bit integers: what is stored, how exact it is, and what takes its place."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 import ming_core
-from ming_core import TorchOperations, formats
+from ming_core import CheckpointError, TorchOperations, formats
 from ming_core.formats import FORMATS, FP16_SHRINK, INT4, INT8, Format, group_size
+from ming_core.places import Place, put
 from ming_core.quantisation import (
     QUANTISATIONS,
     QuantisedExpertLinear,
@@ -71,6 +73,35 @@ def test_levels_of_minus_8_are_worth_a_tenth_of_the_error():
     scale = groups.abs().amax(dim=-1, keepdim=True) / 7
     symmetric = ((groups / scale).round() * scale).flatten(-2)
     assert (floats_of(layer) - weight).norm() < 0.92 * (symmetric - weight).norm()
+
+
+@pytest.mark.parametrize("value", [524_200.0, 1e30, float("inf"), float("nan")])
+@pytest.mark.parametrize("form", [INT4, INT8], ids=lambda form: form.name)
+def test_weights_that_no_scale_stands_for_are_refused_by_name(form: Format, value: float):
+    holder = nn.Sequential(QuantisedLinear(64, 4, form=form, bias=False))
+    weight = gaussian(4, 64)
+    weight[2, 7] = value
+    place = Place("head", "0.weight", (), (4, 64))
+    if form is INT8 and math.isfinite(value):
+        put({"head": holder}, place, weight)  # its scale is kept in 32 bits
+        assert floats_of(holder[0])[2, 7] == pytest.approx(value)
+        return
+    with pytest.raises(CheckpointError, match=rf"head.0.weight holds .*{form.name} has no scale"):
+        put({"head": holder}, place, weight)
+
+
+@pytest.mark.parametrize(("tiny", "other", "is_lost"), [(1e-7, 1e-7, True), (1e-7, 1.0, False)])
+def test_weights_that_would_all_become_0_are_refused_where_that_matters(
+    tiny: float, other: float, is_lost: bool
+):
+    weight = torch.cat([torch.full((2, 64), tiny), torch.full((2, 64), other)])
+    layer = QuantisedLinear(64, 4, form=INT4, bias=False)
+    if is_lost:
+        with pytest.raises(CheckpointError, match="would all become 0"):
+            layer.store(weight, ())
+    else:
+        layer.store(weight, ())
+        assert (floats_of(layer)[2:] - other).abs().max() < 0.1
 
 
 def test_4_bit_groups_of_zeros_stay_zero():
