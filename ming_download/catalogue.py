@@ -1,6 +1,7 @@
 """What there is to download: repositories, their files, and which of those are wanted."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,8 @@ from typing import Protocol
 # Weights, configs and texts. No code and no pickles: the engine reads neither.
 _SUFFIXES = (".safetensors", ".json", ".txt", ".md", ".jinja")
 _TEXTS = ("LICENSE", "LICENCE", "NOTICE")
+_LONGEST_NAME, _LONGEST_PATH = 200, 1000  # bytes, with room for `.part` and the folders above
+_SAID = 300  # characters
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
@@ -26,7 +29,7 @@ class Repository:
     def __post_init__(self) -> None:
         if not _REPOSITORY.fullmatch(self.name) or self.name.endswith("."):
             raise DownloadError(
-                f"{self.name!r} is not a repository id; expected OWNER/NAME, for example "
+                f"{said(repr(self.name))} is not a repository id; expected OWNER/NAME, for example "
                 "inclusionAI/MingTok-Vision."
             )
 
@@ -89,7 +92,20 @@ def wanted(files: list[RemoteFile], repository: Repository) -> tuple[RemoteFile,
             f"{repository.name} holds no safetensors file, so there is nothing to load in it. "
             "Check the repository id."
         )
+    _refuse_clashes(kept, repository)
     return tuple(sorted(kept, key=lambda file: (file.path == "config.json", file.path)))
+
+
+def _refuse_clashes(files: list[RemoteFile], repository: Repository) -> None:
+    """Raise DownloadError where two files would be one, or a file a folder, on some system."""
+    names = [PurePosixPath(file.path.casefold()) for file in files]
+    places = Counter([*names, *{folder for name in names for folder in name.parents}])
+    twice = [str(place) for place, count in places.items() if count > 1]
+    if twice:
+        raise DownloadError(
+            f"{repository.name} names {said(repr(twice[0]))} twice, of which some systems can keep "
+            "only one. Nothing was written: use another copy of it."
+        )
 
 
 def _is_wanted(path: PurePosixPath) -> bool:
@@ -101,12 +117,26 @@ def target_of(root: Path, repository: Repository, path: str) -> Path:
     """Return where a file goes; a name that would leave the folder is refused."""
     folder = root / repository.folder
     parts = path.split("/")
-    if any(part in ("", ".", "..") or re.search(r'[\\:<>"|?*\x00-\x1f]', part) for part in parts):
+    if len(path.encode(errors="replace")) > _LONGEST_PATH or not all(map(_is_name, parts)):
         raise DownloadError(
-            f"{repository.name} names a file {path!r}, which cannot be kept inside {folder}. "
-            "Nothing was written: do not trust this repository."
+            f"{repository.name} names a file {said(repr(path))}, which cannot be kept inside "
+            f"{folder}. Nothing was written: do not trust this repository."
         )
     return folder.joinpath(*parts)
+
+
+def _is_name(part: str) -> bool:
+    """Whether every system can keep a file under a name, and it stays in its folder."""
+    is_short = len(part.encode(errors="replace")) <= _LONGEST_NAME
+    is_odd = re.search(r'[\\:<>"|?*\x00-\x1f\x7f\ud800-\udfff]', part)
+    return is_short and not is_odd and part not in ("", ".", "..")
+
+
+def said(words: object) -> str:
+    """Return what others wrote as a message repeats it: its beginning, printable everywhere."""
+    text = str(words)
+    kept = text if len(text) <= _SAID else f"{text[:_SAID]}..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in kept)
 
 
 def refusal(status: int, url: str, page: str, retry_after: str | None = None) -> DownloadError:
@@ -119,7 +149,7 @@ def refusal(status: int, url: str, page: str, retry_after: str | None = None) ->
     elif status == 404:
         advice = f"Look whether {page} exists, and whether HF_ENDPOINT names a mirror that has it."
     elif status == 429:
-        wait = f"{retry_after} seconds" if retry_after else "a few minutes"
+        wait = f"{said(retry_after)} seconds" if retry_after else "a few minutes"
         advice = (
             f"It asks for a pause: start again in {wait}; what is here already is kept. "
             "HF_TOKEN raises the limit."

@@ -1,16 +1,18 @@
-"""The Hugging Face Hub, or a mirror of it, asked through huggingface_hub."""
+"""The Hugging Face Hub, or a mirror of it, asked through its public HTTP interface."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-from .catalogue import DownloadError, Listing, RemoteFile, Repository, refusal, wanted
+from .answers import SHA1, SHA256, Hub, licence_in
+from .catalogue import DownloadError, Listing, RemoteFile, Repository, wanted
 
-_LIMIT = 30.0  # seconds
 _TRUE = ("1", "true", "yes", "on")
 
 
 class HuggingFace:
-    """A `Source`. Honours HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE."""
+    """A `Source`. Honours HF_ENDPOINT, HF_TOKEN (or a stored sign-in) and HF_HUB_OFFLINE."""
 
     label = "Hugging Face"
 
@@ -25,58 +27,43 @@ class HuggingFace:
                 "HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it before ComfyUI starts, "
                 "or put the folders into models/ming_univision by hand."
             )
-        hub = _huggingface_hub()
-        page = f"{self.endpoint}/{repository.name}"
-        token = hub.get_token()
-        found = self._ask(hub, repository, page, token)
-        headers = hub.utils.build_hf_headers(token=token or False)
-        files = [self._file(hub, entry, repository, found.sha, headers) for entry in found.siblings]
-        card = found.card_data or {}
-        licence = str(card.get("license_name") or card.get("license") or "see its page")
+        hub = Hub(self.label, self.endpoint, "HF_ENDPOINT")
+        page, headers = f"{self.endpoint}/{repository.name}", _sign_in()
+        answer = hub.ask(f"{self.endpoint}/api/models/{repository.name}?blobs=true", page, headers)
+        commit = hub.digest_in(answer, "sha", SHA1)
+        if commit is None:
+            raise hub.odd(answer)
+        files = [
+            _file(hub, entry, f"{page}/resolve/{commit}", headers)
+            for entry in hub.entries(answer.get("siblings"))
+        ]
+        licence = licence_in(answer.get("cardData"), "license_name", "license")
         return Listing(repository, licence, page, wanted(files, repository))
 
-    def _ask(self, hub: Any, repository: Repository, page: str, token: str | None) -> Any:  # noqa: ANN401
-        api = hub.HfApi(endpoint=self.endpoint, token=token or False)
-        try:
-            return api.model_info(repository.name, files_metadata=True, timeout=_LIMIT)
-        except hub.errors.HfHubHTTPError as error:
-            answer = error.response
-            wait = answer.headers.get("Retry-After")
-            raise refusal(answer.status_code, page, page, wait) from error
-        except Exception as error:  # the HTTP library behind the hub's depends on its version
-            raise DownloadError(
-                f"{self.endpoint} cannot be reached ({error}). Check the connection, and the "
-                "address in HF_ENDPOINT if you set one."
-            ) from error
 
-    def _file(
-        self,
-        hub: Any,  # noqa: ANN401
-        entry: Any,  # noqa: ANN401
-        repository: Repository,
-        commit: str,
-        headers: dict[str, str],
-    ) -> RemoteFile:
-        name = entry.rfilename
-        return RemoteFile(
-            name,
-            entry.size or 0,
-            hub.hf_hub_url(repository.name, name, revision=commit, endpoint=self.endpoint),
-            entry.lfs.sha256 if entry.lfs else None,
-            None if entry.lfs else entry.blob_id,
-            headers,
-        )
+def _file(hub: Hub, entry: dict[str, Any], base: str, headers: Mapping[str, str]) -> RemoteFile:
+    path = hub.path_in(entry, "rfilename")
+    large = entry.get("lfs")
+    if large is not None:
+        [large] = hub.entries([large])
+    return RemoteFile(
+        path,
+        hub.size_in(entry, "size"),
+        f"{base}/{quote(path, errors='replace')}",
+        None if large is None else hub.digest_in(large, "sha256", SHA256),
+        None if large is not None else hub.digest_in(entry, "blobId", SHA1),
+        headers,
+    )
 
 
-def _huggingface_hub() -> Any:  # noqa: ANN401
-    """Import the package only when it is needed: it takes a while."""
+def _sign_in() -> dict[str, str]:
+    """Return the header that signs in, of the token that a person stored, if there is one."""
     try:
-        import huggingface_hub
-        import huggingface_hub.errors
-        import huggingface_hub.utils
+        from huggingface_hub import get_token  # only when it is needed: it takes a while
     except ImportError as error:
         raise DownloadError(
             f"The package huggingface_hub cannot be imported ({error}). Install it with "
             "`python -m pip install huggingface_hub` in ComfyUI's environment."
         ) from error
-    return huggingface_hub
+    token = get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}

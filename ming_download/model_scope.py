@@ -1,16 +1,11 @@
 """ModelScope, asked through its public HTTP interface."""
 
-import json
 import os
-import urllib.error
-import urllib.request
-from typing import Any
 from urllib.parse import quote
 
-from .catalogue import DownloadError, Listing, RemoteFile, Repository, refusal, wanted
-from .transfer import open_url
+from .answers import SHA256, Hub, licence_in
+from .catalogue import Listing, RemoteFile, Repository, wanted
 
-_LIMIT = 30.0  # seconds
 _REVISION = "master"
 
 
@@ -25,37 +20,22 @@ class ModelScope:
 
     def listing(self, repository: Repository) -> Listing:
         """Ask for the files of the main revision, their sizes and digests, and the licence."""
+        hub = Hub(self.label, self.endpoint, "MODELSCOPE_DOMAIN")
         page = f"{self.endpoint}/models/{repository.name}"
         base = f"{self.endpoint}/api/v1/models/{repository.name}"
-        answer = _ask(f"{base}/repo/files?Revision={_REVISION}&Recursive=true", page)
-        licence = (_ask(base, page).get("Data") or {}).get("License") or "see its page"
-        try:
-            files = [
-                RemoteFile(
-                    entry["Path"],
-                    int(entry["Size"]),
-                    f"{base}/repo?Revision={_REVISION}&FilePath={quote(entry['Path'], safe='')}",
-                    entry.get("Sha256") or None,
-                )
-                for entry in answer["Data"]["Files"]
-                if entry["Type"] == "blob"
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise DownloadError(
-                f"{self.endpoint} did not answer as ModelScope does ({type(error).__name__}: "
-                f"{error}). Check MODELSCOPE_DOMAIN, or use Hugging Face."
-            ) from error
-        return Listing(repository, str(licence), page, wanted(files, repository))
-
-
-def _ask(url: str, page: str) -> dict[str, Any]:
-    try:
-        with open_url(urllib.request.Request(url), _LIMIT) as answer:  # noqa: S310 - a web address
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise refusal(error.code, url, page, error.headers.get("Retry-After")) from error
-    except (OSError, ValueError) as error:
-        raise DownloadError(
-            f"{url} cannot be read ({error}). Check the connection, and MODELSCOPE_DOMAIN if you "
-            "set it."
-        ) from error
+        answer = hub.ask(f"{base}/repo/files?Revision={_REVISION}&Recursive=true", page, {})
+        listed = answer.get("Data")
+        if not isinstance(listed, dict):
+            raise hub.odd(answer)
+        files = [
+            RemoteFile(
+                path := hub.path_in(entry, "Path"),
+                hub.size_in(entry, "Size"),
+                f"{base}/repo?Revision={_REVISION}&FilePath={quote(path, '', errors='replace')}",
+                hub.digest_in(entry, "Sha256", SHA256),
+            )
+            for entry in hub.entries(listed.get("Files"))
+            if entry.get("Type") == "blob"
+        ]
+        licence = licence_in(hub.ask(base, page, {}).get("Data"), "License")
+        return Listing(repository, licence, page, wanted(files, repository))

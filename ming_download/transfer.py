@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .background import next_of
-from .catalogue import DownloadError, RemoteFile, refusal
+from .catalogue import DownloadError, RemoteFile, refusal, said
 
 _CHUNK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,6 +49,10 @@ class Patience:
     pause: float = 1.0  # seconds before the next attempt, doubled with each that gains nothing
 
 
+class SurplusError(DownloadError):
+    """A server that does not stop."""
+
+
 class Part:
     """The unfinished file, `NAME.part`, and the digest of what is in it."""
 
@@ -67,10 +71,18 @@ class Part:
         self.size, self._digest = 0, _digest_for(self._file)
 
     def append(self, chunks: Iterator[bytes]) -> None:
-        """Write what comes, until it ends; a full disk is a DownloadError."""
+        """Write what comes, until it ends; a full disk is a DownloadError.
+
+        Raises SurplusError for bytes beyond the announced size, which could fill the disk.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _disk_errors(self.path), self.path.open("ab", buffering=0) as stream:
             for chunk in chunks:
+                if len(chunk) > self._file.size - self.size:
+                    raise SurplusError(
+                        f"{self._file.path}: the server sends more than the {self._file.size} "
+                        "bytes it announced. The file was removed; use another source."
+                    )
                 with _disk_errors(self.path):
                     written = stream.write(chunk) or 0
                 self._digest.update(chunk[:written])
@@ -148,13 +160,25 @@ def open_url(request: urllib.request.Request, limit: float) -> Any:  # noqa: ANN
 
 
 class _SecretsStay(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, without Authorization when they lead to another server."""
+    """Follows redirects, but none out of https, and with Authorization to the same server only."""
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ANN401
+        """Follow, without reading what stands beside the address, however long."""
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(self, req: Any, *others: Any) -> urllib.request.Request | None:  # noqa: ANN401
         following = super().redirect_request(req, *others)
         if following is not None:
-            hosts = {urlsplit(r.full_url).netloc for r in (req, following)}
-            if len(hosts) > 1:
+            before, after = (urlsplit(r.full_url) for r in (req, following))
+            if after.scheme not in ("https", before.scheme):
+                raise DownloadError(
+                    f"{before.netloc} sends on from {before.scheme} to {said(after.scheme)}, where "
+                    "others could read or change what comes. Use another source."
+                )
+            if (before.scheme, before.netloc) != (after.scheme, after.netloc):
                 following.remove_header("Authorization")
         return following
 
@@ -177,16 +201,13 @@ def _read_on(file: RemoteFile, part: Part, watch: Watch, patience: Patience) -> 
         if stream.start(watch) != part.size:
             part.restart()  # the server does not resume
         part.append(stream.chunks(watch))
+    except SurplusError:
+        part.restart()
+        raise
     finally:
         stream.stop()
     if part.size < file.size:
         raise ConnectionError("it ended too early")
-    if part.size > file.size:
-        part.restart()
-        raise DownloadError(
-            f"{file.path}: the server sent more than the {file.size} bytes it announced. The file "
-            "was removed; use another source."
-        )
 
 
 class _Stream:

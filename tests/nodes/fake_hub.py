@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,12 +18,15 @@ class FakeHub:
     """Repositories, and what goes wrong: one fault per request of a file, in order.
 
     A fault is a status (429), ("cut", n): the connection ends after n bytes, ("stall", n): silence
-    after n bytes, "wrong": other bytes, "whole": Range is ignored, or None.
+    after n bytes, "wrong": other bytes, "whole": Range is ignored, "endless": more and more, or
+    None.
     """
 
     repositories: dict[str, dict[str, bytes]]
     faults: list[Any] = field(default_factory=list)
     listing_status: int = 200
+    listing_body: bytes | None = None  # in place of what there is
+    moved: str | None = None  # where bytes are said to lie; an endless text goes with it
     requests: list[dict[str, str]] = field(default_factory=list)
     is_closing: bool = False
 
@@ -46,6 +50,7 @@ class FakeHub:
 
 class _Handler(BaseHTTPRequestHandler):
     hub: FakeHub
+    sent = 0
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -78,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
             status = 404
         if status != 200:
             return self._json({"error": "no"}, status)
+        if self.hub.listing_body is not None:
+            return self._answer(self.hub.listing_body)
         return self._json(form(repository))
 
     def _hugging_face(self, repository: str) -> dict[str, Any]:
@@ -109,7 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
         return {"Code": 200, "Data": {"Files": files}}
 
     def _json(self, content: object, status: int = 200) -> None:
-        body = json.dumps(content).encode()
+        self._answer(json.dumps(content).encode(), status)
+
+    def _answer(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)
         if status == 429:
             self.send_header("Retry-After", "17")
@@ -125,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             return self._json({"error": "no"}, fault)
         content = self.hub.repositories[repository][path]
+        if fault == "endless" or self.hub.moved is not None:
+            return self._endless()
         if fault == "wrong":
             content = bytes(byte ^ 1 for byte in content)
         start = 0 if fault == "whole" or not asked else int(asked[6:-1])
@@ -138,3 +149,15 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
         self.close_connection = True
         return None
+
+    def _endless(self) -> None:
+        self.send_response(200 if self.hub.moved is None else 302)
+        if self.hub.moved is not None:
+            self.send_header("Location", self.hub.moved)
+            self.hub.moved = None
+        self.end_headers()
+        self.close_connection = True
+        with suppress(ConnectionError):
+            while not self.hub.is_closing:
+                self.wfile.write(bytes(1 << 16))
+                self.sent += 1 << 16
