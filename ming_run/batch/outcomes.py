@@ -44,12 +44,13 @@ def execute(task: Task, host: Host, folders: Folders, watcher: Watcher) -> Outco
         for name, picture in task.pictures.items():
             host.offer_input(picture, name)
         products = host.run(task.job, watcher)
+        named = {p.text for p in products if _saved(p, folders) is not None}
         items = [item for product in products if (item := _item(product, folders))]
     except (Interrupted, HostError):
         raise
     except RunError as error:
         return Outcome(error=str(error), seconds=time.monotonic() - started)
-    texts = [p.text for p in products if p.text is not None and _saved(p, folders) is None]
+    texts = [p.text for p in products if p.text is not None and p.text not in named]
     return Outcome(items, texts, seconds=time.monotonic() - started)
 
 
@@ -60,17 +61,20 @@ def _item(product: Product, folders: Folders) -> Item | None:
         return None
     suffix = CONTEXT_SUFFIX if path.name.endswith(CONTEXT_SUFFIX) else path.suffix
     item = Item(product.title, suffix, path.read_bytes())
-    if path.is_relative_to(folders.output):
+    if path.resolve().is_relative_to(folders.output.resolve()):
         path.unlink()
     return item
 
 
 def _saved(product: Product, folders: Folders) -> Path | None:
-    """The file that a text of Save Latent Context names."""
-    if product.text is None or not product.text.endswith(_SAVED_MARK):
+    """The file that a text of Save Latent Context names; other texts may end alike."""
+    if product.text is None or not product.text.endswith(CONTEXT_SUFFIX + _SAVED_MARK):
         return None
-    path = folders.output / product.text.removesuffix(_SAVED_MARK)
-    return path if path.is_file() else None
+    with suppress(OSError, ValueError):  # no name of a file
+        path = (folders.output / product.text.removesuffix(_SAVED_MARK)).resolve()
+        if path.is_relative_to(folders.output.resolve()) and path.is_file():
+            return path
+    return None
 
 
 def write_results(name: str, outcome: Outcome, output: Path) -> list[str]:
@@ -106,7 +110,9 @@ class Journal:
         written = self._path.read_bytes() if self._path.exists() else b""
         self._is_cut = not written.endswith(b"\n") and written != b""
         for line in written.decode(errors="replace").splitlines():
-            with suppress(ValueError):  # a line that a crash cut short
+            with suppress(
+                ValueError, TypeError, LookupError, RecursionError
+            ):  # a line that a crash cut short
                 entry = json.loads(line)
                 self._done[entry["row"]] = entry
 

@@ -113,6 +113,9 @@ def test_everything_a_workflow_saves_is_kept(tmp_path, headless):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"0001_Save_Image.png", "0001_Save_Image_2.png", "0001_Save_Image_3.png"} <= names
     assert "0001.mingctx.safetensors" in names
+    assert not any(
+        "[output]" in text for entry in journal_of(tmp_path / "out") for text in entry["texts"]
+    )
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_next_call_goes_on(tmp_path, headless):
