@@ -16,9 +16,17 @@ from ming_run.batch.tasks import TEMPLATE_SLOT, Pattern, Task, make_tasks
 from ming_run.comfyui_process import terminated_as_interrupted
 from ming_run.host import Folders, Host, Interrupted, RunError, WorkflowError
 from ming_run.prompt_settings import apply_settings, parse_setting
-from ming_run.workflow_format import is_ui_format, read_workflow, to_prompt
+from ming_run.workflow_format import read_workflow
 
-from .run import add_run_arguments, open_folders, open_host, set_checkpoint, shipped_pictures
+from .run import (
+    WORKFLOW_HELP,
+    add_run_arguments,
+    as_prompt,
+    open_folders,
+    open_host,
+    set_checkpoint,
+    shipped_pictures,
+)
 
 Outcomes = Generator[tuple[Task, Outcome], None, None]
 
@@ -26,7 +34,7 @@ Outcomes = Generator[tuple[Task, Outcome], None, None]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.add_argument("rows", type=Path, metavar="FILE", help="a prompt a line, or a .csv table")
-    parser.add_argument("workflow", type=Path, metavar="WORKFLOW", help="workflow, UI or API")
+    parser.add_argument("workflow", type=Path, metavar="WORKFLOW", help=WORKFLOW_HELP)
     parser.add_argument(
         "--template",
         default=TEMPLATE_SLOT,
@@ -117,9 +125,12 @@ def _check_options(args: argparse.Namespace) -> None:
 
 def _pattern(args: argparse.Namespace, content: dict, folders: Folders, host: Host) -> Pattern:
     definitions = host.definitions()
-    is_ui = is_ui_format(content)
-    prompt = to_prompt(content, definitions, args.workflow.name) if is_ui else content
-    apply_settings([parse_setting(text) for text in args.settings], {"": prompt}, definitions)
+    # Drawn once and the same way each time, or a batch that goes on would begin anew.
+    seed = args.seed_choices or 0
+    converted = as_prompt(content, definitions, args.workflow.name, seed, _say)
+    prompt = converted.prompt
+    settings = [parse_setting(text) for text in args.settings]
+    apply_settings(settings, {"": prompt}, definitions, {"": converted.places})
     if args.checkpoint:
         set_checkpoint(prompt, args.checkpoint, definitions)
     return Pattern(
@@ -129,6 +140,10 @@ def _pattern(args: argparse.Namespace, content: dict, folders: Folders, host: Ho
         [args.rows.resolve().parent, folders.input],
         args.template,
     )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _place(args: argparse.Namespace, host: Host) -> str:

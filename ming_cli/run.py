@@ -5,18 +5,21 @@ Chooses the place to run (a real ComfyUI, or this process), prepares the prompts
 
 import argparse
 import json
+import secrets
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from ming_run.comfyui_process import checked_comfyui, find_comfyui, terminated_as_interrupted
 from ming_run.console import Console
+from ming_run.editor import Converted, convert
 from ming_run.host import (
     Folders,
     Host,
@@ -31,14 +34,15 @@ from ming_run.node_definitions import NodeDefinition
 from ming_run.products import keep_previews
 from ming_run.prompt_checks import check_prompt
 from ming_run.prompt_settings import apply_settings, parse_setting
-from ming_run.workflow_format import is_ui_format, read_workflow, to_prompt
+from ming_run.workflow_format import is_ui_format, read_workflow
 
 LOADER_TYPE = "MingUniVision_LoadModel"
+WORKFLOW_HELP = "workflow, UI or API, or a picture that ComfyUI saved with one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="workflow, UI or API")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=WORKFLOW_HELP)
     add_run_arguments(parser)
     parser.add_argument("--report", type=Path, metavar="FILE", help="also list the results as JSON")
 
@@ -53,6 +57,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         dest="settings",
         metavar="NODE.INPUT=VALUE",
         help="change one value; NODE is an id or a title; may be given several times",
+    )
+    parser.add_argument(
+        "--seed-choices",
+        type=int,
+        metavar="N",
+        help="draw the {a|b} in a workflow's texts the same way every time",
     )
     parser.add_argument("--input", type=Path, metavar="DIR", help="folder of the pictures to load")
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR")
@@ -127,7 +137,7 @@ def _run_files(args: argparse.Namespace, folders: Folders, console: Console) -> 
     failures = 0
     try:
         console.say(f"Running {host.label}, ready after {time.monotonic() - started:.0f} s.")
-        batch = _prepare(args, contents, host)
+        batch = _prepare(args, contents, host, console)
         for job in batch.jobs:
             error = _run_job(job, host, folders, console, report)
             failures += error is not None
@@ -159,15 +169,20 @@ def open_host(args: argparse.Namespace, folders: Folders) -> Host:
     return HeadlessHost(folders)
 
 
-def _prepare(args: argparse.Namespace, contents: dict[Path, dict], host: Host) -> _Batch:
+def _prepare(
+    args: argparse.Namespace, contents: dict[Path, dict], host: Host, console: Console
+) -> _Batch:
     """Convert every file and set the given values, before the first one runs."""
     definitions = host.definitions()
-    prompts = {
-        path: to_prompt(content, definitions, path.name) if is_ui_format(content) else content
+    converted = {
+        path: as_prompt(content, definitions, path.name, args.seed_choices, console.say)
         for path, content in contents.items()
     }
+    prompts = {path: entry.prompt for path, entry in converted.items()}
     settings = [parse_setting(text) for text in args.settings]
-    apply_settings(settings, {str(path): prompt for path, prompt in prompts.items()}, definitions)
+    by_name = {str(path): prompt for path, prompt in prompts.items()}
+    places = {str(path): entry.places for path, entry in converted.items()}
+    apply_settings(settings, by_name, definitions, places)
     jobs = []
     for path, prompt in prompts.items():
         if args.checkpoint:
@@ -177,6 +192,25 @@ def _prepare(args: argparse.Namespace, contents: dict[Path, dict], host: Host) -
         for name, picture in shipped_pictures(path, prompt).items():
             host.offer_input(picture, name)
     return _Batch(jobs, definitions)
+
+
+def as_prompt(
+    content: dict,
+    definitions: dict[str, NodeDefinition],
+    name: str,
+    seed: int | None,
+    say: Callable[[str], None],
+) -> Converted:
+    """The prompt of a file of either format; what was drawn for its texts is said."""
+    if not is_ui_format(content):
+        return Converted(content)
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    converted = convert(content, definitions, name, Random(seed))
+    if converted.choices:
+        say(f"{name}: texts drawn with --seed-choices {seed}:")
+    for line in converted.choices:
+        say(f"  {line}")
+    return converted
 
 
 def set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDefinition]) -> None:
@@ -217,7 +251,7 @@ def _run_job(
     entry: dict[str, object] = {"file": job.name, "products": []}
     report.append(entry)
     try:
-        check_prompt(job.prompt, host.definitions(), job.name)
+        check_prompt(job.prompt, host.definitions(), job.name, console.noted)
         products = host.run(job, console)
         products = keep_previews(job, products, folders.work / "temp", folders.output)
     except (Interrupted, HostError) as error:

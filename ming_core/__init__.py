@@ -29,7 +29,7 @@ from .foreign_text import is_text, plain, shown
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Preview, Progress
-from .prompt_rows import LIST_SUFFIXES, PROMPT, Row, read_rows, rows_of
+from .prompt_rows import LIST_SUFFIXES, PROMPT, SEED, Row, file_name, read_rows, rows_of
 from .quantisation import QUANTISATIONS
 from .residency import give_slots, slots_within
 from .sampling import TextSampling
@@ -58,6 +58,7 @@ from .univision.prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region
 from .univision.sampling import SOLVERS, ImageSampling
 from .univision.turn import Reply
 from .univision.values import Features, Latents
+from .written_numbers import number, switch, whole_number
 
 __all__ = [
     "CONDITION",
@@ -71,6 +72,7 @@ __all__ = [
     "LIST_SUFFIXES",
     "PROMPT",
     "QUANTISATIONS",
+    "SEED",
     "SOLVERS",
     "AbilityError",
     "CheckpointError",
@@ -112,6 +114,7 @@ __all__ = [
     "entries_of",
     "expand",
     "expanding_stage",
+    "file_name",
     "folders_of",
     "generate",
     "give_slots",
@@ -121,6 +124,7 @@ __all__ = [
     "load_context",
     "load_model",
     "looks_whole",
+    "number",
     "paint_speck",
     "painting_stage",
     "parse_json",
@@ -136,8 +140,10 @@ __all__ = [
     "shown",
     "slots_within",
     "stored_quantisation",
+    "switch",
     "to_pil",
     "turn_stage",
     "unreadable_configs",
+    "whole_number",
     "working_memory",
 ]

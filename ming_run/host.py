@@ -94,7 +94,7 @@ class Host(Protocol):
 
 def title_of(node: Mapping[str, Any]) -> str:
     """The title a person sees on a node of an API-format prompt."""
-    return str(node.get("_meta", {}).get("title") or node.get("class_type", "?"))
+    return str((node.get("_meta") or {}).get("title") or node.get("class_type", "?"))
 
 
 def is_link(value: object) -> bool:

@@ -3,12 +3,13 @@
 Knows nothing about where the prompt will run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from .editor.unknown import unknown_type
 from .host import Prompt, WorkflowError, is_link, title_of
 from .node_definitions import InputDefinition, NodeDefinition, kinds_fit
-from .workflow_format import missing_type_message
 
 # Widgets that exist only in the editor; exports carry them, no node takes them.
 EDITOR_ONLY_INPUTS = frozenset(
@@ -16,25 +17,40 @@ EDITOR_ONLY_INPUTS = frozenset(
 )
 # Combos whose nodes say more about a wrong choice than a list of right ones.
 SELF_CHECKED = frozenset(("checkpoint", "file", "precision"))
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "INT": (int,),
-    "FLOAT": (int, float),
-    "STRING": (str,),
-    "BOOLEAN": (bool,),
+# What the server does with a constant before a node gets it.
+CONVERSIONS: Mapping[str, Callable[[Any], Any]] = {
+    "INT": int,
+    "FLOAT": float,
+    "STRING": str,
+    "BOOLEAN": bool,
 }
 
 
 def check_prompt(
-    prompt: Prompt, definitions: Mapping[str, NodeDefinition], source: str
+    prompt: Prompt,
+    definitions: Mapping[str, NodeDefinition],
+    source: str,
+    note: Callable[[str], None] = lambda _message: None,
 ) -> list[str]:
-    """Raise WorkflowError naming every fault; else return the node ids in running order."""
+    """Raise WorkflowError naming every fault; else return the node ids in running order.
+
+    note   is told of what the server passes over
+    """
     for node_id, node in prompt.items():
         if node.get("class_type") not in definitions:
-            raise WorkflowError(missing_type_message(source, node_id, node, definitions))
+            kind, properties = str(node.get("class_type")), node.get("properties") or {}
+            pack = properties.get("cnr_id")
+            raise WorkflowError(unknown_type(source, node_id, kind, definitions, pack))
     order = running_order(prompt, definitions, source)
-    faults = [fault for node_id in order for fault in _node_faults(node_id, prompt, definitions)]
+    linked = {kind for entry in definitions.values() for kind in entry.output_kinds}
+    checks = [_Check(node_id, prompt, definitions, linked) for node_id in order]
+    faults = [fault for check in checks for fault in check.faults()]
+    strays = [stray for check in checks for stray in check.strays()]
     if faults:
-        raise WorkflowError(f"{source}: cannot run.\n" + "\n".join(f"  - {x}" for x in faults))
+        lines = "\n".join(f"  - {line}" for line in (*faults, *strays))
+        raise WorkflowError(f"{source}: cannot run.\n{lines}")
+    for stray in strays:
+        note(stray)
     return order
 
 
@@ -81,27 +97,61 @@ def _sources(node: Mapping[str, Any]) -> Iterator[str]:
     return iter([str(value[0]) for value in node["inputs"].values() if is_link(value) and value])
 
 
-def _node_faults(
-    node_id: str, prompt: Prompt, definitions: Mapping[str, NodeDefinition]
-) -> list[str]:
-    node = prompt[node_id]
-    definition = definitions[node["class_type"]]
-    where = f"node {node_id} {title_of(node)!r}"
-    faults = []
-    for name, value in node["inputs"].items():
-        entry = _entry_for(name, definition)
-        if entry is None:
-            faults += _unknown_input(name, value, definition)
-        elif is_link(value):
-            faults += _link_faults(entry, value, prompt, definitions)
-        else:
-            faults += _value_faults(entry, value)
-    faults += [
-        f"input {entry.name!r} ({entry.kind}) is not connected"
-        for entry in definition.inputs
-        if entry.is_required and not entry.is_dynamic and entry.name not in node["inputs"]
-    ]
-    return [f"{where}: {fault}" for fault in faults]
+@dataclass(frozen=True)
+class _Check:
+    """One node of a prompt against its definition; `linked` are the kinds that nodes give."""
+
+    node_id: str
+    prompt: Prompt
+    definitions: Mapping[str, NodeDefinition]
+    linked: Collection[str]
+
+    @property
+    def node(self) -> Mapping[str, Any]:
+        return self.prompt[self.node_id]
+
+    @property
+    def definition(self) -> NodeDefinition:
+        return self.definitions[self.node["class_type"]]
+
+    def faults(self) -> list[str]:
+        """What the server would refuse, or what would fail when it runs."""
+        faults = []
+        for name, value in self.node["inputs"].items():
+            entry = _entry_for(name, self.definition)
+            if entry is None:
+                faults += [self._unknown(name)] if is_link(value) and not self._takes_all else []
+            elif is_link(value):
+                faults += _link_faults(entry, value, self.prompt, self.definitions)
+            else:
+                faults += _value_faults(entry, value, self.linked)
+        faults += [
+            f"input {entry.name!r} ({entry.kind}) is not connected"
+            for entry in self.definition.inputs
+            if entry.is_required and not entry.is_dynamic and entry.name not in self.node["inputs"]
+        ]
+        return [f"{self._where}: {fault}" for fault in faults]
+
+    def strays(self) -> list[str]:
+        """Constants that no input takes: the server passes over them."""
+        return [
+            f"{self._where}: {self._unknown(name)}"
+            for name, value in self.node["inputs"].items()
+            if not (is_link(value) or self._takes_all or name in EDITOR_ONLY_INPUTS)
+            and _entry_for(name, self.definition) is None
+        ]
+
+    @property
+    def _where(self) -> str:
+        return f"node {self.node_id} {title_of(self.node)!r}"
+
+    @property
+    def _takes_all(self) -> bool:
+        return self.definition.accepts_all or self.definition.class_type == "CustomCombo"
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(entry.name for entry in self.definition.inputs) or "none"
+        return f"{self.definition.class_type} has no input {name!r}; its inputs are: {known}"
 
 
 def _entry_for(name: str, definition: NodeDefinition) -> InputDefinition | None:
@@ -110,13 +160,6 @@ def _entry_for(name: str, definition: NodeDefinition) -> InputDefinition | None:
         entry = definition.input_named(name.split(".")[0])
         return entry if entry is not None and entry.is_dynamic else None
     return entry
-
-
-def _unknown_input(name: str, value: object, definition: NodeDefinition) -> list[str]:
-    if definition.accepts_all or (name in EDITOR_ONLY_INPUTS and not is_link(value)):
-        return []
-    known = ", ".join(entry.name for entry in definition.inputs) or "none"
-    return [f"{definition.class_type} has no input {name!r}; its inputs are: {known}"]
 
 
 def _link_faults(
@@ -145,14 +188,18 @@ def _link_faults(
     return []
 
 
-def _value_faults(entry: InputDefinition, value: object) -> list[str]:
-    if entry.is_dynamic or (isinstance(value, dict) and "__value__" in value):
+def _value_faults(entry: InputDefinition, value: Any, linked: Collection[str]) -> list[str]:  # noqa: ANN401
+    if entry.is_dynamic or isinstance(value, dict):  # what is in an object is the server's business
         return []
-    wanted = _PYTHON_TYPES.get(entry.kind)
-    if wanted and (not isinstance(value, wanted) or _is_stray_bool(entry.kind, value)):
-        return [f"input {entry.name!r} is {value!r}, but {entry.kind} is expected"]
-    if not entry.has_widget and entry.kind not in _PYTHON_TYPES and entry.kind != "*":
+    kinds = set(entry.kind.split(","))
+    if not entry.has_widget and kinds & {*linked} and not kinds & {*CONVERSIONS, "*"}:
         return [f"input {entry.name!r} takes a link of type {entry.kind}, not {value!r}"]
+    if entry.kind == "BOOLEAN" and isinstance(value, str):  # any text counts as true there
+        return [f"input {entry.name!r} is the text {value!r}; expected true or false"]
+    try:
+        value = CONVERSIONS.get(entry.kind, lambda same: same)(value)
+    except (TypeError, ValueError, OverflowError):
+        return [f"input {entry.name!r} is {value!r}, but {entry.kind} is expected"]
     # A file that LoadImage will read may name another folder ("x.png [output]"): it checks itself.
     is_self_checked = entry.is_upload or entry.name in SELF_CHECKED
     if entry.choices is not None and not is_self_checked and value not in entry.choices:
@@ -160,13 +207,11 @@ def _value_faults(entry: InputDefinition, value: object) -> list[str]:
     return _range_faults(entry, value)
 
 
-def _is_stray_bool(kind: str, value: object) -> bool:
-    return kind in ("INT", "FLOAT") and isinstance(value, bool)
-
-
 def _range_faults(entry: InputDefinition, value: Any) -> list[str]:  # noqa: ANN401
     if entry.kind not in ("INT", "FLOAT"):
         return []
+    if value != value:  # noqa: PLR0124 - the server takes it, and answers in JSON no page reads
+        return [f"input {entry.name!r} is not a number (NaN); expected {entry.kind}"]
     low, high = entry.options.get("min"), entry.options.get("max")
     if (low is not None and value < low) or (high is not None and value > high):
         return [f"input {entry.name!r} is {value}, outside {low} to {high}"]

@@ -1,17 +1,26 @@
 """Puts values given on the command line onto prompts: `--set NODE.INPUT=VALUE`.
 
-NODE is a node's id, its title, or its type where only one node of the file has that type.
+NODE is a node's id, its title, or its type where only one node of the file has that type. A node
+inside a subgraph has the id "outer:inner"; the node of the subgraph itself takes its widgets.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from ming_core.written_numbers import number, switch, whole_number
 
 from .host import Prompt, WorkflowError, title_of
 from .node_definitions import InputDefinition, NodeDefinition
 
-_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+# Where a widget on a subgraph's node leads: {(its id or title, name): (id, input) of each place}
+Places = Mapping[tuple[str, str], Sequence[tuple[str, str]]]
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "INT": whole_number,
+    "FLOAT": number,
+    "BOOLEAN": switch,
+}
 
 
 @dataclass(frozen=True)
@@ -42,19 +51,32 @@ def apply_settings(
     settings: Sequence[Setting],
     prompts: Mapping[str, Prompt],
     definitions: Mapping[str, NodeDefinition],
+    places: Mapping[str, Places] | None = None,
 ) -> None:
-    """Set each value in every prompt that has such a node; one at least must have it."""
+    """Set each value in every prompt that has such a node; one at least must have it.
+
+    places   for each prompt, what the nodes of its subgraphs stand for
+    """
     for setting in settings:
         found = [
-            _set_value(setting, prompt, node_id, definitions)
-            for prompt in prompts.values()
-            if (node_id := _find_node(setting, prompt)) is not None
+            _set_value(inner, prompt, inner.node, definitions)
+            for key, prompt in prompts.items()
+            for inner in _meant(setting, prompt, (places or {}).get(key, {}))
         ]
         if not found:
             names = [
                 f"{i} {title_of(n)!r}" for prompt in prompts.values() for i, n in prompt.items()
             ]
             raise WorkflowError(f"{setting}: no such node. The nodes are: {', '.join(names)}.")
+
+
+def _meant(setting: Setting, prompt: Prompt, places: Places) -> list[Setting]:
+    """The setting for each node that it reaches."""
+    inside = places.get((setting.node, setting.input), ())
+    if inside:
+        return [replace(setting, node=node_id, input=name) for node_id, name in inside]
+    node_id = _find_node(setting, prompt)
+    return [] if node_id is None else [replace(setting, node=node_id)]
 
 
 def _find_node(setting: Setting, prompt: Prompt) -> str | None:
@@ -88,18 +110,14 @@ def _set_value(
 
 def _typed(setting: Setting, entry: InputDefinition) -> Any:  # noqa: ANN401 - what the input takes
     try:
-        if entry.kind == "INT":
-            return int(setting.value)
-        if entry.kind == "FLOAT":
-            return float(setting.value)
-        if entry.kind == "BOOLEAN":
-            return _SWITCH[setting.value.strip().lower()]
-        if entry.choices is not None and setting.value not in entry.choices:
-            return _choice_like(setting.value, entry.choices)
-    except (ValueError, KeyError) as error:
+        if entry.widget_kind in _READERS:
+            return _READERS[entry.widget_kind](setting.value)
+    except ValueError as error:
         raise WorkflowError(
-            f"{setting}: {setting.value!r} is not a value of type {entry.kind}."
+            f"{setting}: {setting.value!r} is not a value of type {entry.kind}: {error}."
         ) from error
+    if entry.choices is not None and setting.value not in entry.choices:
+        return _choice_like(setting.value, entry.choices)
     return setting.value
 
 
@@ -109,4 +127,4 @@ def _choice_like(value: str, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
         read = json.loads(value)
     except ValueError:
         return value
-    return read if read in choices else value
+    return next((choice for choice in choices if choice == read), value)

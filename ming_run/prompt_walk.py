@@ -9,8 +9,7 @@ from typing import Any
 
 from .host import Watcher, is_link
 from .node_definitions import NodeDefinition
-
-_NUMBERS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float}
+from .prompt_checks import CONVERSIONS
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ def _gather(
             outputs = results[str(value[0])].outputs
             gathered[name] = outputs[value[1]] if outputs else [Blocked()]
         else:
-            plain = value["__value__"] if isinstance(value, dict) else value
-            gathered[name] = [_NUMBERS.get(entry.kind, lambda same: same)(plain)]
+            plain = value.get("__value__", value) if isinstance(value, dict) else value
+            gathered[name] = [CONVERSIONS.get(entry.kind, lambda same: same)(plain)]
     return gathered
 
 

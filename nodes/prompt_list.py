@@ -5,12 +5,21 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..ming_core import LIST_SUFFIXES, PROMPT, Row, RowError, read_rows, rows_of, shown
+from ..ming_core import (
+    LIST_SUFFIXES,
+    PROMPT,
+    SEED,
+    Row,
+    RowError,
+    read_rows,
+    rows_of,
+    shown,
+    whole_number,
+)
 from .host import files
 from .schema import MAX_SEED, node_schema, seed_input, widget
 
 NO_FILE = "none"
-SEED = "seed"
 
 
 class PromptList(io.ComfyNode):
@@ -37,8 +46,9 @@ class PromptList(io.ComfyNode):
                     "file",
                     options=[NO_FILE, *_files()],
                     default=NO_FILE,
-                    tooltip="Instead of the text: a .txt with a prompt a line, or a .csv or .tsv "
-                    "with a column prompt and, if you like, seed and name, in the input folder.",
+                    tooltip="Instead of the text: a .txt with a prompt a line, or a table (.csv, "
+                    ".tsv, .xlsx) with a column prompt and, if you like, seed and name, in the "
+                    "input folder.",
                 ),
                 seed_input(),
             ],
@@ -58,13 +68,14 @@ class PromptList(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        if file in (NO_FILE, *_files()):
-            return True
-        return f"There is no list {shown(file)} in the input folder. Refresh the page to see them."
+    def validate_inputs(cls, file: str | None) -> bool | str:
+        # The host hands None for a linked input, whose value it does not know yet.
+        return file in (None, NO_FILE, *_files()) or _no_list(file)
 
     @classmethod
-    def fingerprint_inputs(cls, prompts: str, file: str, **_others: object) -> str:
+    def fingerprint_inputs(
+        cls, prompts: str | None, file: str | None, **_others: object
+    ) -> str | None:
         path = _files().get(file) if isinstance(file, str) else None
         return f"{path.stat().st_mtime_ns} {path.stat().st_size}" if path else prompts
 
@@ -88,8 +99,12 @@ def _rows(prompts: str, file: str) -> Sequence[Row]:
         return rows_of(prompts, ".txt", "The list")
     path = _files().get(file)
     if path is None:  # it has gone, or was named by a link
-        raise RowError(f"There is no list {shown(file)} in the input folder.")
+        raise RowError(_no_list(file))
     return read_rows(path)
+
+
+def _no_list(file: str | None) -> str:
+    return f"There is no list {shown(file)} in the input folder. Refresh the page to see which are."
 
 
 def _prompt_of(row: Row) -> str:
@@ -101,6 +116,6 @@ def _prompt_of(row: Row) -> str:
 def _seed_of(row: Row, otherwise: int) -> int:
     text = row.cells.get(SEED)
     try:
-        return (otherwise if text is None else int(text)) & MAX_SEED
-    except ValueError:
-        raise RowError(f"line {row.line}: the seed {shown(text)} is not a whole number.") from None
+        return (otherwise if text is None else whole_number(text)) & MAX_SEED
+    except ValueError as error:
+        raise RowError(f"line {row.line}: the seed {error}.") from None

@@ -20,8 +20,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 from built_files import main  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode, Output  # noqa: E402
 
+from ming_run.editor import convert  # noqa: E402
 from ming_run.node_definitions import NodeDefinition  # noqa: E402
-from ming_run.workflow_format import to_prompt  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
 SHAPES, SMALL_GREY, SUBJECT = "ming_shapes.png", "ming_small_grey.png", "ming_subject.png"
@@ -317,7 +317,7 @@ def build(definitions: Mapping[str, NodeDefinition]) -> dict[Path, str]:
         workflow = canvas.to_workflow()
         twin = name.lower().replace(",", "").replace(" ", "_").replace("-", "_")
         files[WORKFLOWS / f"{name}.json"] = as_text(workflow)
-        prompt = to_prompt(workflow, definitions, name)
+        prompt = convert(workflow, definitions, name).prompt
         files[WORKFLOWS / "api" / f"{twin}.json"] = as_text(prompt)
     return files
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ming_run.editor.widgets import widget_slots
 from ming_run.node_definitions import InputDefinition, NodeDefinition
 
 PREFIX = "MingUniVision_"
@@ -191,7 +192,7 @@ def _widget_values(node: DrawnNode) -> list[Any]:
     """One value per widget, in the editor's order; its own widgets get their usual value."""
     values = []
     previous: InputDefinition | None = None
-    for name in node.definition.widget_slots:
+    for name in widget_slots(node.definition):
         if name is None:
             is_seed = previous is not None and previous.has_seed_control
             values.append("fixed" if is_seed else "image")
@@ -207,7 +208,7 @@ def _size_of(node: DrawnNode) -> tuple[int, int]:
     inputs = node.definition.inputs
     widgets = [entry for entry in inputs if entry.has_widget]
     num_texts = sum(bool(entry.options.get("multiline")) for entry in widgets)
-    num_controls = sum(name is None for name in node.definition.widget_slots)
+    num_controls = sum(name is None for name in widget_slots(node.definition))
     num_plain = len(widgets) - num_texts + num_controls
     num_sockets = max(len(inputs) - len(widgets), len(_kinds(node)))
     height = SLOT * num_sockets + WIDGET * num_plain + TEXT_BOX * num_texts + 16

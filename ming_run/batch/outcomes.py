@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ming_core.prompt_rows import file_name
+
 from ..host import Folders, Host, HostError, Interrupted, Product, RunError, Watcher
 from .tasks import Task
 
@@ -85,7 +87,7 @@ def write_results(name: str, outcome: Outcome, output: Path) -> list[str]:
     written: list[str] = []
     for title, suffix, content in entries:
         is_alone = sum(entry[1] == suffix for entry in entries) == 1
-        stem = name if is_alone else f"{name}_{title.replace(' ', '_').replace('/', '_')}"
+        stem = name if is_alone else f"{name}_{file_name(title)}"
         file, number = f"{stem}{suffix}", 1
         while file in written:
             number += 1

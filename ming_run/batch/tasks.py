@@ -6,7 +6,7 @@ that has it, texts and files need exactly one such node.
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -69,7 +69,7 @@ class Pattern:
                 cell = Cell(node_id, entry.name, value, column)
                 apply_settings([cell], {row.name: prompt}, self.definitions)
         check_prompt(prompt, self.definitions, row.name)
-        key = sha256(json.dumps(prompt, sort_keys=True).encode()).hexdigest()
+        key = _key_of(prompt)
         for node_id, node in prompt.items():
             if PREFIX_INPUT in node["inputs"]:  # its own, or the host would answer from its cache
                 node["inputs"][PREFIX_INPUT] = f"batch/{row.name}_{node_id}"
@@ -111,12 +111,17 @@ class Pattern:
         return found
 
     def _nodes_with(self, name: str) -> list[tuple[str, InputDefinition]]:
-        entries = (
-            (node_id, self.definitions[node["class_type"]].input_named(name))
-            for node_id, node in self.prompt.items()
-            if not isinstance(node["inputs"].get(name), list)  # fed by a link
-        )
-        return [(i, entry) for i, entry in entries if entry is not None and entry.has_widget]
+        """The widgets of that name; where there is none, of that name in other capitals."""
+        widgets = list(self._widgets())
+        exact = [place for place in widgets if place[1].name == name]
+        return exact or [place for place in widgets if place[1].name.lower() == name.lower()]
+
+    def _widgets(self) -> Iterator[tuple[str, InputDefinition]]:
+        for node_id, node in self.prompt.items():
+            for entry in self.definitions[node["class_type"]].inputs:
+                is_linked = isinstance(node["inputs"].get(entry.name), list)
+                if entry.has_widget and not is_linked:
+                    yield node_id, entry
 
     def _inputs(self) -> set[str]:
         kinds = (self.definitions[node["class_type"]] for node in self.prompt.values())
@@ -141,6 +146,15 @@ class Pattern:
             f"column {column!r}: there is no file {text!r} in "
             f"{' or '.join(str(folder) for folder in self.folders)}."
         )
+
+
+def _key_of(prompt: Prompt) -> str:
+    """The same for the same work: names of files count for nothing, they may hold the date."""
+    kept = [
+        (node_id, {**node, "inputs": {**node["inputs"], PREFIX_INPUT: None}})
+        for node_id, node in prompt.items()
+    ]
+    return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def make_tasks(pattern: Pattern, rows: Sequence[Row]) -> tuple[list[Task], dict[str, str]]:

@@ -51,6 +51,9 @@ def test_only_lists_in_the_input_folder_can_be_chosen(pack, lists):
     assert name in inputs["file"].options and "picture.png" not in inputs["file"].options
     check = pack.nodes["PromptList"].validate_inputs
     assert check(file=name) is True and check(file="none") is True
+    assert check(file=None) is True  # linked: looked at when the value is known
+    with pytest.raises(Exception, match="There is no list 'gone.csv'"):
+        outputs(pack, file="gone.csv", prompts="", seed=0)
     for wrong in ("../rows.txt", "/etc/passwd", "picture.png"):
         assert "There is no list" in check(file=wrong)
 
@@ -68,7 +71,7 @@ def test_a_changed_file_is_noticed(pack, lists, folders):
     [
         ("", "holds no rows"),
         ("name\ncat\n", "line 2 has no prompt"),
-        ("prompt,seed\na cat,x\n", "line 2: the seed 'x' is not a whole number"),
+        ("prompt,seed\na cat,x\n", "line 2: the seed 'x' is not a number"),
     ],
 )
 def test_unusable_lists_are_named(pack, lists, text, message):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ming_core import RowError, read_rows
+from ming_core import RowError, file_name, read_rows
 from ming_run.batch.outcomes import Item, Journal, Outcome, write_results
 from ming_run.batch.tasks import Pattern, make_tasks
 from ming_run.host import WorkflowError
@@ -91,7 +91,8 @@ def test_a_table_with_names_quotes_and_empty_cells(tmp_path):
         ("", "holds no rows"),
         ("prompt\n", "holds no rows"),
         ("prompt,prompt\na,b\n", "name every column"),
-        ("prompt,\na,b\n", "name every column"),
+        (",\na,b\n", "holds no rows"),
+        ("prompt,\na,b\n", "line 2: has 2 cells for 1 columns"),
         ("prompt\na,b\n", "line 2: has 2 cells for 1 columns"),
         ("name,prompt\nA,x\na,y\n", "lines 2 and 3 are both named 'a'"),
         ('prompt\n"open\n', "line 2"),
@@ -159,7 +160,10 @@ def test_columns_without_a_place_are_refused_before_anything_runs(
 def test_a_cell_that_does_not_fit_fails_its_row_alone(tmp_path):
     tasks, faults = tasks_of(tmp_path, "name,seed\ngood,1\nword,x\nhigh,100\n")
     assert [task.name for task in tasks] == ["good"]
-    assert "line 3: column 'seed': 'x' is not a value of type INT" in faults["word"]
+    assert (
+        "line 3: column 'seed': 'x' is not a value of type INT: 'x' is not a number."
+        in faults["word"]
+    )
     assert "outside 0 to 99" in faults["high"]
 
 
@@ -178,6 +182,29 @@ def finished(tmp_path, task, **fields):
     files = [] if outcome.error else write_results(task.name, outcome, tmp_path)
     Journal(tmp_path).add(task, outcome, files)
     return files
+
+
+def test_a_name_is_written_as_every_system_can():
+    names = ["CON", "con.png", "Com1", "LPT9 .x", "NULL", "console", "a" * 200, "...", "a:b?"]
+    assert [file_name(name) for name in names] == [
+        *("CON_", "con_.png", "Com1_", "LPT9_.x", "NULL", "console", "a" * 120, "row", "a_b"),
+    ]
+
+
+def test_the_date_in_a_prefix_does_not_make_a_row_another_one(tmp_path):
+    keys = []
+    for prefix in ("2026-11-29/x", "2026-11-30/x"):
+        drawing = {**DRAWING, "3": node("Save", images=["2", 0], filename_prefix=prefix)}
+        (task,), _ = tasks_of(tmp_path, "prompt\na\n", drawing)
+        keys.append(task.key)
+    assert keys[0] == keys[1]
+
+
+def test_columns_are_found_in_any_capitals(tmp_path):
+    (task,), faults = tasks_of(tmp_path, "Prompt,SEED,Instruction\na cat,7.0,red\n")
+    assert not faults
+    assert task.job.prompt["1"]["inputs"] == {"prompt": "a cat", "seed": 7}
+    assert task.job.prompt["2"]["inputs"]["instruction"] == "red"
 
 
 def test_results_are_named_by_their_row(tmp_path):

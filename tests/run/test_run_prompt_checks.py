@@ -50,6 +50,28 @@ def test_a_good_prompt_runs_sources_first():
     assert check(prompt) == ["5", "3", "9"]  # 7 feeds nothing that is shown
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [{"seed": "1"}, {"seed": True}, {"seed": 1.5}, {"seed": 2.0}, {"scale": "0.5"}, {"on": 1}],
+)
+def test_constants_are_taken_as_the_server_takes_them(inputs):
+    check({"1": make(**inputs), "3": show(["1", 0])})
+
+
+def test_an_object_of_a_kind_of_its_own_is_the_servers_business():
+    check({"1": make(before={"x": 1}), "3": show(["1", 0])})
+
+
+def test_a_constant_that_no_input_takes_is_told():
+    notes = []
+    prompt = {"1": make(sed=1, preview="x"), "3": show(["1", 0])}
+    check_prompt(prompt, DEFINITIONS, "file", notes.append)
+    assert notes == [
+        "node 1 'Make': Make has no input 'sed'; its inputs are: seed, scale, kind, level, on, "
+        "before"
+    ]
+
+
 def test_a_long_chain_needs_no_recursion():
     prompt = {str(i): make(before=[str(i - 1), 0]) if i else make() for i in range(5000)}
     prompt["end"] = show(["4999", 0])
@@ -60,13 +82,15 @@ def test_a_long_chain_needs_no_recursion():
     ("inputs", "message"),
     [
         ({"seed": 10}, "'seed' is 10, outside 0 to 9"),
-        ({"seed": "1"}, "'seed' is '1', but INT is expected"),
-        ({"seed": True}, "'seed' is True, but INT is expected"),
-        ({"seed": 1.5}, "'seed' is 1.5, but INT is expected"),
-        ({"on": 1}, "'on' is 1, but BOOLEAN is expected"),
+        ({"seed": "x"}, "'seed' is 'x', but INT is expected"),
+        ({"seed": "10"}, "'seed' is 10, outside 0 to 9"),
+        ({"seed": None}, "'seed' is None, but INT is expected"),
+        ({"scale": float("nan")}, "'scale' is not a number"),
+        ({"on": "false"}, "'on' is the text 'false'; expected true or false"),
         ({"kind": "green"}, "'kind' is 'green'; there is only 'red', 'blue'"),
         ({"level": 3}, "'level' is 3; there is only 1, 2"),
-        ({"sed": 1}, "no input 'sed'; its inputs are: seed, scale"),
+        ({"sed": 1, "scale": "x"}, "no input 'sed'; its inputs are: seed, scale"),
+        ({"sed": ["2", 0]}, "no input 'sed'; its inputs are: seed, scale"),
         ({"before": "x"}, "'before' takes a link of type THING, not 'x'"),
         ({"before": ["2"]}, "a link is"),
         ({"before": ["8", 0]}, "linked to node 8, which is not in the file"),

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from ming_run.editor import convert as convert_file
 from ming_run.host import WorkflowError
 from ming_run.node_definitions import parse_definitions
-from ming_run.workflow_format import read_workflow, to_prompt
+from ming_run.workflow_format import read_workflow
 
+BRANCHES = [
+    {"key": "a", "inputs": {"required": {"image": ["IMAGE", {}]}}},
+    {"key": "b", "inputs": {"required": {"seed": ["INT", {}], "name": ["STRING", {}]}}},
+]
 DEFINITIONS = parse_definitions(
     {
         "Source": {
@@ -39,7 +44,15 @@ DEFINITIONS = parse_definitions(
             "output": [],
             "output_node": True,
         },
-        "Unfolding": {"input": {"required": {"mode": ["COMFY_DYNAMICCOMBO_V3", {}]}}, "output": []},
+        "Unfolding": {
+            "input": {
+                "required": {
+                    "mode": ["COMFY_DYNAMICCOMBO_V3", {"options": BRANCHES}],
+                    "last": ["FLOAT", {}],
+                }
+            },
+            "output": [],
+        },
     }
 )
 
@@ -66,7 +79,8 @@ def show(number, link):
 
 
 def convert(nodes, links, **more):
-    return to_prompt({"nodes": nodes, "links": links, **more}, DEFINITIONS, "file.json")
+    content = {"nodes": nodes, "links": links, **more}
+    return convert_file(content, DEFINITIONS, "file.json").prompt
 
 
 def test_widgets_are_read_by_position_past_the_editors_own():
@@ -169,6 +183,12 @@ def test_a_muted_node_and_the_links_from_it_disappear():
     assert prompt == {"2": {"class_type": "Show", "inputs": {}, "_meta": {"title": "Show"}}}
 
 
+def test_a_muted_value_node_leaves_the_widget_its_own_value():
+    value = {**source(2), "inputs": [{"name": "words", "type": "STRING", "link": 1}]}
+    prompt = convert([source(1, mode=2), value], [[1, 1, 1, 2, 0, "STRING"]])
+    assert prompt["2"]["inputs"]["words"] == "hello"
+
+
 def test_a_bypassed_node_passes_on_the_input_of_the_same_type():
     bypassed = node(
         2,
@@ -183,20 +203,22 @@ def test_a_bypassed_node_passes_on_the_input_of_the_same_type():
     assert prompt["3"]["inputs"] == {"image": ["1", 0]}
 
 
-def test_a_subgraph_is_refused_with_a_way_out():
-    kind = "12345678-1234-1234-1234-123456789abc"
-    definitions = {"subgraphs": [{"id": kind, "name": "My Part"}]}
-    with pytest.raises(WorkflowError, match=r"'My Part'.*Export \(API\)"):
-        convert([node(1, kind)], [], definitions=definitions)
-
-
-def test_inputs_that_unfold_are_refused_with_a_way_out():
-    with pytest.raises(WorkflowError, match=r"unfold in the editor \(mode\).*Export \(API\)"):
-        convert([node(1, "Unfolding")], [])
+def test_inputs_that_unfold_are_read_behind_their_choice():
+    unfolding = node(1, "Unfolding", values=["b", 7, "x", 2.5])
+    assert convert([unfolding], [])["1"]["inputs"] == {
+        "mode": "b",
+        "mode.seed": 7,  # without a control: only "seed" itself has one
+        "mode.name": "x",
+        "last": 2.5,
+    }
+    assert convert([node(1, "Unfolding", values=["a", 2.5])], [])["1"]["inputs"] == {
+        "mode": "a",
+        "last": 2.5,
+    }
 
 
 def test_an_unknown_type_names_its_pack_and_a_lookalike():
-    unknown = node(1, "Sourc", properties={"cnr_id": "other-pack"})
+    unknown = node(1, "Sourc", outputs=["IMAGE"], properties={"cnr_id": "other-pack"})
     with pytest.raises(WorkflowError, match="'Sourc'.*'Source'.*'other-pack'"):
         convert([unknown], [])
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ming_run.editor import convert
+from ming_run.editor.graph import NOTES
+from ming_run.editor.widgets import widget_slots
 from ming_run.node_definitions import NodeDefinition, kinds_fit, parse_definitions
 from ming_run.prompt_checks import check_prompt
-from ming_run.workflow_format import NOTE_TYPES, to_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "workflows"
@@ -60,7 +62,7 @@ def workflow(path: Path) -> dict:
 @pytest.fixture
 def nodes(workflow: dict) -> list[dict]:
     """The nodes that run: all but the notes."""
-    return [node for node in workflow["nodes"] if node["type"] not in NOTE_TYPES]
+    return [node for node in workflow["nodes"] if node["type"] not in NOTES]
 
 
 def twin_of(path: Path) -> Path:
@@ -84,7 +86,7 @@ def test_the_build_tool_would_write_the_same():
 
 def test_the_twin_is_what_the_converter_makes(path: Path, workflow: dict, definitions):
     twin = json.loads(twin_of(path).read_text(encoding="utf-8"))
-    assert to_prompt(workflow, definitions, path.name) == twin
+    assert convert(workflow, definitions, path.name).prompt == twin
 
 
 def test_the_prompt_passes_every_check(path: Path, definitions):
@@ -114,7 +116,7 @@ def test_sockets_come_before_widgets(nodes: list[dict]):
 
 def test_every_widget_has_its_value(nodes: list[dict], definitions):
     for node in nodes:
-        slots = definitions[node["type"]].widget_slots
+        slots = widget_slots(definitions[node["type"]])
         assert len(node["widgets_values"]) == len(slots), node["type"]
 
 
@@ -156,7 +158,7 @@ def test_nodes_name_their_pack_and_version(nodes: list[dict]):
 
 
 def test_a_note_explains_it(workflow: dict):
-    notes = [node for node in workflow["nodes"] if node["type"] in NOTE_TYPES]
+    notes = [node for node in workflow["nodes"] if node["type"] in NOTES]
     assert len(notes) == 1
     assert notes[0]["widgets_values"][0].startswith("## ")
 
@@ -219,7 +221,7 @@ def test_pictures_that_are_loaded_are_shipped(nodes: list[dict]):
 
 def test_seeds_stay_fixed(nodes: list[dict], definitions):
     for node in nodes:
-        slots = definitions[node["type"]].widget_slots
+        slots = widget_slots(definitions[node["type"]])
         controls = [
             value
             for name, value in zip(slots, node["widgets_values"], strict=True)

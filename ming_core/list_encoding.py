@@ -1,0 +1,81 @@
+"""Turns the bytes of a list that any program wrote into text, or says why that cannot be done.
+
+Knows nothing about rows.
+"""
+
+import codecs
+import re
+import unicodedata
+
+from .errors import RowError
+
+# The longer mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# What Excel's plain "CSV" is in Western Europe and America, on Windows and on old Macs.
+_ONE_BYTE = ("cp1252", "mac_roman")
+_OTHER_FILES = {b"\xd0\xcf\x11\xe0": "an old Excel file", b"PK\x03\x04": "a packed spreadsheet"}
+_INSIDE_WORDS = "'\u2019\u2018\u2013\u2014\u00b7\u00ad"  # that are not letters
+# Longer than what stands side by side in a Western language: Cyrillic, Greek, Chinese, ...
+_FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z]{3}")
+REMEDY = "Save it as CSV UTF-8 (in Excel: Save As > CSV UTF-8; in LibreOffice: Unicode (UTF-8))."
+
+
+def decoded(content: bytes, source: str) -> str:
+    """The text of a list: UTF-8, UTF-16 or UTF-32, else a one-byte encoding that makes words."""
+    for beginning, what in _OTHER_FILES.items():
+        if content.startswith(beginning):
+            raise RowError(f"{source}: is {what}, not text. {REMEDY}")
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return _read(content, encoding, source)
+    if b"\0" in content[:2]:
+        return _read(content, "utf-16-le" if content[1:2] == b"\0" else "utf-16-be", source)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return _guessed(content, source)
+
+
+def _read(content: bytes, encoding: str, source: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise RowError(f"{source}: is cut short or damaged ({error}). {REMEDY}") from error
+
+
+def _guessed(content: bytes, source: str) -> str:
+    for encoding in _ONE_BYTE:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if _makes_words(text):
+            return text
+    raise RowError(
+        f"{source}: is not in UTF-8, and its letters outside ASCII make no words in the encodings "
+        f"of Western Europe; a guess would change what it says. {REMEDY}"
+    )
+
+
+def _makes_words(text: str) -> bool:
+    """False where letters outside ASCII stand as they do in a text read in a wrong encoding."""
+    if _FOREIGN_WORD.search(text):
+        return False
+    for before, letter, after in zip(" " + text, text, text[1:] + " ", strict=False):
+        if letter.isascii():
+            continue
+        if not letter.isalpha() and letter not in _INSIDE_WORDS and _are_letters(before, after):
+            return False
+        if letter.isupper() and before.islower():
+            return False
+    return not any(unicodedata.category(letter) == "Cc" and letter > "\x7f" for letter in text)
+
+
+def _are_letters(before: str, after: str) -> bool:
+    return before.isalpha() and after.isalpha()
