@@ -1,5 +1,6 @@
 /**
- * The browser side of the pack: the Context Timeline in its node and in the sidebar.
+ * The browser side of the pack: the Context Timeline in its node and in the sidebar, and file
+ * names with the date in them.
  *
  * Plain modules, no build step, nothing fetched from elsewhere. Hooks are chained on the nodes
  * themselves; no prototype is touched.
@@ -10,6 +11,7 @@ import { copyText, insertEditStep, showNode, tell } from "./ming/actions.js";
 import { openComparison } from "./ming/compare.js";
 import { attach, element } from "./ming/element.js";
 import { conversationsFromHistory } from "./ming/history.js";
+import { fillPrefix } from "./ming/prefix.js";
 import { readConversations } from "./ming/records.js";
 import { TimelineStore } from "./ming/store.js";
 import { text } from "./ming/texts.js";
@@ -122,6 +124,7 @@ app.registerExtension({
     });
   },
   nodeCreated(node) {
+    fillPrefix(node);
     if (node.comfyClass === NODE || node.type === NODE) furnish(node);
   },
   async afterConfigureGraph() {

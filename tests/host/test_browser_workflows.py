@@ -5,6 +5,7 @@ queued, each in one of the two renderers, and show what they made.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,13 @@ def test_it_is_queued_and_shows_what_it_made(
     assert len(shown["texts"]) == kinds.count("PreviewAny")
     assert shown["turns"] == {3: 3, 8: 4}.get(number, 0)
     assert not browser.errors()
+
+
+def test_our_save_nodes_fill_in_file_names_as_the_hosts_own(browser: Browser):
+    content = (ROOT / "tests" / "run" / "cases" / "a3e_prefix_save_with_context.json").read_text()
+    browser.load(json.loads(content))
+    prefix = browser.run(SEE)["prompt"]["6"]["inputs"]["filename_prefix"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d/ming_7", prefix)
 
 
 def assert_apart(boxes: list[tuple[str, list[float]]]) -> None:
