@@ -116,7 +116,7 @@ def test_odd_values_of_a_choice_are_refused_in_short(pack, value, folders):
         problem = node(pack, name).validate_inputs(**{widget: value})
         given = {"prompts": "a"} if name == "PromptList" else {}
         node(pack, name).fingerprint_inputs(**{widget: value}, **given)
-        if value is not None or name == "PromptList":
+        if value is not None:  # the host hands None for a link, whose value comes later
             assert problem is not True and len(problem) < 500
 
 
