@@ -12,12 +12,14 @@ from typing import Any, ClassVar
 import folder_paths  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from .picture_files import read_picture
 
 
 class LoadImage:
-    """Reads the first frame of a file in the input folder; "name [output]" reads elsewhere."""
+    """Reads a file in the input folder, an animation whole; "name [output]" reads elsewhere."""
 
     DISPLAY_NAME = "Load Image"
     RETURN_TYPES = ("IMAGE", "MASK")
@@ -30,21 +32,12 @@ class LoadImage:
         return {"required": {"image": (files, {"image_upload": True})}}
 
     def load(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels (1, H, W, 3) in 0..1 and mask (1, H, W), 1 where transparent.
-
-        A picture without transparency has a mask of 64x64 zeros.
-        """
+        """Pixels (frames, H, W, 3) in 0..1 and mask (frames, H, W), 1 where transparent."""
         path = Path(folder_paths.get_annotated_filepath(image))
         if not path.is_file():
             raise FileNotFoundError(f"There is no picture {image!r} in {path.parent}.")
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened) or opened
-            pixels = np.asarray(upright.convert("RGB"), dtype=np.float32) / 255.0
-            mask = np.zeros((64, 64), dtype=np.float32)
-            if "A" in upright.getbands() or "transparency" in upright.info:
-                alpha = np.asarray(upright.convert("RGBA"))[..., 3]
-                mask = 1.0 - alpha.astype(np.float32) / 255.0
-        return torch.from_numpy(pixels)[None], torch.from_numpy(mask)[None]
+        pixels, mask = read_picture(path)
+        return torch.from_numpy(pixels), torch.from_numpy(mask)
 
 
 class SaveImage:
