@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ming_core import MingModel
@@ -20,29 +19,6 @@ from .clock import REST, TOKEN, Mark
 
 ROUTING = ("uniform", "model")
 SEED = 20
-
-# Calls that hand a device's figures to Python, or need them to know the shape of their result.
-ASKING = (
-    Tensor.tolist,
-    Tensor.item,
-    Tensor.cpu,
-    Tensor.numpy,
-    Tensor.nonzero,
-    Tensor.unique,
-    Tensor.bincount,
-    Tensor.masked_select,
-    Tensor.__bool__,
-    Tensor.__int__,
-    Tensor.__float__,
-    Tensor.__index__,
-    Tensor.__contains__,
-    torch.nonzero,
-    torch.unique,
-    torch.bincount,
-    torch.masked_select,
-    torch.equal,
-    torch.is_nonzero,
-)
 
 
 class OpCounter(TorchDispatchMode):
@@ -61,58 +37,27 @@ class OpCounter(TorchDispatchMode):
         return out
 
 
-class AskCounter(TorchFunctionMode):
-    """Counts the calls by which Python asks a tensor for figures, on any device.
-
-    On an accelerator each makes the CPU wait for all the work before it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204, ARG002
-        """Count one call and run it."""
-        self.count += func in ASKING or _is_masked_read(func, args)
-        return func(*args, **(kwargs or {}))
-
-
-def _is_masked_read(func: Callable[..., object], args: tuple[object, ...]) -> bool:
-    """Whether a call reads by a mask, whose result is as long as the mask has ones."""
-    index = args[1] if func is Tensor.__getitem__ and len(args) > 1 else None
-    return isinstance(index, Tensor) and index.dtype == torch.bool
-
-
-class WaitCounter:
-    """Counts what CUDA itself reports as a wait of the CPU for the device."""
-
-    def __init__(self) -> None:
-        self._caught: list[warnings.WarningMessage] = []
-        self._recorder = warnings.catch_warnings(record=True)
-
-    @property
-    def count(self) -> int:
-        """Waits so far."""
-        return sum("synchronizing" in str(warning.message) for warning in self._caught)
-
-    def __enter__(self) -> WaitCounter:
-        recorded = self._recorder.__enter__()
-        self._caught = [] if recorded is None else recorded
+@contextmanager
+def watched_waits(device: torch.device) -> Iterator[list[warnings.WarningMessage]]:
+    """Collect what CUDA itself reports as a wait of the CPU for the device."""
+    if device.type != "cuda":
+        yield []
+        return
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        torch.cuda.set_sync_debug_mode("default")
-        self._recorder.__exit__(None, None, None)
+        try:
+            yield caught
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """Operations of one token by part, and how often the CPU waits for the device in it."""
+    """Operations of one token by part; waits of the CPU in it, None where it waits for nothing."""
 
     ops: Counter[str]
-    syncs: int
+    syncs: int | None
 
 
 def count_token(run: Callable[[Mark], object], device: torch.device) -> TokenCounts:
@@ -121,18 +66,19 @@ def count_token(run: Callable[[Mark], object], device: torch.device) -> TokenCou
     run  draws two tokens, calling back at every mark
     """
     ops = OpCounter()
-    waits = WaitCounter() if device.type == "cuda" else AskCounter()
     ends: list[tuple[Counter[str], int]] = []
+    with watched_waits(device) as caught, ops:
 
-    def mark(name: str) -> None:
-        ops.part = REST if name == TOKEN else name
-        if name == TOKEN:
-            ends.append((ops.counts.copy(), waits.count))
+        def mark(name: str) -> None:
+            ops.part = REST if name == TOKEN else name
+            if name == TOKEN:
+                ends.append((ops.counts.copy(), len(caught)))
 
-    with waits, ops:
         run(mark)
-    (before, waited), (after, waited_after) = ends[:2]
-    return TokenCounts(after - before, waited_after - waited)
+        said = [str(warning.message) for warning in caught]
+    (before, first), (after, last) = ends[:2]
+    waits = sum("synchronizing" in text for text in said[first:last])
+    return TokenCounts(after - before, waits if device.type == "cuda" else None)
 
 
 @contextmanager

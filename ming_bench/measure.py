@@ -16,7 +16,6 @@ from ming_core import ImageSampling, MingModel
 
 from .case import RECORDING, Case, GraphFailures, fused_kernels, is_plain, published_sampling
 from .clock import (
-    Clock,
     Seconds,
     clock_of,
     drawn,
@@ -64,20 +63,14 @@ def plans(base: Plan, choices: dict[str, Sequence[Any]]) -> list[Plan]:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How long is measured."""
+class Bench:
+    """Measures cases of one model: `repeats` drawings of `tokens` each."""
 
+    model: MingModel
+    bandwidth: Bandwidth
     tokens: int
     repeats: int
     baseline: bool = True
-
-
-class Bench:
-    """Measures cases of one model."""
-
-    def __init__(self, model: MingModel, bandwidth: Bandwidth, effort: Effort) -> None:
-        self.model, self.bandwidth, self.effort = model, bandwidth, effort
-        self.clock: Clock = clock_of(model.device)
 
     @torch.inference_mode()
     def measure(self, plan: Plan, exact: Tensor | None = None) -> dict[str, Any]:
@@ -97,100 +90,92 @@ class Bench:
             found |= self._times(case, plan)
             with watched_routers(self.model) as chosen:
                 case.draw(2, unmarked)
-            distinct = statistics.mean(experts.unique().numel() for experts in chosen)
-        counts = count_token(lambda mark: case.draw(2, mark), self.model.device)
-        found |= {"routing": {"mode": plan.routing, "distinct_experts": distinct}}
-        found |= _counts(counts) | self._floor(case, distinct, found["ms_per_token"]["median"])
+        distinct = statistics.mean(experts.unique().numel() for experts in chosen)
+        found["routing"] = {"mode": plan.routing, "distinct_experts": distinct}
+        found |= _counts(count_token(lambda mark: case.draw(2, mark), self.model.device))
+        found |= self._floor(case, distinct, found["ms_per_token"]["median"])
         return found | self._whole_image(plan, found)
 
     def _times(self, case: Case, plan: Plan) -> dict[str, Any]:
-        """Time the engine and what it is compared with in turn, drawing by drawing."""
+        """Time the engine and the published algorithm in turn, drawing by drawing."""
         # A replayed graph leaves no mark at its first token's start.
         skipped = RECORDING - 1 if plan.graph else 0
-        tokens = self.effort.tokens + (RECORDING if plan.graph else 0)
-        has_baseline = self.effort.baseline and is_plain(self.model)
+        tokens = self.tokens + (RECORDING if plan.graph else 0)
+        draw, clock = partial(case.draw, tokens, graph=plan.graph), clock_of(self.model.device)
+        has_baseline = self.baseline and is_plain(self.model)
         if has_baseline:
             case.draw_baseline(2, unmarked)  # to warm up
         ours: list[list[Seconds]] = []
         theirs: list[list[Seconds]] = []
-        for _ in range(self.effort.repeats):
-            ours.append(drawn(self.clock, partial(case.draw, tokens, graph=plan.graph)))
+        for _ in range(self.repeats):
+            ours.append(drawn(clock, draw))
             if has_baseline:
-                theirs.append(drawn(self.clock, partial(case.draw_baseline, self.effort.tokens)))
-        steady = [tokens[skipped:] for tokens in ours]
+                theirs.append(drawn(clock, partial(case.draw_baseline, self.tokens)))
+        steady = [line[skipped:] for line in ours]
         found: dict[str, Any] = {"ms_per_token": milliseconds(list(chain(*steady)))}
         if plan.graph:
-            starts = [1e3 * sum(sum(token.values()) for token in one[:skipped]) for one in ours]
+            starts = [1e3 * sum(sum(token.values()) for token in line[:skipped]) for line in ours]
             found["recording_ms"] = statistics.median(starts)
-        found["baseline"] = self._beside(case, steady, theirs) if has_baseline else None
-        return found
+        return found | {"baseline": self._beside(case, steady, theirs) if theirs else None}
 
     def _beside(
         self, case: Case, ours: list[list[Seconds]], theirs: list[list[Seconds]]
     ) -> dict[str, Any]:
         """Return the baseline's figures, and the median ratio to ours of drawings done in turn."""
-        pairs = [
-            (milliseconds(slow)["median"], milliseconds(fast)["median"])
+        ratios = [
+            milliseconds(slow)["median"] / milliseconds(fast)["median"]
             for slow, fast in zip(theirs, ours, strict=True)
         ]
-        counts = count_token(partial(case.draw_baseline, 2), self.model.device)
         return {
             "ms_per_token": milliseconds(list(chain(*theirs))),
-            **_counts(counts),
+            **_counts(count_token(partial(case.draw_baseline, 2), self.model.device)),
             # It draws one picture after another.
-            "over_ours": case.pictures * statistics.median(slow / fast for slow, fast in pairs),
+            "over_ours": case.pictures * statistics.median(ratios),
         }
 
     def _errors(self, case: Case, exact: Tensor | None) -> dict[str, float | None]:
-        """Compare latents, relative to the largest: with the fp32 engine's and the baseline's."""
+        """Compare latents, relative to the largest: with the fp32 engine's, and the baseline's."""
         alone = case.side_by_side(1)
-        found: dict[str, float | None] = dict.fromkeys(("fp32", "baseline"))
+        found: dict[str, float | None] = {"fp32": None, "baseline": None}
         if exact is not None:
             ours = alone.draw(len(exact), unmarked, replay=exact)[0]
             found["fp32"] = relative_error(ours, exact)
-        is_comparable = case.sampling == published_sampling(self.model, len(case.seen))
-        if self.effort.baseline and is_plain(self.model) and is_comparable:
-            first = alone.draw(1, unmarked)[0]
-            found["baseline"] = relative_error(first, alone.draw_baseline(1, unmarked))
+        is_published = case.sampling == published_sampling(self.model, len(case.seen))
+        if self.baseline and is_plain(self.model) and is_published:
+            theirs = alone.draw_baseline(1, unmarked)
+            found["baseline"] = relative_error(alone.draw(1, unmarked)[0], theirs)
         return found
 
-    def _floor(self, case: Case, distinct: float, milliseconds: float) -> dict[str, Any]:
+    def _floor(self, case: Case, distinct: float, taken: float) -> dict[str, Any]:
         """Return the bytes of a token, the time reading them takes, and how far above it we are."""
-        load = Load(
-            rows=len(case.seen) * case.pictures,
-            context=case.cache.length + self.effort.tokens // 2,
-            evaluations=case.sampling.steps,
-            distinct_experts=distinct,
-        )
+        rows, context = len(case.seen) * case.pictures, case.cache.length + self.tokens // 2
+        load = Load(rows, context, case.sampling.steps, distinct)
         counted = bytes_per_token(self.model, load)
         floor = 1e3 * counted.total() / self.bandwidth.read
+        parts = {kind: size / 1e9 for kind, size in counted.items()}
         return {
-            "gb_per_token": {"total": counted.total() / 1e9}
-            | {kind: size / 1e9 for kind, size in counted.items()},
+            "gb_per_token": {"total": counted.total() / 1e9, **parts},
             "read_gb_per_s": self.bandwidth.read / 1e9,
             "copy_gb_per_s": self.bandwidth.copy / 1e9,
             "floor_ms": floor,
-            "over_floor": milliseconds / floor,
+            "over_floor": taken / floor,
         }
 
     def _whole_image(self, plan: Plan, found: dict[str, Any]) -> dict[str, float]:
         """Time what comes before and after the tokens, and add a picture's share up."""
-        prefill = statistics.median(timed(self.clock, lambda: plan.read(self.model)))
-        pixels = statistics.median(timed(self.clock, self._decode_pixels))
-        tokens = self.model.config.language.num_image_tokens
-        drawing = tokens * found["ms_per_token"]["median"] + found.get("recording_ms", 0.0)
+        language, clock = self.model.config.language, clock_of(self.model.device)
+        width = self.model.config.mingtok.semantic.width
+        features = torch.zeros(1, language.num_image_tokens, width, device=self.model.device)
+        decoder, grid = self.model.parts.pixel_decoder, language.image_grid
+        prefill = statistics.median(timed(clock, lambda: plan.read(self.model)))
+        pixels = statistics.median(timed(clock, lambda: decoder(features, grid)))
+        drawing = language.num_image_tokens * found["ms_per_token"]["median"]
+        seconds = prefill + (drawing + found.get("recording_ms", 0.0)) / 1e3
         return {
             "prefill_seconds": prefill,
             "pixel_decode_seconds": pixels,
-            "seconds_per_image": (prefill + drawing / 1e3) / plan.pictures + pixels,
+            "seconds_per_image": seconds / plan.pictures + pixels,
         }
-
-    def _decode_pixels(self) -> Tensor:
-        """Decode the pixels of one picture."""
-        grid = self.model.config.language.image_grid
-        width = self.model.config.mingtok.semantic.width
-        features = torch.zeros(1, grid[0] * grid[1], width, device=self.model.device)
-        return self.model.parts.pixel_decoder(features, grid)
 
 
 @torch.inference_mode()

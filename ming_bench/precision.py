@@ -7,7 +7,6 @@ of the exact run are fed back, so that every token's error is its own.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ming_core import QUANTISATIONS, CheckpointError, MingModel
+from ming_core import QUANTISATIONS, MingModel
 from ming_core.formats import FORMATS, possible
 
 from .case import Case
 from .clock import unmarked
 from .counters import watched_routers
-from .sources import EXACT, Source, refuse_unusable
 
 CONTEXT, ROWS = 64, 3
 # Part of the model -> the modules whose matrices belong to it. The dense and the routed ones are
@@ -50,7 +48,7 @@ class Run:
     """One teacher-forced drawing: latents (tokens, C) and what every router chose."""
 
     latents: Tensor
-    chosen: tuple[Tensor, ...]
+    chosen: list[Tensor]
 
     def latent_error(self, exact: Run) -> float:
         """Mean over tokens of the distance over the length of the exact latent."""
@@ -73,18 +71,17 @@ class Cost:
     latent_error: float
     agreement: float
 
+    def cells(self) -> str:
+        """Write both for a table."""
+        return f"{self.latent_error:.2%} | {self.agreement:.1%}"
+
 
 def matrices(model: MingModel, part: str) -> list[nn.Parameter]:
     """Return the weights that belong to a part."""
     roots = {"": model.parts.language_model, "semantic_decoder": model.parts.semantic_decoder}
-    return [
-        module.weight
-        for prefix, root in roots.items()
-        for name, module in root.named_modules(prefix=prefix)
-        if re.fullmatch(PARTS[part], name)
-        and isinstance(getattr(module, "weight", None), nn.Parameter)
-        and module.weight.dim() > 1
-    ]
+    named = (pair for prefix, root in roots.items() for pair in root.named_parameters(prefix))
+    pattern = re.compile(rf"{PARTS[part]}\.weight")
+    return [weight for name, weight in named if weight.dim() > 1 and pattern.fullmatch(name)]
 
 
 def rounded(weight: Tensor, form: str) -> Tensor:
@@ -111,65 +108,32 @@ def rounding(model: MingModel, formats: Mapping[str, str]) -> Iterator[None]:
 @torch.inference_mode()
 def run(model: MingModel, tokens: int, replay: Tensor | None = None) -> Run:
     """Read a prefix and draw some tokens; the prefix and every token are rounded alike."""
-    case = Case.read(model, ROWS, CONTEXT)
     with watched_routers(model) as chosen:
-        latents = case.draw(tokens, unmarked, replay=replay)[0]
-    return Run(latents, tuple(chosen))
+        latents = Case.read(model, ROWS, CONTEXT).draw(tokens, unmarked, replay=replay)[0]
+    return Run(latents, chosen)
 
 
 def costs(model: MingModel, tokens: int) -> Iterator[Cost]:
     """Yield the cost of every part in every format, and of every quantisation as a whole."""
     exact = run(model, tokens)
-
-    def cost(name: str, form: str, formats: Mapping[str, str]) -> Cost:
-        with rounding(model, formats):
-            ours = run(model, tokens, exact.latents)
-        return Cost(name, form, ours.latent_error(exact), ours.agreement(exact))
-
-    for part in PARTS:
-        for form in FORMATS:
-            yield cost(part, form, {part: form})
+    wanted = [(part, form, {part: form}) for part in PARTS for form in FORMATS]
     for name, formats in QUANTISATIONS.items():
         parts = {part: getattr(formats, role) for role, owned in ROLES.items() for part in owned}
-        yield cost("together", name, parts)
+        wanted.append(("together", name, parts))
+    for name, form, parts in wanted:
+        with rounding(model, parts):
+            ours = run(model, tokens, exact.latents)
+        yield Cost(name, form, ours.latent_error(exact), ours.agreement(exact))
 
 
 def report(found: Sequence[Cost]) -> Iterator[str]:
     """Yield a Markdown table: a line per part, error and agreement per format."""
-    parts = [cost for cost in found if cost.name in PARTS]
     yield "| part | " + " | ".join(f"{form}: error | same experts" for form in FORMATS) + " |"
     yield "|---" * (1 + 2 * len(FORMATS)) + "|"
     for part in PARTS:
-        own = {cost.form: cost for cost in parts if cost.name == part}
-        yield f"| {part} | " + " | ".join(_cells(own[form]) for form in FORMATS) + " |"
-    yield ""
-    yield "| together | error | same experts |"
-    yield "|---|---|---|"
+        own = {cost.form: cost.cells() for cost in found if cost.name == part}
+        yield f"| {part} | " + " | ".join(own[form] for form in FORMATS) + " |"
+    yield from ("", "| together | error | same experts |", "|---|---|---|")
     for cost in found:
         if cost.name not in PARTS:
-            yield f"| {cost.form} | {_cells(cost)} |"
-
-
-def _cells(cost: Cost) -> str:
-    return f"{cost.latent_error:.2%} | {cost.agreement:.1%}"
-
-
-def print_report(source: Source, device: torch.device, tokens: int) -> int:
-    """Measure and print; the weights must fit in fp32."""
-    if source.stored is not None:
-        raise CheckpointError(
-            f"{source.name} holds {source.stored}, and the report rounds exact weights; give the "
-            "published folder."
-        )
-    refuse_unusable(source, EXACT, device)
-    model = source.make(EXACT, device)
-    lines = len(PARTS) * len(FORMATS) + len(QUANTISATIONS)
-    found: list[Cost] = []
-    for cost in costs(model, tokens):
-        found.append(cost)
-        done = f"{len(found)} of {lines}: {cost.name}, {cost.form}"
-        print(f"\r{done:60}", end="", file=sys.stderr, flush=True)
-    print(f"\r{'':60}\r", end="", file=sys.stderr)
-    print(f"{source.name}, {tokens} tokens, {ROWS} rows, each after the exact latents\n")
-    print("\n".join(report(found)))
-    return 0
+            yield f"| {cost.form} | {cost.cells()} |"

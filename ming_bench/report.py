@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -12,24 +12,24 @@ from typing import Any
 
 import torch
 
-from ming_core import MingModel
-from ming_core.univision.config import MingConfig
+from ming_core import MingModel, TorchOperations
+from ming_core.univision.model import Components
 
 from .measure import Plan
-from .traffic import component_sizes
 
 Figures = Mapping[str, Any]
 
 
 def setting(device: torch.device) -> dict[str, Any]:
     """Return what ran where."""
+    on_cuda = device.type == "cuda"
     return {
         "git": revision(),
         "torch": torch.__version__,
         "triton": triton_version(),
-        "device": device_name(device),
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "allocator": torch.cuda.get_allocator_backend() if device.type == "cuda" else None,
+        "device": torch.cuda.get_device_name(device) if on_cuda else device.type,
+        "cuda": torch.version.cuda if on_cuda else None,
+        "allocator": torch.cuda.get_allocator_backend() if on_cuda else None,
         "threads": torch.get_num_threads(),
     }
 
@@ -47,108 +47,86 @@ def revision() -> str:
 
 def triton_version() -> str | None:
     """Return the version of Triton, if there is one."""
-    if importlib.util.find_spec("triton") is None:
-        return None
-    try:
-        return version("triton")
-    except PackageNotFoundError:  # installed under another name
-        return "unknown version"
-
-
-def device_name(device: torch.device) -> str:
-    """Return what the device calls itself."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def sizes(config: MingConfig) -> dict[str, Any]:
-    """Return the figures of a config that decide what a token costs."""
-    language, tok = asdict(config.language), config.mingtok
-    stages = {"encoder": tok.encoder, "semantic": tok.semantic, "pixel": tok.pixel}
-    return {
-        "language_model": language,
-        "flow_head": asdict(config.flow),
-        **{name: asdict(stage) for name, stage in stages.items()},
-    }
+    for package in ("triton", "triton-windows", "pytorch-triton"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return None
 
 
 def heading(place: Figures, source: str, model: MingModel, precision: str) -> dict[str, Any]:
     """Return what all cases of a model have in common."""
-    return {
-        **place,
-        "model": source,
-        "precision": precision,
-        "sizes": sizes(model.config),
-        "components": component_sizes(model),
-    }
+    common = {**place, "model": source, "precision": precision, "sizes": asdict(model.config)}
+    return common | {"components": component_sizes(model)}
+
+
+def component_sizes(model: MingModel) -> dict[str, dict[str, Any]]:
+    """Return parameters and bytes of every component, the latter by number format."""
+    sizes: dict[str, dict[str, Any]] = {}
+    # Counted as published: 4-bit weights share bytes, and scales are no parameters of the model.
+    plain = Components.build(model.config, TorchOperations, model.dtype).named()
+    for name, module in model.components.items():
+        held: Counter[str] = Counter()
+        for tensor in module.state_dict().values():
+            held[str(tensor.dtype).removeprefix("torch.")] += tensor.nbytes
+        parameters = sum(parameter.numel() for parameter in plain[name].parameters())
+        sizes[name] = {"parameters": parameters, "bytes": dict(held)}
+    return sizes
 
 
 def line_of(common: Figures, plan: Plan, steps: int, found: Figures) -> dict[str, Any]:
     """Return a case as the object that is printed."""
-    drawn = asdict(plan) | {"steps": steps}
-    for field in ("routing", "graph"):  # told of in `found`
-        drawn.pop(field)
-    return {**common, **drawn, **found}
+    line = {**common, **asdict(plan), "steps": steps, **found}
+    line.pop("graph")  # told of in `kernels`
+    return line
 
 
-COLUMNS = (
-    ("rows", lambda c: f"{c['rows']}"),
-    ("pics", lambda c: f"{c['pictures']}"),
-    ("solver", lambda c: f"{c['solver']} {c['steps']}"),
-    ("weights", lambda c: c["precision"]),
-    ("routing", lambda c: f"{c['routing']['mode']} {c['routing']['distinct_experts']:.1f}"),
-    ("step", lambda c: c["kernels"]["step"].split()[-1]),
-    ("ms", lambda c: f"{c['ms_per_token']['median']:.2f}"),
-    ("p90", lambda c: f"{c['ms_per_token']['p90']:.2f}"),
-    ("language", lambda c: _part(c, "language_model")),
-    ("head", lambda c: _part(c, "head")),
-    ("semantic", lambda c: _part(c, "semantic_decoder")),
-    ("rest", lambda c: _part(c, "rest")),
-    ("GB", lambda c: f"{c['gb_per_token']['total']:.3g}"),
-    ("floor", lambda c: f"{c['floor_ms']:.2f}"),
-    ("x floor", lambda c: f"{c['over_floor']:.2f}"),
-    ("ops", lambda c: f"{c['ops_per_token']['total']}"),
-    ("syncs", lambda c: f"{c['syncs_per_token']}"),
-    ("s/image", lambda c: f"{c['seconds_per_image']:.2f}"),
-    ("error", lambda c: _error(c["errors"])),
-)
+COLUMNS = {
+    "rows": lambda c: f"{c['rows']}",
+    "pics": lambda c: f"{c['pictures']}",
+    "solver": lambda c: f"{c['solver']} {c['steps']}",
+    "weights": lambda c: c["precision"],
+    "routing": lambda c: f"{c['routing']['mode']} {c['routing']['distinct_experts']:.1f}",
+    "step": lambda c: c["kernels"]["step"].split()[-1],
+    "ms": lambda c: f"{c['ms_per_token']['median']:.2f}",
+    "p90": lambda c: f"{c['ms_per_token']['p90']:.2f}",
+    "language": lambda c: _part(c, "language_model"),
+    "head": lambda c: _part(c, "head"),
+    "semantic": lambda c: _part(c, "semantic_decoder"),
+    "rest": lambda c: _part(c, "rest"),
+    "GB": lambda c: f"{c['gb_per_token']['total']:.3g}",
+    "floor": lambda c: f"{c['floor_ms']:.2f}",
+    "x floor": lambda c: f"{c['over_floor']:.2f}",
+    "ops": lambda c: f"{c['ops_per_token']['total']}",
+    "syncs": lambda c: _or_dash(c["syncs_per_token"], ""),
+    "s/image": lambda c: f"{c['seconds_per_image']:.2f}",
+    "error": lambda c: _or_dash(c["errors"]["fp32"] or c["errors"]["baseline"], ".1e"),
+}
+SHARED = ("ms", "p90", "language", "head", "semantic", "rest", "ops", "syncs")
 
 
 def table(cases: Sequence[Figures]) -> list[str]:
     """Write cases as lines of a table, the published algorithm's figures under each."""
-    rows = [[name for name, _ in COLUMNS]]
+    rows = [list(COLUMNS)]
     for case in cases:
-        rows.append([cell(case) for _, cell in COLUMNS])
-        rows += [_baseline_row(case["baseline"])] if case["baseline"] is not None else []
-    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
+        rows.append([cell(case) for cell in COLUMNS.values()])
+        theirs = case["baseline"]
+        if theirs is not None:
+            shown = {name: COLUMNS[name](theirs) for name in SHARED}
+            shown |= {"weights": "baseline", "x floor": f"{theirs['over_ours']:.2f}x ours"}
+            rows.append([shown.get(name, "") for name in COLUMNS])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
 
 
-def _baseline_row(theirs: Figures) -> list[str]:
-    """Write the figures of the baseline below the engine's own."""
-    shown = {
-        "weights": "baseline",
-        "ops": f"{theirs['ops_per_token']['total']}",
-        "syncs": f"{theirs['syncs_per_token']}",
-        "x floor": f"{theirs['over_ours']:.2f}x ours",
-    }
-    timed = {name: cell for name, cell in COLUMNS if name in TIMES}
-    shown |= {name: cell({"ms_per_token": theirs["ms_per_token"]}) for name, cell in timed.items()}
-    return [shown.get(name, "") for name, _ in COLUMNS]
-
-
-TIMES = ("ms", "p90", "language", "head", "semantic", "rest")
-
-
 def _part(case: Figures, part: str) -> str:
     """Write the time of one part of a token, which a replayed graph does not tell."""
-    taken = case["ms_per_token"].get(part)
-    return "-" if taken is None else f"{taken:.2f}"
+    return _or_dash(case["ms_per_token"].get(part), ".2f")
 
 
-def _error(errors: Mapping[str, float | None]) -> str:
-    """Write the error to the fp32 engine, or where that is the engine, to the baseline."""
-    known = [error for error in errors.values() if error is not None]
-    return f"{known[0]:.1e}" if known else "-"
+def _or_dash(figure: float | None, form: str) -> str:
+    return "-" if figure is None else format(figure, form)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -40,14 +40,10 @@ class Conditions:
     def collect(cls, model: MingModel, prompt: str, seeds: Sequence[int]) -> Conditions:
         """Draw pictures with the published settings, and keep every token's condition."""
         kept: list[Tensor] = []
-        head = model.parts.language_model.condition_head
+        head, config = model.parts.language_model.condition_head, model.config
         hook = head.register_forward_hook(lambda _module, _inputs, z: kept.append(z.clone()))
-        try:
-            with recording(wanted=False):
-                generate(model, GENERATE_PREFIX + prompt, seeds=seeds)
-        finally:
-            hook.remove()
-        config = model.config
+        with hook, recording(wanted=False):
+            generate(model, GENERATE_PREFIX + prompt, seeds=seeds)
         noise = draw_noise(seeds, config.language.num_image_tokens, config.mingtok.latent_size)
         noise = noise.flatten(0, 1).to(model.device)
         return cls(model, torch.cat(kept, dim=1), noise)
@@ -76,16 +72,17 @@ class SolverError:
     error: float  # root mean square over all tokens
     worst_token: float
 
+    @property
+    def column(self) -> str:
+        """What is set besides solver and steps."""
+        shift = [] if self.time_shift is None else [f"shift {self.time_shift:g}"]
+        return " ".join(shift + ["renorm"] * self.renorm) or "plain"
+
 
 def settings() -> Iterator[ImageSampling]:
     """Yield every setting that is compared."""
-    for renorm in (False, True):
-        for time_shift in SHIFTS:
-            for solver in SOLVERS:
-                for steps in STEPS:
-                    yield ImageSampling(
-                        steps=steps, solver=solver, time_shift=time_shift, renorm=renorm
-                    )
+    for renorm, shift, solver, steps in product((False, True), SHIFTS, SOLVERS, STEPS):
+        yield ImageSampling(steps=steps, solver=solver, time_shift=shift, renorm=renorm)
 
 
 def solver_errors(conditions: Conditions) -> list[SolverError]:
@@ -102,40 +99,22 @@ def solver_error(latents: Tensor, true: Tensor, how: ImageSampling) -> SolverErr
     """Measure one setting."""
     apart = (latents - true).norm(dim=-1)
     size = true.norm(dim=-1).square().mean().sqrt()
-    return SolverError(
-        how.solver,
-        how.steps,
-        how.time_shift,
-        how.renorm,
-        error=float(apart.square().mean().sqrt() / size),
-        worst_token=float(apart.max() / size),
-    )
+    mean, worst = float(apart.square().mean().sqrt() / size), float(apart.max() / size)
+    return SolverError(how.solver, how.steps, how.time_shift, how.renorm, mean, worst)
 
 
 def report(errors: Sequence[SolverError]) -> list[str]:
     """Write the errors as lines of a table: a row per solver and steps."""
-    columns = list(dict.fromkeys((e.renorm, e.time_shift) for e in errors))
-    names = [
-        " ".join(
-            ([f"shift {shift:g}"] if shift is not None else []) + (["renorm"] if renorm else [])
-        )
-        or "plain"
-        for renorm, shift in columns
-    ]
+    names = list(dict.fromkeys(e.column for e in errors))
+    rows: dict[str, dict[str, str]] = {}
+    for e in errors:
+        rows.setdefault(f"{e.solver} {e.steps}", {})[e.column] = f"{e.error:.4f}"
     lines = [f"{'solver':<10}" + "".join(f"{name:>18}" for name in names)]
-    for solver, steps in dict.fromkeys((e.solver, e.steps) for e in errors):
-        cells = [
-            next(
-                f"{e.error:.4f}"
-                for e in errors
-                if (e.solver, e.steps, e.renorm, e.time_shift) == (solver, steps, *column)
-            )
-            for column in columns
-        ]
-        lines.append(f"{f'{solver} {steps}':<10}" + "".join(f"{cell:>18}" for cell in cells))
+    for row, cells in rows.items():
+        lines.append(f"{row:<10}" + "".join(f"{cells[name]:>18}" for name in names))
     return lines
 
 
-def as_json(errors: Sequence[SolverError]) -> dict[str, Any]:
+def as_json(errors: Sequence[SolverError]) -> dict[str, object]:
     """Return the errors as one object."""
     return {"against": f"ab2 {TRUE_STEPS}", "errors": [asdict(error) for error in errors]}

@@ -8,14 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ming_cli.machine import Machine
-from ming_core import (
-    CheckpointError,
-    MingModel,
-    TorchOperations,
-    load_model,
-    stored_quantisation,
-)
+from ming_core import CheckpointError, MingModel, TorchOperations, load_model, stored_quantisation
 from ming_core.fitting import amount, num_bytes
 from ming_core.quantisation import QUANTISATIONS, operations_for
 from ming_core.tensor_files import read_json
@@ -45,43 +38,47 @@ class Source:
     is_trained: bool = False
     stored: str | None = None  # what its folder was quantised to: nothing else can be made of it
 
+    def refuse(self, precision: str, free: int | None) -> None:
+        """Raise CheckpointError where the folder holds another precision, or `free` is too little.
 
-def checkpoint_source(folder: Path) -> Source:
-    """Take the weights of a checkpoint folder."""
-
-    def make(precision: str, device: torch.device) -> MingModel:
-        dtype, quantise = PRECISIONS[precision]
-        return load_model(folder, dtype=dtype, quantise=quantise).to(device)
-
-    stored = stored_quantisation(folder)
-    return Source(str(folder), read_config(folder), make, is_trained=True, stored=stored)
-
-
-def random_source(name: str, config: MingConfig) -> Source:
-    """Make random weights of a config on the device."""
-
-    def make(precision: str, device: torch.device) -> MingModel:
-        dtype, quantise = PRECISIONS[precision]
-        operations = operations_for(TorchOperations, quantise)
-        return random_model(config, dtype, device, operations)
-
-    return Source(f"random weights, {name}", config, make)
+        free  bytes where the weights will lie; None where nobody knows
+        """
+        if self.stored not in (None, precision):
+            raise CheckpointError(
+                f"{self.name} holds {self.stored}, not {precision}; give the published folder, or "
+                f"--precision {self.stored}."
+            )
+        needed = weight_bytes(self.config, precision)
+        if free is not None and needed > free:
+            raise CheckpointError(
+                f"{self.name}: {precision} weights take {amount(needed)}, {amount(free)} are free. "
+                "Choose a smaller --precision or --size, or another device."
+            )
 
 
 def source_of(folder: Path | None, configs: Path | None, size: str) -> Source:
     """Choose a source: a checkpoint folder, the config files of one, or a named size."""
+
+    def load(precision: str, device: torch.device) -> MingModel:
+        dtype, quantise = PRECISIONS[precision]
+        return load_model(folder or Path(), dtype=dtype, quantise=quantise).to(device)
+
+    def draw(precision: str, device: torch.device) -> MingModel:
+        dtype, quantise = PRECISIONS[precision]
+        return random_model(config, dtype, device, operations_for(TorchOperations, quantise))
+
     if folder is not None:
-        return checkpoint_source(folder)
-    if configs is not None:
-        return random_source(f"config of {configs}", read_config(configs))
-    return random_source(size, SIZES[size])
+        stored = stored_quantisation(folder)
+        return Source(str(folder), read_config(folder), load, is_trained=True, stored=stored)
+    config = read_config(configs) if configs is not None else SIZES[size]
+    return Source(f"random weights, {configs or size}", config, draw)
 
 
 def read_config(folder: Path) -> MingConfig:
     """Read the two config.json files of a checkpoint, whose weights need not be there."""
     found = find_checkpoint(folder)
-    univision, mingtok = found.univision / "config.json", found.mingtok / "config.json"
-    return MingConfig.read(read_json(univision), read_json(mingtok))
+    files = (found.univision, found.mingtok)
+    return MingConfig.read(*(read_json(file / "config.json") for file in files))
 
 
 def weight_bytes(config: MingConfig, precision: str) -> int:
@@ -89,26 +86,3 @@ def weight_bytes(config: MingConfig, precision: str) -> int:
     dtype, quantise = PRECISIONS[precision]
     operations = operations_for(TorchOperations, quantise)
     return num_bytes(Components.build(config, operations, dtype).named().values())
-
-
-def shortage(config: MingConfig, precision: str, device: torch.device) -> str | None:
-    """Say what is missing for the weights to fit the device; None when they do, or none can say."""
-    machine, needed = Machine.here(), weight_bytes(config, precision)
-    free = machine.free_vram if device.type == "cuda" else machine.free_ram
-    if free is None or needed <= free:
-        return None
-    return f"{precision} weights take {amount(needed)}, {amount(free)} are free on {device}"
-
-
-def refuse_unusable(source: Source, precision: str, device: torch.device) -> None:
-    """Raise CheckpointError where the folder holds another precision, or the weights cannot fit."""
-    if source.stored not in (None, precision):
-        raise CheckpointError(
-            f"{source.name} holds {source.stored}, not {precision}; give the published folder, or "
-            f"--precision {source.stored}."
-        )
-    lacking = shortage(source.config, precision, device)
-    if lacking is not None:
-        raise CheckpointError(
-            f"{source.name}: {lacking}. Choose a smaller --precision or --size, or another device."
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ming_bench import report, solvers
+from ming_bench import precision, report, solvers
 from ming_bench.checks import cpu_checks
 from ming_bench.clock import clock_of, device_named, reset_peak_memory
 from ming_bench.counters import ROUTING
-from ming_bench.measure import Bench, Effort, Plan, exact_latents, plans
-from ming_bench.precision import print_report
+from ming_bench.measure import Bench, Plan, exact_latents, plans
 from ming_bench.random_model import SIZES
-from ming_bench.sources import EXACT, PRECISIONS, Source, refuse_unusable, shortage, source_of
+from ming_bench.sources import EXACT, PRECISIONS, Source, source_of
 from ming_bench.traffic import Bandwidth
-from ming_core import SOLVERS, PromptError
+from ming_core import SOLVERS, CheckpointError, PromptError
+
+from .machine import Machine
 
 PROMPT = "A red circle on a white background."
 
@@ -39,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rows", nargs="+", type=int, choices=(1, 2, 3), default=[3], help="guidance branches (3)")
     add("--pictures", nargs="+", type=int, default=[1], help="drawn side by side (1)")
     add("--solver", nargs="+", choices=SOLVERS, default=["euler"], help="of the flow (euler)")
-    add("--steps", nargs="+", type=int, help="of the solver (the model's own)")
+    add("--steps", nargs="+", type=int, default=[None], help="of the solver (the model's own)")
     add("--routing", nargs="+", choices=ROUTING, help="uniform on random weights, else model")
-    add("--step", nargs="+", choices=STEP_KINDS, help="of a token (graph on CUDA, else eager)")
+    add("--step", nargs="+", choices=("eager", "graph"), help="of a token (graph on CUDA)")
     add("--context", type=int, default=64, help="tokens before the picture (64)")
     add("--tokens", type=int, help="visual tokens per timed drawing (16 on CUDA, else 3)")
     add("--repeats", type=int, help="timed drawings (5)")
@@ -49,9 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-baseline", action="store_true", help="leave the published algorithm out")
     add("--prompt", default=PROMPT, help="of the pictures for --solvers")
     add("--json", action="store_true", help="JSON only; with --cpu: end with one JSON object")
-
-
-STEP_KINDS = ("eager", "graph")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -64,9 +63,9 @@ def main(args: argparse.Namespace) -> int:
         torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
     size = args.size or ("published" if on_cuda else "mid")
     source = source_of(args.folder, args.config, size)
-    if args.precision_report:
-        return print_report(source, device, args.tokens or 8)
     precisions = args.precision or ["bf16" if on_cuda else EXACT]
+    if args.precision_report:
+        return report_precision(source, device, args.tokens or 8)
     if args.solvers:
         return compare_solvers(args, source, precisions[0], device)
     cases: list[dict[str, Any]] = []
@@ -99,70 +98,82 @@ def measure_all(
     args: argparse.Namespace, source: Source, precisions: list[str], device: torch.device
 ) -> Iterator[dict[str, Any]]:
     """Measure every combination of what was asked for, one precision after another."""
-    on_cuda = device.type == "cuda"
-    effort = Effort(
-        tokens=args.tokens or (16 if on_cuda else 3),
-        repeats=args.repeats or (3 if args.quick else 5),
-        baseline=not args.no_baseline,
-    )
-    wanted = wanted_plans(args, source, on_cuda=on_cuda)
+    tokens = args.tokens or (16 if device.type == "cuda" else 3)
+    repeats = args.repeats or (3 if args.quick else 5)
+    wanted = wanted_plans(args, source, device)
     bandwidth = Bandwidth.measure(device, clock_of(device))
     reset_peak_memory(device)  # and give its buffers back
     place = report.setting(device)
-    for precision in precisions:
-        refuse_unusable(source, precision, device)
+    for name in precisions:
+        source.refuse(name, free_bytes(device))
     exact = exact_of(source, wanted, device) if set(precisions) - {EXACT} else {}
-    for precision in precisions:
-        model = source.make(precision, device)
-        common = report.heading(place, source.name, model, precision)
-        bench = Bench(model, bandwidth, effort)
+    for name in precisions:
+        model = source.make(name, device)
+        common = report.heading(place, source.name, model, name)
+        bench = Bench(model, bandwidth, tokens, repeats, baseline=not args.no_baseline)
         for plan in wanted:
-            found = bench.measure(plan, None if precision == EXACT else exact.get(plan))
+            found = bench.measure(plan, None if name == EXACT else exact.get(plan))
             yield report.line_of(common, plan, plan.sampling(model).steps, found)
         del model, bench  # before the next precision's weights are made
 
 
-def wanted_plans(args: argparse.Namespace, source: Source, *, on_cuda: bool) -> list[Plan]:
+def wanted_plans(args: argparse.Namespace, source: Source, device: torch.device) -> list[Plan]:
     """Return a plan for every combination on the command line."""
     if min(args.context, *args.pictures) < 1:
         raise PromptError("--context and --pictures count from 1.")
+    on_cuda = device.type == "cuda"
     kinds = args.step or ["graph" if on_cuda else "eager"]
     if "graph" in kinds and not on_cuda:
         raise PromptError("--step graph needs CUDA: nothing else here replays graphs. Use eager.")
-    return plans(
-        Plan(context=args.context),
-        {
-            "routing": args.routing or ["model" if source.is_trained else "uniform"],
-            "rows": args.rows,
-            "pictures": args.pictures,
-            "solver": args.solver,
-            "steps": args.steps or [None],
-            "graph": [kind == "graph" for kind in kinds],
-        },
-    )
+    routing = args.routing or ["model" if source.is_trained else "uniform"]
+    graph = [kind == "graph" for kind in kinds]
+    given = {name: getattr(args, name) for name in ("rows", "pictures", "solver", "steps")}
+    return plans(Plan(context=args.context), {"routing": routing, **given, "graph": graph})
 
 
 def exact_of(source: Source, wanted: list[Plan], device: torch.device) -> dict[Plan, Tensor]:
     """Draw every plan in fp32; nothing where such weights are not there or do not fit."""
-    if source.stored is not None or shortage(source.config, EXACT, device) is not None:
+    try:
+        source.refuse(EXACT, free_bytes(device))
+    except CheckpointError:
         return {}
     model = source.make(EXACT, device)
     return {plan: exact_latents(model, plan) for plan in wanted}
 
 
+def free_bytes(device: torch.device) -> int | None:
+    """Return what is free where a device's weights lie."""
+    machine = Machine.here()
+    return machine.free_vram if device.type == "cuda" else machine.free_ram
+
+
+def report_precision(source: Source, device: torch.device, tokens: int) -> int:
+    """Print what few bits cost, part by part; the weights must be exact and fit in fp32."""
+    source.refuse(EXACT, free_bytes(device))
+    model = source.make(EXACT, device)
+    found: list[precision.Cost] = []
+    for cost in precision.costs(model, tokens):
+        found.append(cost)
+        print(f"measured: {cost.name}, {cost.form}", file=sys.stderr, flush=True)
+    rows = precision.ROWS
+    print(f"{source.name}, {tokens} tokens, {rows} rows, each after the exact latents\n")
+    print("\n".join(precision.report(found)))
+    return 0
+
+
 def compare_solvers(
-    args: argparse.Namespace, source: Source, precision: str, device: torch.device
+    args: argparse.Namespace, source: Source, name: str, device: torch.device
 ) -> int:
     """Print how far each solver's latents lie from the flow's true end."""
-    refuse_unusable(source, precision, device)
-    model = source.make(precision, device)
+    source.refuse(name, free_bytes(device))
+    model = source.make(name, device)
     seeds = range(1 if args.quick else 4)
     errors = solvers.solver_errors(solvers.Conditions.collect(model, args.prompt, seeds))
     if args.json:
-        common = {"model": source.name, "is_trained": source.is_trained, "precision": precision}
+        common = {"model": source.name, "is_trained": source.is_trained, "precision": name}
         print(json.dumps(common | solvers.as_json(errors)))
         return 0
-    print(f"{source.name}, {precision}: error against {solvers.TRUE_STEPS} steps of ab2")
+    print(f"{source.name}, {name}: error against {solvers.TRUE_STEPS} steps of ab2")
     if not source.is_trained:
         print("Random weights: a random flow, which says nothing about pictures.")
     print("\n".join(solvers.report(errors)))

@@ -9,9 +9,10 @@ import torch
 
 from ming_bench import sources
 from ming_bench.case import GRAPH_SWITCH, Case, fused_kernels, recording
-from ming_bench.measure import Bench, Effort, Plan, plans
+from ming_bench.measure import Bench, Plan, plans
 from ming_bench.random_model import SIZES, random_model
-from ming_bench.traffic import Bandwidth, component_sizes
+from ming_bench.report import component_sizes
+from ming_bench.traffic import Bandwidth
 from ming_core import ImageSampling, MingModel
 from ming_core.kernels.probe import Case as KernelCase
 
@@ -90,7 +91,7 @@ def test_config_files_alone_are_enough(tiny: Path, tmp_path: Path):
 
 
 def test_a_case_adds_up(model: MingModel):
-    bench = Bench(model, Bandwidth(read=2e9, copy=1e9), Effort(tokens=2, repeats=1))
+    bench = Bench(model, Bandwidth(read=2e9, copy=1e9), tokens=2, repeats=1)
     plan = Plan(rows=2, pictures=2, context=CONTEXT, solver="ab2", steps=4)
     found = bench.measure(plan)
     assert found["floor_ms"] == pytest.approx(found["gb_per_token"]["total"] / 2 * 1e3)
@@ -107,7 +108,7 @@ def test_a_case_adds_up(model: MingModel):
 @pytest.mark.parametrize("precision", [p for p in sources.PRECISIONS if "int" in p])
 def test_quantised_weights_have_no_baseline(precision: str, model: MingModel):
     small = sources.source_of(None, None, "quick").make(precision, CPU)
-    bench = Bench(small, Bandwidth(1e9, 1e9), Effort(tokens=1, repeats=1))
+    bench = Bench(small, Bandwidth(1e9, 1e9), tokens=1, repeats=1)
     found = bench.measure(Plan(context=CONTEXT))
     assert found["baseline"] is None
     ours, exact = (component_sizes(m)["language_model"] for m in (small, model))
@@ -133,7 +134,7 @@ def test_fused_kernels_are_those_for_this_model(model: MingModel, monkeypatch: p
 def test_a_graph_that_fails_is_not_called_replayed(
     model: MingModel, monkeypatch: pytest.MonkeyPatch
 ):
-    bench = Bench(model, Bandwidth(1e9, 1e9), Effort(tokens=1, repeats=1, baseline=False))
+    bench = Bench(model, Bandwidth(1e9, 1e9), tokens=1, repeats=1, baseline=False)
     plan = Plan(rows=1, context=CONTEXT, steps=1, graph=True)
     found = bench.measure(plan)
     assert found["kernels"]["step"] == "replayed graph"

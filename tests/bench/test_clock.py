@@ -138,10 +138,9 @@ def test_devices_are_named_as_tensors_name_them(monkeypatch: pytest.MonkeyPatch)
     assert clock.device_named("cpu") == CPU
 
 
-def test_weights_that_do_not_fit_the_card_are_refused(monkeypatch: pytest.MonkeyPatch):
-    machine = sources.Machine(None, None, "card", free_vram=24 * 10**9, total_vram=24 * 10**9)
-    monkeypatch.setattr(sources.Machine, "here", lambda: machine)
+def test_weights_that_do_not_fit_the_card_are_refused():
     source = sources.source_of(None, None, "published")
     with pytest.raises(sources.CheckpointError, match=r"bf16 weights take 38.* 24.0 GB are free"):
-        sources.refuse_unusable(source, "bf16", torch.device("cuda"))
-    sources.refuse_unusable(source, "int8", torch.device("cuda"))
+        source.refuse("bf16", 24 * 10**9)
+    source.refuse("int8", 24 * 10**9)
+    source.refuse("fp32", None)

@@ -28,7 +28,7 @@ def test_command_prints_a_line_per_case_and_a_table(capsys: pytest.CaptureFixtur
     for case in cases:
         assert case["routing"]["mode"] == "uniform"
         assert case["kernels"] == {"step": "eager", "fused": []}
-        assert case["sizes"]["flow_head"]["depth"] == 2
+        assert case["sizes"]["flow"]["depth"] == 2
         assert case["read_gb_per_s"] > 0
     sizes = [case["components"]["language_model"] for case in cases]
     assert sizes[0]["parameters"] == sizes[1]["parameters"]
