@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,49 +24,33 @@ from .tiny_checkpoint.tokenizer import write_tokenizer
 CONTRACTION = 0.4
 
 
-def scaled(hidden: int, layers: int, head_size: int, **others: Any) -> Sizes:  # noqa: ANN401
-    """Return the published sizes, but for those given."""
-    sizes = Sizes(hidden, layers, 16, 4, head_size, top_k=6, shared_experts=2, vocabulary=1024)
-    mingtok = {"image_size": 512, "patch": 32, "pixel_patch": 16, "encoder": (64, 1)}
-    mingtok |= {"pixel_width": 64, "pixel_depth": 1, "mean": 1.46817409, "scale": 8.09449291}
-    small = {"vision_width": 64, "vision_depth": 2, "flow_depth": 12, "rope_theta": 600000}
-    return replace(sizes, **mingtok | small | others)
+def scaled(
+    language: tuple[int, ...],
+    flow: tuple[int, int],
+    vision: tuple[int, int],
+    **others: Any,  # noqa: ANN401
+) -> MingConfig:
+    """Return the published figures, but for those given: widths and depths, and by name."""
+    names = ("hidden", "layers", "head_size", "experts", "expert_width", "flow_width", "flow_depth")
+    names += ("vision_width", "vision_depth")
+    figures: dict[str, Any] = dict(zip(names, language + flow + vision, strict=True))
+    figures |= {"heads": 16, "kv_heads": 4, "top_k": 6, "shared_experts": 2, "vocabulary": 1024}
+    figures |= {"image_size": 512, "patch": 32, "pixel_patch": 16, "rope_theta": 600000}
+    small = {"encoder": (64, 1), "pixel_width": 64, "pixel_depth": 1}
+    sizes = Sizes(mean=1.46817409, scale=8.09449291, **(figures | small | others))
+    return ming_config(sizes, {})
 
 
 # quick      to try the bench itself
 # mid        a size that one CPU thread can time, with the published shares of head and language
 # deep       the published depths at tiny widths, to count operations and the host's own time
 # published  the published figures
+WHOLE = {"encoder": (768, 12), "pixel_width": 1024, "pixel_depth": 24, "vocabulary": 126464}
 SIZES = {
-    name: ming_config(sizes, {})
-    for name, sizes in {
-        "quick": scaled(64, 2, 8, top_k=2, experts=8, expert_width=32, flow_width=64, flow_depth=2),
-        "mid": scaled(
-            512,
-            8,
-            32,
-            experts=32,
-            expert_width=352,
-            flow_width=768,
-            vision_width=512,
-            vision_depth=12,
-        ),
-        "deep": scaled(128, 28, 8, experts=64, expert_width=32, flow_width=64, vision_depth=24),
-        "published": scaled(
-            2048,
-            28,
-            128,
-            experts=64,
-            expert_width=1408,
-            flow_width=3072,
-            vision_width=1024,
-            vision_depth=24,
-            encoder=(768, 12),
-            pixel_width=1024,
-            pixel_depth=24,
-            vocabulary=126464,
-        ),
-    }.items()
+    "quick": scaled((64, 2, 8, 8, 32), (64, 2), (64, 2), top_k=2),
+    "mid": scaled((512, 8, 32, 32, 352), (768, 12), (512, 12)),
+    "deep": scaled((128, 28, 8, 64, 32), (64, 12), (64, 24)),
+    "published": scaled((2048, 28, 128, 64, 1408), (3072, 12), (1024, 24), **WHOLE),
 }
 
 

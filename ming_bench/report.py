@@ -90,11 +90,7 @@ COLUMNS = {
     "routing": lambda c: f"{c['routing']['mode']} {c['routing']['distinct_experts']:.1f}",
     "step": lambda c: c["kernels"]["step"].split()[-1],
     "ms": lambda c: f"{c['ms_per_token']['median']:.2f}",
-    "p90": lambda c: f"{c['ms_per_token']['p90']:.2f}",
-    "language": lambda c: _part(c, "language_model"),
-    "head": lambda c: _part(c, "head"),
-    "semantic": lambda c: _part(c, "semantic_decoder"),
-    "rest": lambda c: _part(c, "rest"),
+    "head": lambda c: _or_dash(c["ms_per_token"].get("head"), ".2f"),
     "GB": lambda c: f"{c['gb_per_token']['total']:.3g}",
     "floor": lambda c: f"{c['floor_ms']:.2f}",
     "x floor": lambda c: f"{c['over_floor']:.2f}",
@@ -103,7 +99,7 @@ COLUMNS = {
     "s/image": lambda c: f"{c['seconds_per_image']:.2f}",
     "error": lambda c: _or_dash(c["errors"]["fp32"] or c["errors"]["baseline"], ".1e"),
 }
-SHARED = ("ms", "p90", "language", "head", "semantic", "rest", "ops", "syncs")
+SHARED = ("ms", "head", "ops", "syncs")
 
 
 def table(cases: Sequence[Figures]) -> list[str]:
@@ -123,10 +119,6 @@ def table(cases: Sequence[Figures]) -> list[str]:
     ]
 
 
-def _part(case: Figures, part: str) -> str:
-    """Write the time of one part of a token, which a replayed graph does not tell."""
-    return _or_dash(case["ms_per_token"].get(part), ".2f")
-
-
 def _or_dash(figure: float | None, form: str) -> str:
+    """Write a figure that is not always known: a replayed graph has no parts, a CPU no waits."""
     return "-" if figure is None else format(figure, form)

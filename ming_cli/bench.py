@@ -61,8 +61,7 @@ def main(args: argparse.Namespace) -> int:
     on_cuda = device.type == "cuda"
     if not on_cuda:
         torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
-    size = args.size or ("published" if on_cuda else "mid")
-    source = source_of(args.folder, args.config, size)
+    source = source_of(args.folder, args.config, args.size or ("published" if on_cuda else "mid"))
     precisions = args.precision or ["bf16" if on_cuda else EXACT]
     if args.precision_report:
         return report_precision(source, device, args.tokens or 8)
@@ -70,8 +69,8 @@ def main(args: argparse.Namespace) -> int:
         return compare_solvers(args, source, precisions[0], device)
     cases: list[dict[str, Any]] = []
     for case in measure_all(args, source, precisions, device):
-        cases.append(case)
         print(json.dumps(case), flush=True)
+        cases.append(case)
     if not args.json:
         print("\n".join(["", *report.table(cases)]))
     return 0
