@@ -1,4 +1,4 @@
-"""Draws pictures and texts of many workflows onto one labelled sheet. Knows nothing about runs."""
+"""Draws pictures and texts in labelled rows onto one sheet. Knows nothing about runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ class Cell:
     """One picture or one text, and what it is."""
 
     label: str
-    picture: Path | None = None
+    picture: Path | Image.Image | None = None
     text: str = ""
+    frame: str | None = None  # its colour
+
+    def opened(self) -> Image.Image | None:
+        """Return the picture in RGB, read from its file if need be."""
+        if not isinstance(self.picture, Path):
+            return self.picture and self.picture.convert("RGB")
+        with Image.open(self.picture) as picture:
+            return picture.convert("RGB")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came out of one workflow."""
+    """Cells that belong together."""
 
     title: str
     cells: Sequence[Cell]
@@ -60,17 +68,18 @@ def _draw_cell(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, corner: tuple[int, int]
 ) -> None:
     left, top = corner
-    if cell.picture is None:
+    picture = cell.opened()
+    if picture is None:
         lines = textwrap.wrap(_printable(cell.text), TEXT_COLUMNS) or ["(empty)"]
         if len(lines) > TEXT_LINES:
             lines = [*lines[:TEXT_LINES], "…"]
         draw.rectangle([left, top, left + CELL, top + CELL], outline=FAINT)
         draw.multiline_text((left + 8, top + 8), "\n".join(lines), INK, _font(12), spacing=4)
     else:
-        with Image.open(cell.picture) as picture:
-            picture = picture.convert("RGB")
         scale = CELL / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        if cell.frame:
+            draw.rectangle([left - 4, top - 4, left + size[0] + 3, top + size[1] + 3], cell.frame)
         # A tiny model's pictures are enlarged without blur, so that every pixel stays visible.
         enlarges = scale > 1
         way = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS

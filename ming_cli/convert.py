@@ -7,17 +7,18 @@ from pathlib import Path
 from ming_core import Progress
 from ming_core.families import convert
 from ming_core.quantisation import QUANTISATIONS
+from ming_run.terminal import StatusLine
 
 
-class ProgressLine(Progress):
+class ConversionProgress(Progress):
     """Progress on one line of a terminal; silent when nobody watches."""
 
+    def __init__(self, line: StatusLine) -> None:
+        self._line = line
+
     def advance(self, done: int, total: int) -> None:
-        """Rewrite the line when the percentage changes."""
-        percent = done * 100 // total
-        if sys.stdout.isatty() and percent != (done - 1) * 100 // total:
-            end = "\n" if done == total else ""
-            print(f"\rconverted and compared: {percent:3d} %", end=end, flush=True)
+        """Say how much is done."""
+        self._line.show(f"converted and compared: {done * 100 // total:3d} %")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Convert, showing progress; 130 when stopped by the user."""
+    quantise = None if args.precision == "same" else args.precision
     try:
-        quantise = None if args.precision == "same" else args.precision
-        folder = convert(args.source, args.target, quantise=quantise, progress=ProgressLine())
+        with StatusLine(sys.stderr) as line:
+            progress = ConversionProgress(line)
+            folder = convert(args.source, args.target, quantise=quantise, progress=progress)
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on where it was.", file=sys.stderr)
+        print("Stopped. The same command goes on where it was.", file=sys.stderr)
         return 130
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     print(f"{folder}: {size / 1e6:,.1f} MB in one file per component, equal to the source.")

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from ming_download import (
@@ -15,6 +14,7 @@ from ming_download import (
     make_plan,
 )
 from ming_run.comfyui_process import find_comfyui
+from ming_run.terminal import StatusLine
 
 _SOURCES = {name.lower().replace(" ", "-"): source for name, source in SOURCES.items()}
 _INTERRUPTED = 130
@@ -44,25 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Report, and download if told to; 1 on an error, 130 when interrupted."""
-    watch = _Line()
     try:
         chosen = [Repository(name) for name in args.repositories] or PUBLISHED
         root = (args.to or _default_root()).expanduser().resolve()
-        plan = make_plan(_SOURCES[args.source](), chosen, root, watch)
-        print(describe(plan), flush=True)
-        if not args.accept_licence:
-            print("Nothing was downloaded: add --accept-licence when you have read the licences.")
-            return 0
-        download(plan, watch)
+        with StatusLine(sys.stderr) as line:
+            watch = _FileProgress(line)
+            plan = make_plan(_SOURCES[args.source](), chosen, root, watch)
+            print(describe(plan), flush=True)
+            if not args.accept_licence:
+                print(
+                    "Nothing was downloaded: add --accept-licence when you have read the licences."
+                )
+                return 0
+            download(plan, watch)
     except KeyboardInterrupt:
-        watch.close()
         print("ming download: stopped. The same command goes on where it was.", file=sys.stderr)
         return _INTERRUPTED
     except DownloadError as error:
-        watch.close()
         print(f"ming download: {error}", file=sys.stderr)
         return 1
-    watch.close()
     print("All of it is here, and its checksums are right.")
     return 0
 
@@ -72,34 +72,21 @@ def _default_root() -> Path:
     return (comfyui or Path()) / "models" / "ming_univision"
 
 
-class _Line:
+class _FileProgress:
     """Progress on one line of a terminal, one line per file elsewhere."""
 
-    def __init__(self) -> None:
-        self._file = ""
-        self._whole = (0, 0)
-        self._drawn = 0.0
-        self._is_open = False
+    def __init__(self, line: StatusLine) -> None:
+        self._line, self._file, self._percent = line, "", 0
 
     def check_cancelled(self) -> None:
         """Ctrl-C interrupts by itself."""
 
     def advance(self, done: int, total: int) -> None:
-        self._whole = (done, total)
+        self._percent = done * 100 // (total or 1)
 
     def advance_file(self, name: str, done: int, total: int) -> None:
-        if name != self._file and not sys.stderr.isatty():
-            print(f"  {name}", file=sys.stderr, flush=True)
-        is_due = time.monotonic() - self._drawn > 0.2 or done == total
-        if sys.stderr.isatty() and is_due:
-            whole = self._whole[0] * 100 // (self._whole[1] or 1)
-            text = f"{whole:3d} %  {name}  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
-            print(f"\r\x1b[K  {text}", end="", file=sys.stderr, flush=True)
-            self._drawn, self._is_open = time.monotonic(), True
+        if name != self._file and not self._line.is_terminal:
+            self._line.say(f"  {name}")
+        text = f"{self._percent:3d} %  {name}  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+        self._line.show(f"  {text}", is_due=done == total)
         self._file = name
-
-    def close(self) -> None:
-        """End the line."""
-        if self._is_open:
-            print(file=sys.stderr)
-        self._is_open = False

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ming_core import ImageSampling, load_model
+from PIL import Image
+
+from ming_core import GENERATE_PREFIX, ImageSampling, load_model
 from ming_shapes.evaluation.cases import KINDS, RECONSTRUCTIONS, SEED, cases_of
 from ming_shapes.evaluation.measures import (
     Figures,
@@ -26,11 +29,13 @@ from ming_shapes.evaluation.measures import (
     verdict_of,
 )
 from ming_shapes.evaluation.player import Played, Player, picture_of
-from ming_shapes.evaluation.sheet import Tile, draw_tiles
 from ming_shapes.evaluation.worker_pool import MOST_PROCESSES, Job, play_jobs, usual_processes
 from ming_shapes.tasks import Shown
 
+from .contact_sheet import Cell, Row, draw_sheet
+
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
+RIGHT, WRONG = "#2e7d32", "#d32f2f"
 DRAWN = ("single", "two", "counting", "position")
 
 
@@ -83,7 +88,7 @@ def main(args: argparse.Namespace) -> int:
     cases = sum(len(group) for group in played.values())
     print(f"{cases} cases in {time.monotonic() - began:.0f} s")
     if args.sheet:
-        draw_tiles(tiles_of(played)).save(args.sheet)
+        draw_sheet(f"ming eval - {folder}", rows_of(played)).save(args.sheet)
     if args.json:
         print(json.dumps(report))
     return 0
@@ -133,20 +138,26 @@ def reconstruct(player: Player, count: int, seed: int) -> Figures:
     return {"psnr": round(mean(scores), 2)}
 
 
-def tiles_of(played: dict[str, list[Played]]) -> list[Tile]:
-    """Return every picture drawn, with its words, what was given, and whether it is right."""
-    tiles = []
-    for name, group in played.items():
-        for p in group:
-            for number, (turn, picture) in enumerate(
-                zip(p.conversation.turns, p.pictures, strict=True)
-            ):
-                if picture is None:
-                    continue
-                if turn.wish is not None:
-                    is_right = verdict_of(p).everything if number == 0 else True
-                else:
-                    is_right = turn.kind == "region" or is_edited(p, number)
-                given = None if turn.given is None else picture_of(turn.given)
-                tiles.append(Tile(name, turn.words, picture, given, is_right))
-    return tiles
+def rows_of(played: dict[str, list[Played]]) -> list[Row]:
+    """Return a row per line: what was given, and what was drawn, framed by its verdict."""
+    return [
+        Row(name, [cell for one in group for cell in cells_of(one)])
+        for name, group in played.items()
+    ]
+
+
+def cells_of(played: Played) -> Iterator[Cell]:
+    """Yield every picture that was drawn, after the one that was given for it."""
+    for number, (turn, picture) in enumerate(
+        zip(played.conversation.turns, played.pictures, strict=True)
+    ):
+        if picture is None:
+            continue
+        if turn.wish is not None:
+            is_right = number > 0 or verdict_of(played).everything
+        else:
+            is_right = turn.kind == "region" or is_edited(played, number)
+        if turn.given is not None:
+            yield Cell("given", Image.fromarray(picture_of(turn.given)))
+        words = turn.words.removeprefix(GENERATE_PREFIX)
+        yield Cell(words, Image.fromarray(picture), frame=RIGHT if is_right else WRONG)

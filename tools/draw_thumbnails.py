@@ -49,12 +49,12 @@ def draw_thumbnail(cells: Sequence[Cell]) -> Image.Image:
 
 def _drawn(cell: Cell, side: int) -> Image.Image:
     """Return a picture or a text in a frame whose colour tells what was given from the rest."""
-    if cell.picture is None:
+    picture = cell.opened()
+    if picture is None:
         inner = _text(cell.text, side - 6)
     else:
-        with Image.open(cell.picture) as opened:
-            way = Image.Resampling.NEAREST if max(opened.size) < side else Image.Resampling.LANCZOS
-            inner = ImageOps.fit(opened.convert("RGB"), (side - 6, side - 6), way)
+        way = Image.Resampling.NEAREST if max(picture.size) < side else Image.Resampling.LANCZOS
+        inner = ImageOps.fit(picture, (side - 6, side - 6), way)
     return ImageOps.expand(inner, 3, GIVEN if cell.label.startswith("given") else DRAWN)
 
 

@@ -3,19 +3,17 @@
 import time
 from typing import TextIO
 
-_WIDTH = 24
-_REDRAW_SECONDS = 0.2
+from ..terminal import StatusLine, progress_bar
 
 
 class Bar:
     """A `Watcher` of the row that runs, and the count of those that are finished."""
 
     def __init__(self, stream: TextIO, total: int) -> None:
-        self._stream = stream
-        self._is_terminal = stream.isatty()
+        self._line = StatusLine(stream)
         self._total, self._done, self._failed = total, 0, 0
         self._node, self._tokens = "", (0, 0)
-        self._started, self._drawn = time.monotonic(), 0.0
+        self._started = time.monotonic()
 
     def node_started(self, title: str) -> None:
         self._node, self._tokens = title, (0, 0)
@@ -36,35 +34,28 @@ class Bar:
         self._failed += error is not None
         if error is not None:
             self.say(f"  {name} failed: {error}")
-        elif not self._is_terminal:
+        elif not self._line.is_terminal:
             self.say(f"  {self._done}/{self._total} {name}  {seconds:.1f} s, {self._left()}")
         self._draw(is_due=True)
 
     def say(self, line: str) -> None:
         """Write a whole line above the bar."""
-        print(("\r\x1b[K" if self._is_terminal else "") + line, file=self._stream, flush=True)
+        self._line.say(line)
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._is_terminal:
-            print("\r\x1b[K", end="", file=self._stream, flush=True)
+        self._line.erase()
 
     def _left(self) -> str:
         elapsed = time.monotonic() - self._started
         return f"about {in_words(elapsed / self._done * (self._total - self._done))} left"
 
     def _draw(self, *, is_due: bool = False) -> None:
-        if not self._is_terminal or (
-            not is_due and time.monotonic() - self._drawn < _REDRAW_SECONDS
-        ):
-            return
-        self._drawn = time.monotonic()
-        filled = round(_WIDTH * self._done / self._total) if self._total else _WIDTH
-        parts = [f"[{'#' * filled:<{_WIDTH}}] {self._done}/{self._total}"]
+        parts = [progress_bar(self._done, self._total)]
         parts += [f"{self._failed} failed"] if self._failed else []
         parts += [self._left()] if self._done else []
         parts += [f"{self._node} {self._tokens[0]}/{self._tokens[1]}"] if self._tokens[1] else []
-        print("\r\x1b[K" + "  ".join(parts), end="", file=self._stream, flush=True)
+        self._line.show("  ".join(parts), is_due=is_due)
 
 
 def in_words(seconds: float) -> str:

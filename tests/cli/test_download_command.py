@@ -50,7 +50,7 @@ def test_ctrl_c_leaves_what_can_be_resumed(hub, tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     words = ["download", "owner/copy", "--to", str(tmp_path), "--accept-licence"]
-    monkeypatch.setattr("ming_cli.download._Line.advance", stop)
+    monkeypatch.setattr("ming_cli.download._FileProgress.advance", stop)
     assert main(words) == 130
     assert "goes on where it was" in capsys.readouterr().err
     monkeypatch.undo()

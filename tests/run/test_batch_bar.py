@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ming_run.batch import bar as bar_module
+from ming_run import terminal
 from ming_run.batch.bar import Bar, in_words
 
 
@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(bar_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
     return now
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from ming_shapes.evaluation.measures import (
     talk_figures,
 )
 from ming_shapes.evaluation.player import Played, Player, picture_of
-from ming_shapes.evaluation.sheet import Tile, draw_tiles
 from ming_shapes.tasks import Conversation, Say, Shown
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
@@ -177,10 +177,13 @@ def test_two_processes_play_what_one_plays_in_the_same_order():
                 assert np.abs(one.astype(int) - other.astype(int)).max() <= 1
 
 
-def test_failures_are_framed_in_another_colour():
-    picture = picture_of(cases_of("single", is_quick=True)[0].turns[0].answer)
-    sheets = [draw_tiles([Tile("single", "x", picture, None, right)]) for right in (True, False)]
-    assert sheets[0].tobytes() != sheets[1].tobytes()
+def test_right_and_wrong_pictures_are_framed_apart():
+    right = perfect("edit", 1)[0]
+    wrong = replace(right, pictures=[np.zeros_like(p) for p in right.pictures if p is not None])
+    framed = [[cell.frame for cell in command.cells_of(p) if cell.frame] for p in (right, wrong)]
+    assert framed == [[command.RIGHT], [command.WRONG]]
+    given = next(command.cells_of(right))
+    assert (given.label, given.frame) == ("given", None)
 
 
 @pytest.mark.slow
