@@ -153,7 +153,7 @@ def cells_of(played: Played) -> Iterator[Cell]:
     ):
         if picture is None:
             continue
-        if turn.wish is not None:
+        if turn.spec is not None:
             is_right = number > 0 or verdict_of(played).everything
         else:
             is_right = turn.kind == "region" or is_edited(played, number)

@@ -83,14 +83,14 @@ def download(plan: Plan, watch: Watch, patience: Patience | None = None) -> None
             f"are free where {plan.root} is (and {in_bytes(RESERVE)} should stay free). Make room, "
             "or name a folder on another disk under ming_univision in extra_model_paths.yaml."
         )
-    meter = _Meter(plan.size, watch)
+    total = _Total(plan.size, watch)
     for file, target in plan.files:
-        meter.begin(file)
-        fetch(file, target, meter.tell, watch, patience or Patience())
-        meter.end()
+        total.begin(file)
+        fetch(file, target, total.tell, watch, patience or Patience())
+        total.end()
 
 
-class _Meter:
+class _Total:
     """Adds up bytes and passes them on a few times a second."""
 
     def __init__(self, total: int, watch: Watch) -> None:

@@ -18,7 +18,7 @@ from .scene import (
     is_apart,
     placed,
 )
-from .words import Mention, Voice, a_thing, pointing_at, the_thing
+from .words import Mention, Phrasing, a_thing, pointing_at, the_thing
 
 POLITE = {
     "en": ("", "Please ", "Now ", "Then ", "Next, "),
@@ -103,8 +103,8 @@ class EditStep:
 class EditMaker:
     """Invents edits of scenes."""
 
-    def __init__(self, maker: SceneMaker, voice: Voice) -> None:
-        self.maker, self.voice, self.rng = maker, voice, maker.rng
+    def __init__(self, maker: SceneMaker, phrasing: Phrasing) -> None:
+        self.maker, self.phrasing, self.rng = maker, phrasing, maker.rng
         self.kinds: dict[str, Callable[[Scene, int], tuple[Scene, dict[str, str]] | None]] = {
             "recolour": self._recolour,
             "reshape": self._reshape,
@@ -126,7 +126,7 @@ class EditMaker:
                 return step
 
     def edit(self, scene: Scene, kind: str) -> EditStep | None:
-        """Return an edit of a kind, or None when the dice make it impossible."""
+        """Return an edit of a kind, or None when chance makes it impossible."""
         if not scene.things and kind not in ("add", "background"):
             return None
         index = self.rng.randrange(max(1, len(scene.things)))
@@ -134,7 +134,7 @@ class EditMaker:
         if made is None:
             return None
         after, fill = made
-        form_list = ASK[self.voice.language][kind]
+        form_list = ASK[self.phrasing.language][kind]
         is_whole = kind in ("add", "background")
         if not is_whole:
             fill["it"] = self.point(scene, index)
@@ -142,12 +142,12 @@ class EditMaker:
 
     def point(self, scene: Scene, index: int) -> str:
         """Point at a thing of a scene."""
-        return the_thing(self.voice, pointing_at(scene, index, self.rng))
+        return the_thing(self.phrasing, pointing_at(scene, index, self.rng))
 
     def say(self, forms: tuple[str, ...], fill: dict[str, str]) -> str:
         """Put an instruction into words."""
-        language = self.voice.language
-        polite, form = self.voice.pick(POLITE[language], forms)
+        language = self.phrasing.language
+        polite, form = self.phrasing.pick(POLITE[language], forms)
         text = polite + form.format(**fill)
         return text[0].upper() + text[1:] + ("。" if language == "zh" else ".")
 
@@ -156,38 +156,38 @@ class EditMaker:
         others = [t for i, t in enumerate(scene.things) if i != index]
         if thing.is_outlined and not can_be_hollow(thing):
             return None
-        is_allowed = self.maker.taste.allows(thing.shape, thing.colour)
+        is_allowed = self.maker.style.allows(thing.shape, thing.colour)
         is_free = all(is_apart(thing, other) for other in others)
         return scene.with_thing(index, thing) if is_free and is_allowed else None
 
     def _recolour(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
-        colour = self.rng.choice(self.maker.taste.colours)
+        colour = self.rng.choice(self.maker.style.colours)
         if colour in (thing.colour, scene.background):
             return None
         after = self._changed(scene, index, replace(thing, colour=colour))
-        return after and (after, {"colour": self.voice.colour(colour)})
+        return after and (after, {"colour": self.phrasing.colour(colour)})
 
     def _reshape(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
         shape = self.rng.choice([s for s in SHAPES if s != thing.shape])
         after = self._changed(scene, index, replace(thing, shape=shape))
         said = Mention(shape)
-        phrase = a_thing(self.voice, said)
+        phrase = a_thing(self.phrasing, said)
         return after and (after, {"shape": phrase})
 
     def _move(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
         cell = self.rng.choice([c for c in CELLS if c != thing.cell])
         after = self._changed(scene, index, placed(thing, cell))
-        return after and (after, {"place": self.voice.place(cell)})
+        return after and (after, {"place": self.phrasing.place(cell)})
 
     def _resize(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]
         size = self.rng.choice([s for s in SIZES if s != thing.size])
         resized = replace(thing, size=size, radius=SIZES[size])
         after = self._changed(scene, index, resized)
-        return after and (after, {"size": self.voice.size(size)})
+        return after and (after, {"size": self.phrasing.size(size)})
 
     def _add(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:  # noqa: ARG002
         if len(scene.things) >= 4:
@@ -196,10 +196,10 @@ class EditMaker:
         if thing is None or any(thing.shape == other.shape for other in scene.things):
             return None
         said = Mention.of(thing)
-        fill = {"thing": a_thing(self.voice, said)}
-        if self.voice.language == "zh":  # the place stands before the verb
-            phrase = a_thing(self.voice, replace(said, cell=None))
-            fill = {"thing": phrase, "place": self.voice.place(thing.cell)}
+        fill = {"thing": a_thing(self.phrasing, said)}
+        if self.phrasing.language == "zh":  # the place stands before the verb
+            phrase = a_thing(self.phrasing, replace(said, cell=None))
+            fill = {"thing": phrase, "place": self.phrasing.place(thing.cell)}
         return grown(scene, thing), fill
 
     def _remove(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
@@ -212,13 +212,13 @@ class EditMaker:
             return None
         new = replace(new, x=old.x, y=old.y, is_outlined=old.is_outlined)
         after = self._changed(scene, index, new)
-        said = a_thing(self.voice, Mention(new.shape, new.colour))
+        said = a_thing(self.phrasing, Mention(new.shape, new.colour))
         return after and (after, {"thing": said})
 
     def _background(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:  # noqa: ARG002
         taken = {scene.background, *(thing.colour for thing in scene.things)}
-        colour = self.rng.choice([c for c in self.maker.taste.colours if c not in taken])
-        return replace(scene, background=colour), {"colour": self.voice.colour(colour)}
+        colour = self.rng.choice([c for c in self.maker.style.colours if c not in taken])
+        return replace(scene, background=colour), {"colour": self.phrasing.colour(colour)}
 
     def _outline(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]

@@ -1,4 +1,4 @@
-"""Prompts for pictures: what is wished for as data, and how it is said."""
+"""Prompts for pictures: what is required for as data, and how it is said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import permutations
 from ming_core.univision.prompt import GENERATE_PREFIX
 
 from .scene import CELLS, SIZES, Scene, SceneMaker, Thing, can_be_hollow, is_apart, placed
-from .words import Mention, Voice, a_thing, background_phrase, fits
+from .words import Mention, Phrasing, a_thing, background_phrase, fits
 
 RELATIONS = ("left of", "right of", "above", "below", "inside")
 # On the first, every colour that is asked for outside the training can be seen. The others, one
@@ -47,7 +47,7 @@ JOINS = {"en": (" and ", ", ", " with "), "zh": ("，", "和", "、")}
 
 
 @dataclass(frozen=True)
-class Wish:
+class Spec:
     """What a picture must show: mentions, a relation of the first two, a background or none."""
 
     mentions: tuple[Mention, ...]
@@ -57,8 +57,8 @@ class Wish:
     kind: str = "single"
 
 
-def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish:
-    """Wish for a scene, leaving every detail but shape and colour open with some chance."""
+def spec_of(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Spec:
+    """Return what to ask of a scene: each detail but shape and colour is open with some chance."""
 
     def said(value: object) -> bool:
         return value is not None and rng.random() >= openness
@@ -73,7 +73,7 @@ def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish
     ]
     rng.shuffle(mentions)
     has_background = rng.random() >= openness / 2
-    return Wish(
+    return Spec(
         tuple(mentions),
         scene.background if has_background else None,
         scene.gradient > 0 if has_background else None,
@@ -81,29 +81,29 @@ def wish_for(scene: Scene, rng: random.Random, *, openness: float = 0.3) -> Wish
     )
 
 
-def settled(scene: Scene, wish: Wish) -> Scene:
-    """Return a scene as it is drawn where the wish leaves something open (decision 0021).
+def settled(scene: Scene, spec: Spec) -> Scene:
+    """Return a scene as it is drawn where the spec leaves something open (decision 0021).
 
     A background that is not said is plain paper; a graded one is lighter towards the bottom. A
     thing whose size is not said is a medium one, but where one lies inside another. Of two things,
     one whose place is not said lies below the other, or above where that lies at the bottom; if
-    none is said, the second below the first. The same wish for the same scene gives the same.
+    none is said, the second below the first. The same spec for the same scene gives the same.
     """
     scene = replace(scene, gradient=DOWNWARDS if scene.gradient else 0)
-    if wish.background is None:
+    if spec.background is None:
         taken = {thing.colour for thing in scene.things}
         paper = next(colour for colour in PAPERS if colour not in taken)
         scene = replace(scene, background=paper, gradient=0)
-    if wish.relation == "inside":
+    if spec.relation == "inside":
         return scene
-    things = _as_said(scene, wish)
+    things = _as_said(scene, spec)
     scene = replace(scene, things=things)
-    places = [said.cell for said in wish.mentions]
-    if len(places) != 2 or all(places) or wish.relation:
+    places = [said.cell for said in spec.mentions]
+    if len(places) != 2 or all(places) or spec.relation:
         return scene
     known = places[0] or places[1]
     is_first_above = (places[1] is None) == (known is None or known[0] < BOTTOM)
-    rng = random.Random(f"{wish} {scene}")
+    rng = random.Random(f"{spec} {scene}")
     while True:
         cells = [place or rng.choice(CELLS) for place in places]
         first, second = (placed(it, cell) for it, cell in zip(things, cells, strict=True))
@@ -112,24 +112,24 @@ def settled(scene: Scene, wish: Wish) -> Scene:
             return replace(scene, things=(first, second))
 
 
-def _as_said(scene: Scene, wish: Wish) -> tuple[Thing, ...]:
+def _as_said(scene: Scene, spec: Spec) -> tuple[Thing, ...]:
     """Return the things of a scene in the order of their mentions, of ordinary size where that is
     open; several of one kind as they are."""
-    if len(wish.mentions) != len(scene.things):
+    if len(spec.mentions) != len(scene.things):
         return scene.things
     order = next(
         order
         for order in permutations(scene.things)
-        if all(fits(said, it) for said, it in zip(wish.mentions, order, strict=True))
+        if all(fits(said, it) for said, it in zip(spec.mentions, order, strict=True))
     )
     return tuple(
         it if said.size else replace(it, size=ORDINARY, radius=SIZES[ORDINARY])
-        for said, it in zip(wish.mentions, order, strict=True)
+        for said, it in zip(spec.mentions, order, strict=True)
     )
 
 
-def counted(maker: SceneMaker, fewest: int = 2) -> tuple[Scene, Wish]:
-    """Return a scene of up to four things of one kind, and the wish for their number."""
+def counted(maker: SceneMaker, fewest: int = 2) -> tuple[Scene, Spec]:
+    """Return a scene of up to four things of one kind, and the spec for their number."""
     rng = maker.rng
     while True:
         scene = maker.scene(0)
@@ -148,16 +148,16 @@ def counted(maker: SceneMaker, fewest: int = 2) -> tuple[Scene, Wish]:
                 said = Mention(
                     pattern.shape, pattern.colour, size, None, pattern.is_outlined, number
                 )
-                wish = Wish((said,), scene.background, scene.gradient > 0, kind="counting")
-                return replace(scene, things=tuple(things)), wish
+                spec = Spec((said,), scene.background, scene.gradient > 0, kind="counting")
+                return replace(scene, things=tuple(things)), spec
 
 
-def related(maker: SceneMaker, relations: tuple[str, ...] = RELATIONS) -> tuple[Scene, Wish]:
-    """Return a scene of two things in one of some relations, and the wish that names it."""
+def related(maker: SceneMaker, relations: tuple[str, ...] = RELATIONS) -> tuple[Scene, Spec]:
+    """Return a scene of two things in one of some relations, and the spec that names it."""
     relation = maker.rng.choice(relations)
     scene = nested(maker) if relation == "inside" else side_by_side(maker, relation)
     said = tuple(Mention(t.shape, t.colour, is_outlined=t.is_outlined) for t in scene.things)
-    return scene, Wish(said, scene.background, scene.gradient > 0, relation, kind="position")
+    return scene, Spec(said, scene.background, scene.gradient > 0, relation, kind="position")
 
 
 def side_by_side(maker: SceneMaker, relation: str) -> Scene:
@@ -196,14 +196,14 @@ def alike(a: Thing, b: Thing) -> bool:
     return a.shape == b.shape and a.colour == b.colour
 
 
-def say_wish(voice: Voice, wish: Wish, *, has_frame: bool = True) -> str:
-    """Put a wish into words, with or without the published frame."""
-    language = voice.language
-    background = wish.background and background_phrase(
-        voice, wish.background, is_graded=bool(wish.is_graded)
+def say_spec(phrasing: Phrasing, spec: Spec, *, has_frame: bool = True) -> str:
+    """Put a spec into words, with or without the published frame."""
+    language = phrasing.language
+    background = spec.background and background_phrase(
+        phrasing, spec.background, is_graded=bool(spec.is_graded)
     )
-    opener, form, join = voice.pick(OPENERS[language], FORMS[language], JOINS[language])
-    things = _things(voice, wish, join)
+    opener, form, join = phrasing.pick(OPENERS[language], FORMS[language], JOINS[language])
+    things = _things(phrasing, spec, join)
     if background:
         text = form.format(things=things, background=background)
     else:
@@ -214,12 +214,12 @@ def say_wish(voice: Voice, wish: Wish, *, has_frame: bool = True) -> str:
     return (GENERATE_PREFIX if has_frame else "") + text[0].upper() + text[1:]
 
 
-def _things(voice: Voice, wish: Wish, join: str) -> str:
-    phrases = [a_thing(voice, mention) for mention in wish.mentions]
-    if wish.relation is None:
+def _things(phrasing: Phrasing, spec: Spec, join: str) -> str:
+    phrases = [a_thing(phrasing, mention) for mention in spec.mentions]
+    if spec.relation is None:
         return join.join(phrases)
-    relation = voice.word(RELATION_WORDS[voice.language][wish.relation])
-    if voice.language == "zh":
+    relation = phrasing.word(RELATION_WORDS[phrasing.language][spec.relation])
+    if phrasing.language == "zh":
         return f"{phrases[0]}在{phrases[1]}{relation}"
     return f"{phrases[0]} {relation} {phrases[1]}"
 

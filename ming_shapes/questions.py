@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from ming_core.univision.prompt import DESCRIBE_PROMPT
 
-from .scene import SHAPES, Scene, Taste, Thing
+from .scene import SHAPES, Scene, SceneStyle, Thing
 from .words import (
     NUMBERS,
     YES_NO,
     Mention,
-    Voice,
+    Phrasing,
     a_thing,
     background_phrase,
     fits,
@@ -88,24 +88,24 @@ class Question:
     meant: tuple[Thing, ...] | None = None
 
 
-def plain_voice(voice: Voice) -> Voice:
-    """Return the voice of answers: one language, always the same words."""
-    return Voice(voice.rng, voice.language, is_plain=True)
+def plain_phrasing(phrasing: Phrasing) -> Phrasing:
+    """Return the phrasing of answers: one language, always the same words."""
+    return Phrasing(phrasing.rng, phrasing.language, is_plain=True)
 
 
-def describe_request(voice: Voice) -> str:
+def describe_request(phrasing: Phrasing) -> str:
     """Ask for a description."""
-    lead, request = voice.pick(LEADS[voice.language], DESCRIBE[voice.language])
+    lead, request = phrasing.pick(LEADS[phrasing.language], DESCRIBE[phrasing.language])
     # The published prompt is what the workflows send, so it is always known as it stands.
-    return DESCRIBE[voice.language][0] if voice.rng.random() < 0.4 else lead + request
+    return DESCRIBE[phrasing.language][0] if phrasing.rng.random() < 0.4 else lead + request
 
 
 def description(scene: Scene, language: str) -> str:
     """Describe a scene in full; the same scene always gets the same words."""
-    voice = Voice(random.Random(0), language, is_plain=True)
+    phrasing = Phrasing(random.Random(0), language, is_plain=True)
     ordered = sorted(scene.things, key=lambda t: (t.cell, t.x))
-    things = [a_thing(voice, Mention.of(thing)) for thing in ordered]
-    background = background_phrase(voice, scene.background, is_graded=scene.gradient > 0)
+    things = [a_thing(phrasing, Mention.of(thing)) for thing in ordered]
+    background = background_phrase(phrasing, scene.background, is_graded=scene.gradient > 0)
     if language == "zh":
         return f"{background}上，{'，'.join(things)}。"
     text = f"{', '.join(things)}, on {background}."
@@ -114,9 +114,9 @@ def description(scene: Scene, language: str) -> str:
 
 def things_seen(scene: Scene, language: str) -> str:
     """Name all things of a scene, row by row, as the answers of comparing questions begin."""
-    voice = plain_voice(Voice(random.Random(0), language))
+    phrasing = plain_phrasing(Phrasing(random.Random(0), language))
     ordered = sorted(scene.things, key=lambda t: (t.cell, t.x))
-    named = [a_thing(voice, Mention(thing.shape, thing.colour)) for thing in ordered]
+    named = [a_thing(phrasing, Mention(thing.shape, thing.colour)) for thing in ordered]
     if language == "zh":
         return "，".join(named)
     text = ", ".join(named)
@@ -128,11 +128,11 @@ def conclusion(answer: str) -> str:
     return re.split("[:：]", answer)[-1].strip()
 
 
-def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
-    """Ask a question of one kind about a scene of a taste."""
-    rng, language = voice.rng, voice.language
-    answers = plain_voice(voice)
-    lead, form = voice.pick(LEADS[language], ASK[language][kind])
+def question(phrasing: Phrasing, scene: Scene, kind: str, style: SceneStyle) -> Question:
+    """Ask a question of one kind about a scene of a style."""
+    rng, language = phrasing.rng, phrasing.language
+    answers = plain_phrasing(phrasing)
+    lead, form = phrasing.pick(LEADS[language], ASK[language][kind])
     index = rng.randrange(len(scene.things))
     thing = scene.things[index]
     fill, answer = {}, ""
@@ -140,16 +140,16 @@ def question(voice: Voice, scene: Scene, kind: str, taste: Taste) -> Question:
     if kind == "background":
         answer, meant = answers.colour(scene.background), None
     elif kind == "how_many":
-        fill, answer, meant = _how_many(voice, scene)
+        fill, answer, meant = _how_many(phrasing, scene)
     elif kind == "is_there":
-        fill, answer, meant = _is_there(voice, scene, taste)
+        fill, answer, meant = _is_there(phrasing, scene, style)
     elif kind == "what":
-        fill, answer = {"place": voice.place(thing.cell)}, answers.shape(thing.shape)
+        fill, answer = {"place": phrasing.place(thing.cell)}, answers.shape(thing.shape)
     else:
         said = pointing_at(scene, index, rng)
         hidden = {"colour": "colour", "where": "cell", "size": "size"}[kind]
         said = _without(said, hidden)
-        fill = {"thing": the_thing(voice, said)}
+        fill = {"thing": the_thing(phrasing, said)}
         answer = {
             "colour": lambda: answers.colour(thing.colour),
             "where": lambda: answers.place(thing.cell),
@@ -172,10 +172,10 @@ def can_ask(scene: Scene, kind: str) -> bool:
     return True
 
 
-def any_question(voice: Voice, scene: Scene, taste: Taste) -> Question:
+def any_question(phrasing: Phrasing, scene: Scene, style: SceneStyle) -> Question:
     """Ask any question that the scene can answer."""
-    kind = voice.rng.choice([k for k in KINDS if can_ask(scene, k)])
-    return question(voice, scene, kind, taste)
+    kind = phrasing.rng.choice([k for k in KINDS if can_ask(scene, k)])
+    return question(phrasing, scene, kind, style)
 
 
 def _without(said: Mention, hidden: str) -> Mention:
@@ -191,21 +191,23 @@ def _without(said: Mention, hidden: str) -> Mention:
 Compared = tuple[dict[str, str], str, tuple[Thing, ...]]  # what is said, the answer, what fits
 
 
-def _how_many(voice: Voice, scene: Scene) -> Compared:
-    if voice.rng.random() < 0.5:
-        words, fitting = voice.word(OBJECTS[voice.language]), scene.things
+def _how_many(phrasing: Phrasing, scene: Scene) -> Compared:
+    if phrasing.rng.random() < 0.5:
+        words, fitting = phrasing.word(OBJECTS[phrasing.language]), scene.things
     else:
-        shape = voice.rng.choice([*(t.shape for t in scene.things), voice.rng.choice(SHAPES)])
+        shape = phrasing.rng.choice([*(t.shape for t in scene.things), phrasing.rng.choice(SHAPES)])
         fitting = tuple(thing for thing in scene.things if thing.shape == shape)
-        words = voice.shape(shape, 2)
+        words = phrasing.shape(shape, 2)
     answer = (
-        ("zero", *NUMBERS["en"][1:]) if voice.language == "en" else ("零", "一", "二", "三", "四")
+        ("zero", *NUMBERS["en"][1:])
+        if phrasing.language == "en"
+        else ("零", "一", "二", "三", "四")
     )
     return {"things": words}, answer[len(fitting)], fitting
 
 
-def _is_there(voice: Voice, scene: Scene, taste: Taste) -> Compared:
-    rng = voice.rng
+def _is_there(phrasing: Phrasing, scene: Scene, style: SceneStyle) -> Compared:
+    rng = phrasing.rng
     thing = rng.choice(scene.things)
     shape, colour = thing.shape, thing.colour
     chance = rng.random()
@@ -214,13 +216,13 @@ def _is_there(voice: Voice, scene: Scene, taste: Taste) -> Compared:
     elif chance < 0.3:
         shape = rng.choice(SHAPES)
     elif chance < 0.6:
-        colour = rng.choice(taste.colours)
+        colour = rng.choice(style.colours)
     # "no" would teach that there is no such thing.
-    if colour is not None and not taste.allows(shape, colour):
+    if colour is not None and not style.allows(shape, colour):
         shape, colour = thing.shape, thing.colour
     said = Mention(shape, colour)
     fitting = tuple(thing for thing in scene.things if fits(said, thing))
-    phrase = noun_phrase(voice, said)
-    if voice.language == "en":
-        phrase = a_thing(voice, said)
-    return {"thing": phrase}, YES_NO[voice.language][0 if fitting else 1], fitting
+    phrase = noun_phrase(phrasing, said)
+    if phrasing.language == "en":
+        phrase = a_thing(phrasing, said)
+    return {"thing": phrase}, YES_NO[phrasing.language][0 if fitting else 1], fitting

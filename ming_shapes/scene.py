@@ -97,7 +97,7 @@ def can_be_hollow(thing: Thing) -> bool:
 
 
 @dataclass(frozen=True)
-class Taste:
+class SceneStyle:
     """What kind of scenes are drawn: shares of outlines and of graded backgrounds, which
     combinations of shape and colour (`training`: all but the held-out ones; `held_out`: those
     alone wherever possible; `all`), and of which colours."""
@@ -115,15 +115,15 @@ class Taste:
 class SceneMaker:
     """Draws scenes from one stream of random numbers."""
 
-    def __init__(self, rng: random.Random, taste: Taste | None = None) -> None:
+    def __init__(self, rng: random.Random, style: SceneStyle | None = None) -> None:
         self.rng = rng
-        self.taste = taste or Taste()
+        self.style = style or SceneStyle()
 
     def scene(self, num_things: int) -> Scene:
         """Return a scene of so many things that do not touch one another."""
         rng = self.rng
-        background = rng.choice(self.taste.colours)
-        gradient = rng.randint(1, 4) if rng.random() < self.taste.graded else 0
+        background = rng.choice(self.style.colours)
+        gradient = rng.randint(1, 4) if rng.random() < self.style.graded else 0
         scene = Scene(background, (), gradient)
         while len(scene.things) < num_things:
             thing = self.fitting(scene)
@@ -145,15 +145,15 @@ class SceneMaker:
         shape, colour = self.kind(background)
         size = rng.choice(tuple(SIZES))
         thing = Thing(shape, colour, size, 0, 0, 0)
-        is_outlined = can_be_hollow(thing) and rng.random() < self.taste.outlined
+        is_outlined = can_be_hollow(thing) and rng.random() < self.style.outlined
         thing = replace(thing, is_outlined=is_outlined)
         return placed(replace(thing, radius=SIZES[size]), cell or rng.choice(CELLS))
 
     def kind(self, background: str) -> tuple[str, str]:
-        """Return a shape and a colour as the taste allows."""
-        wanted = self.taste.combinations
+        """Return a shape and a colour as the style allows."""
+        wanted = self.style.combinations
         while True:
-            shape, colour = self.rng.choice(SHAPES), self.rng.choice(self.taste.colours)
+            shape, colour = self.rng.choice(SHAPES), self.rng.choice(self.style.colours)
             is_rare = is_held_out(shape, colour)
             if colour != background and (wanted == "all" or is_rare == (wanted == "held_out")):
                 return shape, colour

@@ -1,7 +1,7 @@
 """Conversations about scenes, as data: what the user shows and says, and the right answer.
 
 Every task of the tiny model is one function here. Training and evaluation draw from the same
-functions, with other scenes and other phrasings (`Taste`, `Voice`).
+functions, with other scenes and other phrasings (`SceneStyle`, `Phrasing`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ming_core.univision.prompt import region_prompt
 
 from .edits import COPY, KEEP, RESTORE, SEGMENT, EditMaker, EditStep
-from .prompts import Wish, counted, draw_order, related, say_wish, settled, wish_for
+from .prompts import Spec, counted, draw_order, related, say_spec, settled, spec_of
 from .questions import (
     COMPARING,
     POINTING,
@@ -24,8 +24,8 @@ from .questions import (
     question,
 )
 from .render import Effect
-from .scene import CELLS, Scene, SceneMaker, Taste, Thing
-from .words import Voice
+from .scene import CELLS, Scene, SceneMaker, SceneStyle, Thing
+from .words import Phrasing
 
 QUIZ = 5  # questions of a quiz
 COMPARED = 0.7  # share of quizzes that compare
@@ -53,7 +53,7 @@ class Say:
     answer: str | Shown
     given: Shown | None = None
     kind: str = ""
-    wish: Wish | None = None
+    spec: Spec | None = None
     edit: EditStep | None = None
     meant: tuple[Thing, ...] | None = None  # the things that a question is about
 
@@ -75,11 +75,11 @@ class Conversation:
 
 
 @dataclass
-class Dice:
+class TaskSampler:
     """Everything random a task needs, from one stream of numbers."""
 
     rng: random.Random
-    taste: Taste = field(default_factory=Taste)
+    style: SceneStyle = field(default_factory=SceneStyle)
     is_held_out: bool = False
     chinese: float = 0.3
     most_things: int = 3
@@ -87,15 +87,15 @@ class Dice:
 
     def __post_init__(self) -> None:
         language = "zh" if self.rng.random() < self.chinese else "en"
-        self.maker = SceneMaker(self.rng, self.taste)
-        self.voice = Voice(self.rng, language, self.is_held_out, self.is_plain)
-        self.edits = EditMaker(self.maker, self.voice)
+        self.maker = SceneMaker(self.rng, self.style)
+        self.phrasing = Phrasing(self.rng, language, self.is_held_out, self.is_plain)
+        self.edits = EditMaker(self.maker, self.phrasing)
 
     def scene(self, fewest: int = 1) -> Scene:
         """Return a scene of up to `most_things`."""
         return self.maker.scene(self.rng.randint(fewest, max(fewest, self.most_things)))
 
-    def crowd(self) -> Scene:
+    def unlike(self) -> Scene:
         """Return a scene of several things, no two of one shape: which is meant, its shape says."""
         while True:
             scene = self.maker.scene(max(2, self.most_things))
@@ -111,127 +111,127 @@ class Dice:
                 return scene
 
 
-def draw_one(dice: Dice) -> Conversation:
+def draw_one(sampler: TaskSampler) -> Conversation:
     """Draw one thing."""
-    return _drawn(dice, dice.maker.scene(1))
+    return _drawn(sampler, sampler.maker.scene(1))
 
 
-def draw_two(dice: Dice) -> Conversation:
+def draw_two(sampler: TaskSampler) -> Conversation:
     """Draw two things."""
-    return _drawn(dice, dice.maker.scene(2))
+    return _drawn(sampler, sampler.maker.scene(2))
 
 
-def draw_counted(dice: Dice) -> Conversation:
+def draw_counted(sampler: TaskSampler) -> Conversation:
     """Draw several alike things."""
-    scene, wish = counted(dice.maker)
-    return _wished("counting", dice, scene, wish)
+    scene, spec = counted(sampler.maker)
+    return _required("counting", sampler, scene, spec)
 
 
-def draw_four(dice: Dice) -> Conversation:
+def draw_four(sampler: TaskSampler) -> Conversation:
     """Draw four alike things; a lesson, no test: of all numbers the one most often missed."""
-    scene, wish = counted(dice.maker, fewest=4)
-    return _wished("counting", dice, scene, wish)
+    scene, spec = counted(sampler.maker, fewest=4)
+    return _required("counting", sampler, scene, spec)
 
 
-def draw_related(dice: Dice) -> Conversation:
+def draw_related(sampler: TaskSampler) -> Conversation:
     """Draw two things in a relation."""
-    scene, wish = related(dice.maker)
-    return _wished("position", dice, scene, wish)
+    scene, spec = related(sampler.maker)
+    return _required("position", sampler, scene, spec)
 
 
-def draw_inside(dice: Dice) -> Conversation:
+def draw_inside(sampler: TaskSampler) -> Conversation:
     """Draw one thing inside another; a lesson, no test: one relation of five is the hardest."""
-    scene, wish = related(dice.maker, ("inside",))
-    return _wished("position", dice, scene, wish)
+    scene, spec = related(sampler.maker, ("inside",))
+    return _required("position", sampler, scene, spec)
 
 
-def describe(dice: Dice) -> Conversation:
+def describe(sampler: TaskSampler) -> Conversation:
     """Describe a given picture in full."""
-    scene = dice.scene()
-    answer = description(scene, dice.voice.language)
-    turn = Say(describe_request(dice.voice), answer, Shown(scene), "describe")
+    scene = sampler.scene()
+    answer = description(scene, sampler.phrasing.language)
+    turn = Say(describe_request(sampler.phrasing), answer, Shown(scene), "describe")
     return Conversation("describe", (turn,))
 
 
-def ask(dice: Dice) -> Conversation:
+def ask(sampler: TaskSampler) -> Conversation:
     """Ask one to three questions about a given picture."""
-    scene = dice.scene()
+    scene = sampler.scene()
     given: Shown | None = Shown(scene)
     turns: list[Say] = []
-    for _ in range(dice.rng.choice((1, 1, 2, 3))):
-        asked = any_question(dice.voice, scene, dice.taste)
+    for _ in range(sampler.rng.choice((1, 1, 2, 3))):
+        asked = any_question(sampler.phrasing, scene, sampler.style)
         turns.append(_asked(asked, given))
         given = None
     return Conversation("ask", tuple(turns))
 
 
-def quiz(dice: Dice) -> Conversation:
+def quiz(sampler: TaskSampler) -> Conversation:
     """Ask many questions about one of many things; a lesson, no test (decision 0021).
 
     Of things no two of which are alike, no number but zero and one is ever asked for by shape.
     """
-    kinds = COMPARING if dice.rng.random() < COMPARED else POINTING
-    is_alike = kinds is COMPARING and dice.rng.random() < ALIKE
-    scene = dice.alike() if is_alike else dice.crowd()
+    kinds = COMPARING if sampler.rng.random() < COMPARED else POINTING
+    is_alike = kinds is COMPARING and sampler.rng.random() < ALIKE
+    scene = sampler.alike() if is_alike else sampler.unlike()
     given: Shown | None = Shown(scene)
     turns: list[Say] = []
     for _ in range(QUIZ):
-        asked = question(dice.voice, scene, dice.rng.choice(kinds), dice.taste)
+        asked = question(sampler.phrasing, scene, sampler.rng.choice(kinds), sampler.style)
         turns.append(_asked(asked, given))
         given = None
     return Conversation("quiz", tuple(turns))
 
 
-def copy(dice: Dice) -> Conversation:
+def copy(sampler: TaskSampler) -> Conversation:
     """Draw a given picture once more: the plainest test of patch for patch binding."""
-    scene = dice.scene()
-    words = dice.edits.say(COPY[dice.voice.language], {})
+    scene = sampler.scene()
+    words = sampler.edits.say(COPY[sampler.phrasing.language], {})
     return Conversation("copy", (Say(words, Shown(scene), Shown(scene), "copy"),))
 
 
-def sharpen(dice: Dice) -> Conversation:
+def sharpen(sampler: TaskSampler) -> Conversation:
     """Sharpen a blurred or enlarged picture."""
-    effect = dice.rng.choice((Effect.BLUR, Effect.SMALL))
-    return _restored("superres", dice, effect, RESTORE[Effect.BLUR])
+    effect = sampler.rng.choice((Effect.BLUR, Effect.SMALL))
+    return _restored("superres", sampler, effect, RESTORE[Effect.BLUR])
 
 
-def colourise(dice: Dice) -> Conversation:
+def colourise(sampler: TaskSampler) -> Conversation:
     """Colour a grey picture."""
-    return _restored("colourise", dice, Effect.GREY, RESTORE[Effect.GREY])
+    return _restored("colourise", sampler, Effect.GREY, RESTORE[Effect.GREY])
 
 
-def edit(dice: Dice) -> Conversation:
+def edit(sampler: TaskSampler) -> Conversation:
     """Edit a given picture once."""
-    scene = dice.scene()
-    step = dice.edits.any_edit(scene)
+    scene = sampler.scene()
+    step = sampler.edits.any_edit(scene)
     turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
     return Conversation("edit", (turn,))
 
 
-def edit_one(dice: Dice) -> Conversation:
+def edit_one(sampler: TaskSampler) -> Conversation:
     """Edit one of many things; a lesson, no test (decision 0021)."""
-    scene = dice.crowd()
-    step, _ = _edit_of_a_thing(dice, scene)
+    scene = sampler.unlike()
+    step, _ = _edit_of_a_thing(sampler, scene)
     turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
     return Conversation("edit_one", (turn,))
 
 
-def redraw(dice: Dice) -> Conversation:
+def redraw(sampler: TaskSampler) -> Conversation:
     """Edit a given picture in a way that draws a thing anew; a lesson, no test."""
-    scene = dice.scene()
-    step = dice.edits.any_edit(scene, REDRAWN)
+    scene = sampler.scene()
+    step = sampler.edits.any_edit(scene, REDRAWN)
     turn = Say(step.words, _edited(scene, step), Shown(scene), step.kind, edit=step)
     return Conversation("redraw", (turn,))
 
 
-def redraw_first(dice: Dice) -> Conversation:
+def redraw_first(sampler: TaskSampler) -> Conversation:
     """Edit a thing of the first place; a lesson, no test (training/README.md).
 
     Everything about it must be known before the first patch, with no patch to think over it.
     """
     while True:
-        scene = dice.scene()
-        step = dice.edits.any_edit(scene, REDRAWN_FIRST)
+        scene = sampler.scene()
+        step = sampler.edits.any_edit(scene, REDRAWN_FIRST)
         assert step.index is not None  # noqa: S101  all of these are about a thing
         if scene.things[step.index].cell == CELLS[0]:
             break
@@ -239,82 +239,84 @@ def redraw_first(dice: Dice) -> Conversation:
     return Conversation("redraw_first", (turn,))
 
 
-def region_then_edit(dice: Dice) -> Conversation:
+def region_then_edit(sampler: TaskSampler) -> Conversation:
     """Show the region an edit concerns, then edit."""
-    scene = dice.scene()
-    step, index = _edit_of_a_thing(dice, scene)
+    scene = sampler.scene()
+    step, index = _edit_of_a_thing(sampler, scene)
     region = Shown(scene, Effect.MARK, index, scene.things[index])
     asked = Say(region_prompt(step.words), region, Shown(scene), "region", edit=step)
     done = Say(step.words, _edited(scene, step), None, step.kind, edit=step)
     return Conversation("region", (asked, done))
 
 
-def segment(dice: Dice) -> Conversation:
+def segment(sampler: TaskSampler) -> Conversation:
     """Show a thing white on black."""
-    scene = dice.scene()
-    index = dice.rng.randrange(len(scene.things))
-    return Conversation("segment", (_segmented(dice, scene, index),))
+    scene = sampler.scene()
+    index = sampler.rng.randrange(len(scene.things))
+    return Conversation("segment", (_segmented(sampler, scene, index),))
 
 
-def keep_only(dice: Dice) -> Conversation:
+def keep_only(sampler: TaskSampler) -> Conversation:
     """Show a thing alone on white."""
     while True:
-        scene = dice.scene()
-        index = dice.rng.randrange(len(scene.things))
+        scene = sampler.scene()
+        index = sampler.rng.randrange(len(scene.things))
         meant = scene.things[index]
         if meant.colour != "white":
             break
     alone = Shown(Scene("white", (meant,)), meant=meant)
-    words = dice.edits.say(KEEP[dice.voice.language], {"it": dice.edits.point(scene, index)})
+    words = sampler.edits.say(
+        KEEP[sampler.phrasing.language], {"it": sampler.edits.point(scene, index)}
+    )
     return Conversation("keep_only", (Say(words, alone, Shown(scene), "keep_only"),))
 
 
-def matting(dice: Dice) -> Conversation:
+def matting(sampler: TaskSampler) -> Conversation:
     """Show a thing white on black, then alone on white, in one context."""
-    (kept,) = keep_only(dice).turns
+    (kept,) = keep_only(sampler).turns
     scene, meant = kept.given.scene, kept.answer.meant  # type: ignore[union-attr]
-    segmented = _segmented(dice, scene, scene.things.index(meant))  # type: ignore[arg-type]
+    segmented = _segmented(sampler, scene, scene.things.index(meant))  # type: ignore[arg-type]
     return Conversation("matting", (segmented, replace(kept, given=None)))
 
 
-def restore_then_edit(dice: Dice) -> Conversation:
+def restore_then_edit(sampler: TaskSampler) -> Conversation:
     """Sharpen or colour a given picture, then edit it once or twice in the same context."""
-    (restored,) = dice.rng.choice((sharpen, colourise))(dice).turns
-    edits = chain_from(dice, restored.answer.scene, dice.rng.randint(1, 2)).turns  # type: ignore[union-attr]
+    (restored,) = sampler.rng.choice((sharpen, colourise))(sampler).turns
+    edits = chain_from(sampler, restored.answer.scene, sampler.rng.randint(1, 2)).turns  # type: ignore[union-attr]
     turns = (restored, *(replace(turn, given=None) for turn in edits))
     return Conversation("restore_then_edit", turns)
 
 
-def edit_chain(dice: Dice, length: int = 0) -> Conversation:
+def edit_chain(sampler: TaskSampler, length: int = 0) -> Conversation:
     """Edit a given picture several times in one context."""
-    return chain_from(dice, dice.scene(), length or dice.rng.randint(2, 6))
+    return chain_from(sampler, sampler.scene(), length or sampler.rng.randint(2, 6))
 
 
-def draw_then_edit(dice: Dice) -> Conversation:
+def draw_then_edit(sampler: TaskSampler) -> Conversation:
     """Draw a picture, ask about it sometimes, and edit it once or twice."""
-    start = _drawn(dice, dice.maker.scene(dice.rng.randint(1, 2)), openness=0.1)
+    start = _drawn(sampler, sampler.maker.scene(sampler.rng.randint(1, 2)), openness=0.1)
     scene = start.turns[0].answer.scene  # type: ignore[union-attr]
     turns = list(start.turns)
-    if dice.rng.random() < 0.4:
-        asked = any_question(dice.voice, scene, dice.taste)
+    if sampler.rng.random() < 0.4:
+        asked = any_question(sampler.phrasing, scene, sampler.style)
         turns.append(_asked(asked, None))
-    edits = chain_from(dice, scene, dice.rng.randint(1, 2)).turns
+    edits = chain_from(sampler, scene, sampler.rng.randint(1, 2)).turns
     turns += [replace(turn, given=None) for turn in edits]
     return Conversation("draw_then_edit", tuple(turns))
 
 
-def chain_from(dice: Dice, scene: Scene, length: int) -> Conversation:
+def chain_from(sampler: TaskSampler, scene: Scene, length: int) -> Conversation:
     """Edit a given scene `length` times."""
     turns: list[Say] = []
     given: Shown | None = Shown(scene)
     for _ in range(length):
-        step = dice.edits.any_edit(scene)
+        step = sampler.edits.any_edit(scene)
         turns.append(Say(step.words, _edited(scene, step), given, step.kind, edit=step))
         scene, given = step.after, None
     return Conversation("chain", tuple(turns))
 
 
-TASKS: dict[str, Callable[[Dice], Conversation]] = {
+TASKS: dict[str, Callable[[TaskSampler], Conversation]] = {
     "draw_one": draw_one,
     "draw_two": draw_two,
     "draw_counted": draw_counted,
@@ -341,17 +343,19 @@ TASKS: dict[str, Callable[[Dice], Conversation]] = {
 }
 
 
-def _edit_of_a_thing(dice: Dice, scene: Scene) -> tuple[EditStep, int]:
+def _edit_of_a_thing(sampler: TaskSampler, scene: Scene) -> tuple[EditStep, int]:
     while True:
-        step = dice.edits.any_edit(scene)
+        step = sampler.edits.any_edit(scene)
         if step.index is not None:
             return step, step.index
 
 
-def _segmented(dice: Dice, scene: Scene, index: int) -> Say:
+def _segmented(sampler: TaskSampler, scene: Scene, index: int) -> Say:
     meant = scene.things[index]
     alone = Shown(Scene("black", (replace(meant, colour="white"),)), meant=meant)
-    words = dice.edits.say(SEGMENT[dice.voice.language], {"it": dice.edits.point(scene, index)})
+    words = sampler.edits.say(
+        SEGMENT[sampler.phrasing.language], {"it": sampler.edits.point(scene, index)}
+    )
     return Say(words, alone, Shown(scene), "segment")
 
 
@@ -359,26 +363,26 @@ def _edited(scene: Scene, step: EditStep) -> Shown:
     return Shown(step.after, meant=None if step.index is None else scene.things[step.index])
 
 
-def _drawn(dice: Dice, scene: Scene, openness: float = 0.3) -> Conversation:
-    wish = wish_for(scene, dice.rng, openness=0.0 if dice.is_plain else openness)
-    return _wished(wish.kind, dice, scene, wish)
+def _drawn(sampler: TaskSampler, scene: Scene, openness: float = 0.3) -> Conversation:
+    spec = spec_of(scene, sampler.rng, openness=0.0 if sampler.is_plain else openness)
+    return _required(spec.kind, sampler, scene, spec)
 
 
 def _asked(asked: Question, given: Shown | None) -> Say:
     return Say(asked.words, asked.answer, given, asked.kind, meant=asked.meant)
 
 
-def _wished(kind: str, dice: Dice, scene: Scene, wish: Wish) -> Conversation:
-    # The published frame mostly, so that the workflows' prompts work; plain wishes as well.
-    words = say_wish(dice.voice, wish, has_frame=dice.is_plain or dice.rng.random() < 0.7)
-    return Conversation(
-        kind, (Say(words, Shown(draw_order(settled(scene, wish))), None, kind, wish=wish),)
-    )
+def _required(kind: str, sampler: TaskSampler, scene: Scene, spec: Spec) -> Conversation:
+    # The published frame mostly, so that the workflows' prompts work; plain words as well.
+    has_frame = sampler.is_plain or sampler.rng.random() < 0.7
+    words = say_spec(sampler.phrasing, spec, has_frame=has_frame)
+    shown = Shown(draw_order(settled(scene, spec)))
+    return Conversation(kind, (Say(words, shown, None, kind, spec=spec),))
 
 
 def _restored(
-    task: str, dice: Dice, effect: Effect, words: dict[str, tuple[str, ...]]
+    task: str, sampler: TaskSampler, effect: Effect, words: dict[str, tuple[str, ...]]
 ) -> Conversation:
-    scene = dice.scene()
-    said = dice.voice.word(words[dice.voice.language])
+    scene = sampler.scene()
+    said = sampler.phrasing.word(words[sampler.phrasing.language])
     return Conversation(task, (Say(said, Shown(scene), Shown(scene, effect), task),))

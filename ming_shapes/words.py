@@ -93,7 +93,7 @@ YES_NO = {"en": ("yes", "no"), "zh": ("是", "否")}
 
 
 @dataclass
-class Voice:
+class Phrasing:
     """How somebody speaks: a language, and phrasings that training uses or never uses."""
 
     rng: random.Random
@@ -153,43 +153,43 @@ class Mention:
         return cls(thing.shape, thing.colour, thing.size, thing.cell, thing.is_outlined)
 
 
-def noun_phrase(voice: Voice, said: Mention) -> str:
+def noun_phrase(phrasing: Phrasing, said: Mention) -> str:
     """Say what a thing is, without article and place: "large hollow red circle"."""
-    language = voice.language
-    words = [voice.size(said.size)] if said.size else []
-    words += [voice.word(OUTLINED[language])] if said.is_outlined else []
-    words += [voice.colour(said.colour)] if said.colour else []
+    language = phrasing.language
+    words = [phrasing.size(said.size)] if said.size else []
+    words += [phrasing.word(OUTLINED[language])] if said.is_outlined else []
+    words += [phrasing.colour(said.colour)] if said.colour else []
     if language == "zh":
-        return "".join(f"{word}的" for word in words) + voice.shape(said.shape)
-    return " ".join([*words, voice.shape(said.shape, said.number)])
+        return "".join(f"{word}的" for word in words) + phrasing.shape(said.shape)
+    return " ".join([*words, phrasing.shape(said.shape, said.number)])
 
 
-def a_thing(voice: Voice, said: Mention) -> str:
+def a_thing(phrasing: Phrasing, said: Mention) -> str:
     """Say "a large red circle at the top left", or "three red circles"."""
-    phrase = noun_phrase(voice, said)
-    if voice.language == "zh":
+    phrase = noun_phrase(phrasing, said)
+    if phrasing.language == "zh":
         number = NUMBERS["zh"][said.number] if said.number > 1 else "一"
         counted = f"{number}个{phrase}"
-        return counted if said.cell is None else f"{voice.place(said.cell)}有{counted}"
+        return counted if said.cell is None else f"{phrasing.place(said.cell)}有{counted}"
     article = "an" if phrase[0] in "aeiou" else "a"
     counted = f"{NUMBERS['en'][said.number] if said.number > 1 else article} {phrase}"
-    return counted if said.cell is None else f"{counted} {voice.place(said.cell)}"
+    return counted if said.cell is None else f"{counted} {phrasing.place(said.cell)}"
 
 
-def the_thing(voice: Voice, said: Mention) -> str:
+def the_thing(phrasing: Phrasing, said: Mention) -> str:
     """Point at a thing: "the red circle", "the circle at the top"."""
-    phrase = noun_phrase(voice, said)
-    if voice.language == "zh":
-        return phrase if said.cell is None else f"{voice.place(said.cell)}的{phrase}"
-    return f"the {phrase}" if said.cell is None else f"the {phrase} {voice.place(said.cell)}"
+    phrase = noun_phrase(phrasing, said)
+    if phrasing.language == "zh":
+        return phrase if said.cell is None else f"{phrasing.place(said.cell)}的{phrase}"
+    return f"the {phrase}" if said.cell is None else f"the {phrase} {phrasing.place(said.cell)}"
 
 
-def background_phrase(voice: Voice, colour: str, *, is_graded: bool) -> str:
+def background_phrase(phrasing: Phrasing, colour: str, *, is_graded: bool) -> str:
     """Say "a graded blue background"."""
-    graded = voice.word(GRADED[voice.language]) if is_graded else ""
-    if voice.language == "zh":
-        return f"{graded}{voice.colour(colour)}背景"
-    return " ".join(word for word in ("a", graded, voice.colour(colour), "background") if word)
+    graded = phrasing.word(GRADED[phrasing.language]) if is_graded else ""
+    if phrasing.language == "zh":
+        return f"{graded}{phrasing.colour(colour)}背景"
+    return " ".join(word for word in ("a", graded, phrasing.colour(colour), "background") if word)
 
 
 def pointing_at(scene: Scene, index: int, rng: random.Random) -> Mention:

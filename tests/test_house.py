@@ -19,6 +19,7 @@ SHIPPED = ("ming_bench", "ming_cli", "ming_core", "ming_download", "ming_run", "
 FOLDERS = (*SHIPPED, "nodes", "tests")
 SOURCES = [ROOT / "__init__.py", *(p for f in FOLDERS for p in sorted((ROOT / f).rglob("*.py")))]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMFYUIS = {"comfyui_process", "ComfyProcess", "object_info", "_node_info"}
 IGNORED = shutil.ignore_patterns(".*", "output", "build", "*.egg-info", "__pycache__", "models")
 
 
@@ -56,6 +57,22 @@ def test_readme_lists_every_node():
     missing = [name for name in names if f"| {name} |" not in rows]
     # Save and Load share a pattern of names; each has a row of its own all the same.
     assert not missing
+
+
+def test_names_are_made_of_the_fields_words():
+    """CONTRIBUTING says which words no module, class or function is called by."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = re.search(r"In no name: ([^.]+)\.", contributing)[1]
+    unwanted = set(re.findall(r"\w+", listed.replace("nor words of our own for these", "")))
+    assert {"util", "data", "sketch", "crowd"} <= unwanted
+    found: list[str] = []
+    for path in [path for path in SOURCES if "tests" not in path.parts]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        defined = [n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+        for name in {path.stem, *defined} - COMFYUIS:
+            words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+", name)}
+            found += [f"{named(path)}: {name}"] if words & unwanted else []
+    assert not found
 
 
 def test_requirements_leave_torch_and_upper_versions_to_the_host():

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ming_core import CheckpointError
 from ming_core.univision.folders import find_checkpoint
-from ming_shapes.tokenizer import write_tokenizer
 
 from .curriculum import CURRICULA
 from .publish import copy_tokenizer
 from .run import train
 from .sizes import PRESETS
 from .together import launch
+from .tokenizer import write_tokenizer
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import random
 from dataclasses import dataclass, replace
 
 from ming_core.univision.guidance import Branch
-from ming_shapes.scene import ALL_COLOURS, SIDE, Taste
-from ming_shapes.tasks import TASKS, Conversation, Dice
+from ming_shapes.scene import ALL_COLOURS, SIDE, SceneStyle
+from ming_shapes.tasks import TASKS, Conversation, TaskSampler
 
 from .sequences import Batch, SequenceMaker, collate
 from .stage import Settings
@@ -55,7 +55,7 @@ class Phase:
     until: float
     shares: dict[str, float]
     most_things: int = 3
-    taste: Taste = Taste(colours=ALL_COLOURS)
+    style: SceneStyle = SceneStyle(colours=ALL_COLOURS)
     chinese: float = 0.3
     plain: float = 0.0  # share of conversations in plain speech
     # Copied pictures are crowded: where most patches are background, the patch before tells what
@@ -63,8 +63,8 @@ class Phase:
     most_copied: int = 5
 
 
-EASY = Taste(outlined=0.05, graded=0.05, colours=ALL_COLOURS)
-BARE = Taste(outlined=0.0, graded=0.0, colours=ALL_COLOURS)
+EASY = SceneStyle(outlined=0.05, graded=0.05, colours=ALL_COLOURS)
+BARE = SceneStyle(outlined=0.0, graded=0.0, colours=ALL_COLOURS)
 # Which word belongs to what is learnt within minutes when everything is said in one way, and hardly
 # at all from many phrasings at once (training/README.md): so both begin with plain speech.
 BEGINNING = {"ask": 0.25, "describe": 0.15, "copy": 0.6}
@@ -177,7 +177,7 @@ LAST = {
 }
 NESTED = LAST | {"draw_inside": 0.2, "redraw_first": 0.05}
 # Outlines are seldom shown, and were among what was said wrong most often.
-HOLLOW = Taste(outlined=0.3, colours=ALL_COLOURS)
+HOLLOW = SceneStyle(outlined=0.3, colours=ALL_COLOURS)
 LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
 
 
@@ -249,14 +249,14 @@ class BatchMaker:
         return replace(batch, rendered_size=rendered_size)
 
     def _conversation(self, task: str, phase: Phase, rng: random.Random) -> Conversation:
-        dice = Dice(
+        sampler = TaskSampler(
             rng,
-            phase.taste,
+            phase.style,
             chinese=phase.chinese,
             most_things=phase.most_copied if task == "copy" else phase.most_things,
             is_plain=rng.random() < phase.plain,
         )
-        return TASKS[task](dice)
+        return TASKS[task](sampler)
 
     def _branch(self, conversation: Conversation, rng: random.Random) -> Branch | None:
         """Choose whether a guidance branch is trained on a conversation, and which."""

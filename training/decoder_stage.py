@@ -24,7 +24,7 @@ from ming_shapes.evaluation.measures import mean
 from ming_shapes.evaluation.verdict import judge_scene
 from ming_shapes.prompts import draw_order, nested
 from ming_shapes.render import pack, render, to_bytes
-from ming_shapes.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, Taste
+from ming_shapes.scene import ALL_COLOURS, SIZES, Scene, SceneMaker, SceneStyle
 
 from .muon import Optimiser, Rates
 from .rich_pictures import rich_scenes, tints
@@ -35,7 +35,7 @@ from .tokenizer_stage import CLEAN, edge_error
 NOISE = 0.15  # of a latent channel's spread, at most; more of it hides the tips of a star
 CROWDED = 0.25  # share of pictures that are crowded; the others are scenes as they are asked for
 NESTED = 0.2  # share of the others in which one thing lies inside another
-TASTE = Taste(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
+TASTE = SceneStyle(outlined=0.15, graded=0.1, colours=ALL_COLOURS)
 EACH_THING = 1.0  # what a thing counts, however small, where the picture as a whole counts 1
 LEAST_AREA = 150  # pixels; the rest that is seen of a hidden thing is smaller, and no thing
 EDGES, SQUARES = 0.5, 2.0
@@ -110,7 +110,7 @@ class DecoderStage:
         """Measure how well unseen scenes of one thing are painted again (dB), the share of things
         of every size whose shape the judge still recognises, and that of scenes of one thing inside
         another which it still calls right; save a sheet."""
-        maker = SceneMaker(random.Random(987654), Taste(combinations="all"))
+        maker = SceneMaker(random.Random(987654), SceneStyle(combinations="all"))
         scenes = [maker.scene(1) for _ in range(MEASURED)]
         pixels, painted = self._again(scenes)
         error = ((painted - pixels) / 2).pow(2).flatten(1).mean(1)

@@ -20,11 +20,11 @@ from ming_core import (
 )
 from ming_core import describe as describe_picture
 from ming_shapes.evaluation.measures import mean
-from ming_shapes.evaluation.verdict import judge_wish
+from ming_shapes.evaluation.verdict import judge_spec
 from ming_shapes.questions import conclusion
 from ming_shapes.render import pack, render, to_bytes
-from ming_shapes.scene import Taste
-from ming_shapes.tasks import Conversation, Dice, Shown, ask, copy, describe, draw_one, edit
+from ming_shapes.scene import SceneStyle
+from ming_shapes.tasks import Conversation, Shown, TaskSampler, ask, copy, describe, draw_one, edit
 
 from .sheets import save_pictures
 from .stage import Measures
@@ -37,17 +37,17 @@ SAMPLING = ImageSampling(steps=8, text_guidance=3.0)
 def probation(model: MingModel, folder: Path) -> Measures:
     """Measure a model on a few cases; saves sample pictures, the truth above what was drawn."""
     rng = random.Random(4321)
-    dice = lambda: Dice(rng, Taste(0.05, 0.05), most_things=1, chinese=0.2)  # noqa: E731
+    sampler = lambda: TaskSampler(rng, SceneStyle(0.05, 0.05), most_things=1, chinese=0.2)  # noqa: E731
     result: Measures = {}
     for name, task in (("ask", ask), ("describe", describe)):
         right = 0
         for _ in range(QUESTIONS):
-            turn = task(dice()).turns[0]
+            turn = task(sampler()).turns[0]
             said = answer(model, turn.words, turn.given)
             right += conclusion(said) == conclusion(str(turn.answer))
         result[name] = right / QUESTIONS
     for name, task in (("copy", copy), ("edit", edit)):
-        cases = [task(dice()) for _ in range(PICTURES)]
+        cases = [task(sampler()) for _ in range(PICTURES)]
         truth = torch.cat([pixels_of(case.turns[0].answer) for case in cases])
         drawn = torch.cat([picture(model, case, seed) for seed, case in enumerate(cases)])
         error = ((drawn - truth) / 2).pow(2).flatten(1).mean(1).clamp(min=1e-6)
@@ -62,13 +62,16 @@ def probation(model: MingModel, folder: Path) -> Measures:
 def plain_drawing(model: MingModel, folder: Path) -> Measures:
     """Return which shares of pictures of one thing, asked for in plain speech, are right."""
     rng = random.Random(77)
-    dice = lambda: Dice(rng, Taste(0.0, 0.0), chinese=0.0, most_things=1, is_plain=True)  # noqa: E731
-    cases = [draw_one(dice()) for _ in range(QUESTIONS)]
+    style = SceneStyle(0.0, 0.0)
+    cases = [
+        draw_one(TaskSampler(rng, style, chinese=0.0, most_things=1, is_plain=True))
+        for _ in range(QUESTIONS)
+    ]
     drawn = torch.cat([picture(model, case, seed) for seed, case in enumerate(cases)])
     verdicts = [
-        judge_wish(to_bytes(one[None])[0].numpy(), wish)
+        judge_spec(to_bytes(one[None])[0].numpy(), spec)
         for one, case in zip(drawn, cases, strict=True)
-        if (wish := case.turns[0].wish) is not None
+        if (spec := case.turns[0].spec) is not None
     ]
     truth = torch.cat([pixels_of(case.turns[0].answer) for case in cases[:PICTURES]])
     save_pictures(folder / "draw.png", [truth, drawn[:PICTURES]])

@@ -18,7 +18,8 @@ from torch import Tensor
 from ming_bench.tiny_checkpoint.config import Sizes, config_files, ming_config
 from ming_core.univision.key_map import expected_tensors
 from ming_core.univision.model import Components
-from ming_shapes.tokenizer import vocabulary_of
+
+from .tokenizer import vocabulary_of
 
 LIMIT = 16_000_000  # bytes that both folders may take
 VISION = "vision."

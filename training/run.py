@@ -11,7 +11,6 @@ import torch
 
 from ming_bench.tiny_checkpoint.config import ming_config
 from ming_core.univision.tokenizer import ConversationTokenizer
-from ming_shapes.tokenizer import vocabulary_of
 
 from .build import begin_with, compile_blocks, fresh_components
 from .curriculum import CURRICULA
@@ -21,6 +20,7 @@ from .publish import publish
 from .sizes import PRESETS
 from .stage import Journal, Settings, Stage, StopWatch, load_state, save_state, train_step
 from .together import from_first
+from .tokenizer import vocabulary_of
 from .tokenizer_stage import TokenizerStage
 
 log = logging.getLogger("ming.training")

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..scene import Taste
+from ..scene import SceneStyle
 from ..tasks import (
     Conversation,
-    Dice,
+    TaskSampler,
     ask,
     colourise,
     copy,
@@ -26,25 +26,25 @@ from ..tasks import (
 )
 
 SEED = 20_261_121  # far from every seed of the training
-HELD_OUT = Taste(outlined=0.15, graded=0.15, combinations="held_out")
+HELD_OUT = SceneStyle(outlined=0.15, graded=0.15, combinations="held_out")
 # Edits and questions need things that may become anything.
-ANYTHING = Taste(outlined=0.15, graded=0.15, combinations="all")
+ANYTHING = SceneStyle(outlined=0.15, graded=0.15, combinations="all")
 
 
 @dataclass(frozen=True)
 class Kind:
     """One line of the report: how its cases are made and how many there are."""
 
-    make: Callable[[Dice], Conversation]
-    taste: Taste
+    make: Callable[[TaskSampler], Conversation]
+    style: SceneStyle
     quick: int
     full: int = 200
     most_things: int = 3
 
 
-def chain_of_three(dice: Dice) -> Conversation:
+def chain_of_three(sampler: TaskSampler) -> Conversation:
     """Edit a given picture three times."""
-    return edit_chain(dice, 3)
+    return edit_chain(sampler, 3)
 
 
 KINDS: dict[str, Kind] = {
@@ -80,8 +80,8 @@ def some_of(
     """Return so many cases of a kind, always the same for a name and a seed."""
     rng = random.Random(f"{seed} {name}")
     if is_plain:
-        plain = replace(kind.taste, outlined=0.0, graded=0.0)
-        how = {"taste": plain, "chinese": 0.0, "most_things": 1, "is_plain": True}
+        plain = replace(kind.style, outlined=0.0, graded=0.0)
+        how = {"style": plain, "chinese": 0.0, "most_things": 1, "is_plain": True}
     else:
-        how = {"taste": kind.taste, "is_held_out": True, "most_things": kind.most_things}
-    return [kind.make(Dice(rng, **how)) for _ in range(count)]
+        how = {"style": kind.style, "is_held_out": True, "most_things": kind.most_things}
+    return [kind.make(TaskSampler(rng, **how)) for _ in range(count)]

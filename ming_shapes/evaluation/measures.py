@@ -15,7 +15,7 @@ from .verdict import (
     Verdict,
     changed_region,
     judge_scene,
-    judge_wish,
+    judge_spec,
     mean_overlap,
     preserved_psnr,
 )
@@ -42,10 +42,10 @@ def drawn(played: Played, turn: int = 0) -> tuple[Array, Shown]:
 
 
 def verdict_of(played: Played) -> Verdict:
-    """Judge the first turn's picture by its wish."""
-    wish = played.conversation.turns[0].wish
-    assert wish is not None  # noqa: S101  by construction
-    return judge_wish(drawn(played)[0], wish)
+    """Judge the first turn's picture by its spec."""
+    spec = played.conversation.turns[0].spec
+    assert spec is not None  # noqa: S101  by construction
+    return judge_spec(drawn(played)[0], spec)
 
 
 def generate_figures(groups: dict[str, list[Played]]) -> Figures:
@@ -55,7 +55,7 @@ def generate_figures(groups: dict[str, list[Played]]) -> Figures:
     overlaps = [
         mean_overlap(drawn(p)[0], drawn(p)[1].scene)
         for p in groups.get("single", [])
-        if all(m.cell and m.size for m in p.conversation.turns[0].wish.mentions)  # type: ignore[union-attr]
+        if all(m.cell and m.size for m in p.conversation.turns[0].spec.mentions)  # type: ignore[union-attr]
     ]
     return {
         "single": mean([v.everything for v in verdicts.get("single", [])]),

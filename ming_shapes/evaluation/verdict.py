@@ -1,4 +1,4 @@
-"""Pictures held against wishes and scenes: what is right, line by line."""
+"""Pictures held against specs and scenes: what is right, line by line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..prompts import Wish
+from ..prompts import Spec
 from ..scene import Scene
 from ..words import Mention
 from .connected_components import grown
@@ -18,7 +18,7 @@ DISTANCE = 14.0  # pixels two things must at least be apart for one to be left o
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is right in a picture that was wished for."""
+    """What is right in a picture that was required for."""
 
     background: bool
     count: bool
@@ -33,21 +33,21 @@ class Verdict:
         return self.background and self.count and self.attribution and self.places
 
 
-def judge_wish(picture: Array, wish: Wish) -> Verdict:
-    """Judge a picture (96, 96, 3) of bytes by a wish; what was left open is not judged."""
+def judge_spec(picture: Array, spec: Spec) -> Verdict:
+    """Judge a picture (96, 96, 3) of bytes by a spec; what was left open is not judged."""
     sight = look(picture)
-    wanted = [mention for mention in wish.mentions for _ in range(mention.number)]
+    wanted = [mention for mention in spec.mentions for _ in range(mention.number)]
     seen = _best_order(sight, wanted)
     pairs = list(zip(seen, wanted, strict=False))
-    background = wish.background in (None, sight.background)
-    if wish.is_graded is not None:
-        background = background and wish.is_graded == sight.is_graded
+    background = spec.background in (None, sight.background)
+    if spec.is_graded is not None:
+        background = background and spec.is_graded == sight.is_graded
     return Verdict(
         background,
         len(sight.things) == len(wanted),
         all(thing.shape == said.shape for thing, said in pairs),
         all(said.colour in (None, thing.colour) for thing, said in pairs),
-        _places_right(pairs, wish.relation),
+        _places_right(pairs, spec.relation),
         len(pairs) == len(wanted) and all(_kind_right(thing, said) for thing, said in pairs),
     )
 
@@ -55,8 +55,8 @@ def judge_wish(picture: Array, wish: Wish) -> Verdict:
 def judge_scene(picture: Array, scene: Scene) -> bool:
     """Tell whether a picture shows exactly a scene: background and every thing, nothing else."""
     mentions = tuple(Mention.of(thing) for thing in scene.things)
-    wish = Wish(mentions, scene.background, scene.gradient > 0)
-    return judge_wish(picture, wish).everything
+    spec = Spec(mentions, scene.background, scene.gradient > 0)
+    return judge_spec(picture, spec).everything
 
 
 def mean_overlap(picture: Array, scene: Scene) -> float:

@@ -32,7 +32,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory):
     """The tiny model's tokenizer, written once: (folder, vocabulary)."""
-    from ming_shapes.tokenizer import write_tokenizer
+    from training.tokenizer import write_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
     return folder, write_tokenizer(folder)

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from ming_bench.tiny_checkpoint.config import Sizes
-from ming_shapes.tokenizer import write_tokenizer
 from training import decoder_stage, probation, rich_pictures, run, tokenizer_stage
 from training.together import launch
+from training.tokenizer import write_tokenizer
 
 
 def train_tiny(args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import torch
 from ming_core import ImageSampling
 from ming_shapes.evaluation.chains import LENGTH, chain_cases, draw_plot, page_of, steps_of
 from ming_shapes.evaluation.player import Played, Player, picture_of
-from ming_shapes.tasks import Dice, Shown, edit_chain
+from ming_shapes.tasks import Shown, TaskSampler, edit_chain
 
 
 def perfect_chains(count: int) -> list[Played]:
@@ -55,7 +55,7 @@ def test_the_page_and_the_plot_show_every_step():
 
 
 def test_both_ways_of_a_chain_start_alike_and_then_differ(model):
-    chain = edit_chain(Dice(random.Random(3), chinese=0.0), 2)
+    chain = edit_chain(TaskSampler(random.Random(3), chinese=0.0), 2)
     player = Player(model, ImageSampling(steps=1))
     with torch.inference_mode():
         latent, pixels = (player.play(chain, 5, by_pixels=way) for way in (False, True))

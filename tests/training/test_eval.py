@@ -11,7 +11,7 @@ import torch
 
 from ming_cli import eval as command
 from ming_core import CheckpointError, ImageSampling, load_model
-from ming_shapes.evaluation import worker_pool as crowd
+from ming_shapes.evaluation import worker_pool
 from ming_shapes.evaluation.cases import KINDS, cases_of
 from ming_shapes.evaluation.measures import (
     ask_figures,
@@ -112,7 +112,7 @@ def test_plain_cases_are_of_one_filled_thing_in_english():
 
 
 def test_the_command_prints_one_object(model, monkeypatch, capsys, tmp_path):
-    for module in (command, crowd):
+    for module in (command, worker_pool):
         monkeypatch.setattr(module, "load_model", lambda _: model)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
@@ -166,8 +166,8 @@ def test_another_seed_reconstructs_other_pictures():
 
 def test_two_processes_play_what_one_plays_in_the_same_order():
     cases = [case for name in ("single", "ask") for case in cases_of(name, is_quick=True)[:5]]
-    jobs = [crowd.Job(case, n, ImageSampling(steps=1)) for n, case in enumerate(cases)]
-    alone, shared = (crowd.play_jobs(BUNDLED, jobs, processes) for processes in (1, 2))
+    jobs = [worker_pool.Job(case, n, ImageSampling(steps=1)) for n, case in enumerate(cases)]
+    alone, shared = (worker_pool.play_jobs(BUNDLED, jobs, processes) for processes in (1, 2))
     for case, a, b in zip(cases, alone, shared, strict=True):
         assert a.conversation == b.conversation == case
         assert a.words == b.words
@@ -224,15 +224,15 @@ def test_pictures_are_given_at_the_size_for_what_is_wanted(monkeypatch):
 
 
 def test_a_folder_that_a_process_cannot_load_is_said_clearly(tmp_path):
-    jobs = [crowd.Job(cases_of("single", is_quick=True)[0], 0, ImageSampling())]
+    jobs = [worker_pool.Job(cases_of("single", is_quick=True)[0], 0, ImageSampling())]
     with pytest.raises(CheckpointError, match="nowhere is no folder"):
-        crowd.play_jobs(tmp_path / "nowhere", jobs, 2)
+        worker_pool.play_jobs(tmp_path / "nowhere", jobs, 2)
 
 
 def test_large_weights_are_not_loaded_once_per_core(tmp_path, monkeypatch):
-    monkeypatch.setattr(crowd.os, "cpu_count", lambda: 16)
-    monkeypatch.setattr(crowd.torch.cuda, "is_available", lambda: False)
-    assert crowd.usual_processes(BUNDLED) == crowd.MOST_PROCESSES
+    monkeypatch.setattr(worker_pool.os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(worker_pool.torch.cuda, "is_available", lambda: False)
+    assert worker_pool.usual_processes(BUNDLED) == worker_pool.MOST_PROCESSES
     with (tmp_path / "model.safetensors").open("wb") as file:
-        file.truncate(crowd.LARGE + 1)  # sparse: takes no room
-    assert crowd.usual_processes(tmp_path) == 1
+        file.truncate(worker_pool.LARGE + 1)  # sparse: takes no room
+    assert worker_pool.usual_processes(tmp_path) == 1

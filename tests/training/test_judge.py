@@ -9,14 +9,22 @@ import pytest
 from ming_shapes.edits import EditMaker
 from ming_shapes.evaluation.judge import look, overlay
 from ming_shapes.evaluation.player import picture_of
-from ming_shapes.evaluation.verdict import judge_scene, judge_wish, mean_overlap
+from ming_shapes.evaluation.verdict import judge_scene, judge_spec, mean_overlap
 from ming_shapes.prompts import draw_order, nested
 from ming_shapes.render import Effect
-from ming_shapes.scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, Taste, Thing, placed
-from ming_shapes.tasks import TASKS, Dice, Shown, draw_counted, draw_one, draw_related, draw_two
-from ming_shapes.words import Voice
+from ming_shapes.scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, SceneStyle, Thing, placed
+from ming_shapes.tasks import (
+    TASKS,
+    Shown,
+    TaskSampler,
+    draw_counted,
+    draw_one,
+    draw_related,
+    draw_two,
+)
+from ming_shapes.words import Phrasing
 
-ANYTHING = Taste(outlined=0.25, graded=0.25, combinations="all")
+ANYTHING = SceneStyle(outlined=0.25, graded=0.25, combinations="all")
 CASES = 100
 
 
@@ -50,17 +58,19 @@ def test_soft_edges_change_nothing(spread: float):
 
 
 @pytest.mark.parametrize("task", [draw_one, draw_two, draw_counted, draw_related])
-def test_pictures_of_wishes_fulfil_them(task):
+def test_pictures_of_specs_fulfil_them(task):
     rng = random.Random(3)
-    turns = [task(Dice(rng, ANYTHING)).turns[0] for _ in range(25)]
-    right = [judge_wish(picture_of(turn.answer), turn.wish).everything for turn in turns]
+    turns = [task(TaskSampler(rng, ANYTHING)).turns[0] for _ in range(25)]
+    right = [judge_spec(picture_of(turn.answer), turn.spec).everything for turn in turns]
     assert np.mean(right) >= 0.96
 
 
 def test_one_thing_inside_another_is_seen_as_such():
     """What lies inside makes the other no outline, and a colour beyond the other's is no mix."""
     rng = random.Random(1)
-    nests = [draw_order(nested(SceneMaker(rng, Taste(combinations="all")))) for _ in range(150)]
+    nests = [
+        draw_order(nested(SceneMaker(rng, SceneStyle(combinations="all")))) for _ in range(150)
+    ]
     red, orange = (
         Thing("square", "red", "small", 48.0, 48.0, 8.2),
         Thing("circle", "orange", "large", 48.0, 48.0, 15.1),
@@ -98,7 +108,7 @@ def test_every_edit_left_undone_is_wrong():
     for number in range(40):
         maker = SceneMaker(rng, ANYTHING)
         scene = maker.scene(1 + number % 3)
-        step = EditMaker(maker, Voice(rng)).any_edit(scene)
+        step = EditMaker(maker, Phrasing(rng)).any_edit(scene)
         assert not judge_scene(picture_of(Shown(scene)), step.after), step
 
 
@@ -150,7 +160,7 @@ def test_purple_and_red_are_no_overlay():
 def test_all_tasks_can_be_pictured():
     rng = random.Random(2)
     for task in TASKS.values():
-        for turn in task(Dice(rng)).turns:
+        for turn in task(TaskSampler(rng)).turns:
             for shown in (turn.given, turn.answer):
                 if isinstance(shown, Shown):
                     assert look(picture_of(shown)) is not None

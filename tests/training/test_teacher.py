@@ -20,9 +20,9 @@ from ming_shapes.scene import SHAPES, SIZES, Scene, Thing, placed
 from ming_shapes.tasks import (
     QUIZ,
     Conversation,
-    Dice,
     Say,
     Shown,
+    TaskSampler,
     ask,
     draw_then_edit,
     edit,
@@ -130,7 +130,7 @@ def by_the_teacher(model, sequence, noise):
 def test_training_sees_what_generation_sees(model, task, branch: Branch):
     from training.sequences import SequenceMaker
 
-    conversation = task(Dice(random.Random(5), chinese=0.0))
+    conversation = task(TaskSampler(random.Random(5), chinese=0.0))
     noise = torch.randn(N, 1, 32, generator=torch.Generator().manual_seed(0))
     maker = SequenceMaker(model.tokenizer, N)
     if branch is Branch.FULL:
@@ -143,7 +143,7 @@ def test_training_sees_what_generation_sees(model, task, branch: Branch):
 
 
 def test_branches_differ(model):
-    conversation = edit(Dice(random.Random(5), chinese=0.0))
+    conversation = edit(TaskSampler(random.Random(5), chinese=0.0))
     noise = torch.randn(N, 1, 32, generator=torch.Generator().manual_seed(0))
     full, image, nothing = (by_the_engine(model, conversation, s, noise) for s in SCALES.values())
     assert (full - image).abs().max() > 1e-3
@@ -154,7 +154,7 @@ def test_branches_differ(model):
 def test_a_branch_hides_foreign_words_and_learns_the_last_picture_alone(model, branch: Branch):
     from training.sequences import IGNORED, SequenceMaker, collate
 
-    conversation = region_then_edit(Dice(random.Random(5), chinese=0.0))
+    conversation = region_then_edit(TaskSampler(random.Random(5), chinese=0.0))
     shown = conversation.turns[0].given
     other = Say("Words of another conversation.", "", shown)
     sequence = SequenceMaker(model.tokenizer, N).guided(conversation, other, branch)
@@ -201,7 +201,7 @@ def test_what_is_asked_which_thing_was_meant_is_what_the_cache_holds(model):
     from training.sequences import SequenceMaker, collate
     from training.teacher import read
 
-    conversation = edit(Dice(random.Random(5), chinese=0.0))
+    conversation = edit(TaskSampler(random.Random(5), chinese=0.0))
     turn = conversation.turns[0]
     maker = SequenceMaker(model.tokenizer, N)
     sequence = maker.plain(conversation)
@@ -231,9 +231,9 @@ def test_the_tokens_before_answers_are_asked_what_they_are_about_and_no_others(m
     )
     for weight in stage.about.parameters():
         torch.nn.init.normal_(weight)
-    dice = [Dice(random.Random(5), chinese=0.0) for _ in range(4)]
+    sampler = [TaskSampler(random.Random(5), chinese=0.0) for _ in range(4)]
     tasks = (region_then_edit, draw_then_edit, quiz, sharpen)
-    conversations = [task(each) for task, each in zip(tasks, dice, strict=True)]
+    conversations = [task(each) for task, each in zip(tasks, sampler, strict=True)]
     maker = SequenceMaker(model.tokenizer, N)
     sequences = [maker.plain(conversation) for conversation in conversations]
     batch = collate(sequences, model.tokenizer.eos, N)
@@ -264,7 +264,7 @@ def test_questions_say_which_things_they_are_about():
     asked = [
         turn
         for seed in range(200)
-        for turn in ask(Dice(random.Random(seed), chinese=0.0, is_plain=True)).turns
+        for turn in ask(TaskSampler(random.Random(seed), chinese=0.0, is_plain=True)).turns
     ]
     for turn in asked:
         answer = conclusion(turn.answer)
@@ -288,7 +288,7 @@ def test_questions_say_which_things_they_are_about():
 def test_a_branch_without_words_is_not_asked_what_they_are_about(model):
     from training.sequences import SequenceMaker
 
-    conversation = region_then_edit(Dice(random.Random(5), chinese=0.0))
+    conversation = region_then_edit(TaskSampler(random.Random(5), chinese=0.0))
     turns = conversation.turns
     meant = turns[0].given.scene.things[turns[0].edit.index]
     assert [turn.about for turn in turns] == [(meant,)] * 2

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ming_shapes.prompts import PAPERS, Wish, related, settled, wish_for
+from ming_shapes.prompts import PAPERS, Spec, related, settled, spec_of
 from ming_shapes.questions import COMPARING, conclusion, description
 from ming_shapes.render import RGB, Effect, pack, render
 from ming_shapes.scene import (
@@ -20,22 +20,22 @@ from ming_shapes.scene import (
     SIZES,
     Scene,
     SceneMaker,
-    Taste,
+    SceneStyle,
     Thing,
     is_apart,
     is_held_out,
     placed,
 )
-from ming_shapes.tasks import QUIZ, REDRAWN, TASKS, Conversation, Dice, Shown, ask, draw_two
-from ming_shapes.words import Mention, Voice, fits
+from ming_shapes.tasks import QUIZ, REDRAWN, TASKS, Conversation, Shown, TaskSampler, ask, draw_two
+from ming_shapes.words import Mention, Phrasing, fits
 from training.curriculum import CURRICULA
 from training.rich_pictures import rich_scenes
 
 
-def conversations(seed: int, count: int = 120, **wishes) -> list[Conversation]:
+def conversations(seed: int, count: int = 120, **specs) -> list[Conversation]:
     rng = random.Random(seed)
     tasks = list(TASKS.values())
-    return [tasks[number % len(tasks)](Dice(rng, **wishes)) for number in range(count)]
+    return [tasks[number % len(tasks)](TaskSampler(rng, **specs)) for number in range(count)]
 
 
 def scenes_of(conversation: Conversation) -> list[Scene]:
@@ -74,7 +74,7 @@ def test_training_never_shows_a_held_out_combination():
 
 
 def test_evaluation_shows_held_out_combinations_alone():
-    maker = SceneMaker(random.Random(0), Taste(combinations="held_out"))
+    maker = SceneMaker(random.Random(0), SceneStyle(combinations="held_out"))
     things = [thing for _ in range(30) for thing in maker.scene(2).things]
     assert all(is_held_out(thing.shape, thing.colour) for thing in things)
 
@@ -83,22 +83,22 @@ def test_training_never_asks_for_a_held_out_combination():
     """Nor does it ask whether there is one: that the answer is always no is soon learnt."""
     rare = [f" {c} {shape}" for shape in SHAPES for c in COLOURS if is_held_out(shape, c)]
     rng = random.Random(5)
-    asked = [ask(Dice(rng, chinese=0.0)) for _ in range(800)]
+    asked = [ask(TaskSampler(rng, chinese=0.0)) for _ in range(800)]
     for conversation in [*conversations(5, 600, chinese=0.0), *asked]:
         for turn in conversation.turns:
             assert not any(words in turn.words for words in rare), turn.words
 
 
 def test_training_has_more_colours_than_evaluation():
-    def colours(taste: Taste) -> set[str]:
-        made = conversations(6, 300, taste=taste)
+    def colours(style: SceneStyle) -> set[str]:
+        made = conversations(6, 300, style=style)
         scenes = [scene for conversation in made for scene in scenes_of(conversation)]
         things = {thing.colour for scene in scenes for thing in scene.things}
         return things | {scene.background for scene in scenes}
 
-    assert colours(Taste()) == {*COLOURS, PAPERS[0]}  # where no background is asked for
+    assert colours(SceneStyle()) == {*COLOURS, PAPERS[0]}  # where no background is asked for
     for phases in CURRICULA.values():
-        assert all(colours(phase.taste) == set(ALL_COLOURS) for phase in phases)
+        assert all(colours(phase.style) == set(ALL_COLOURS) for phase in phases)
 
 
 def test_the_tokenizer_never_sees_a_held_out_combination_in_any_tint():
@@ -134,8 +134,8 @@ def test_phrasings_of_evaluation_are_not_those_of_training(language: str):
     rng = random.Random(0)
 
     def said(*, is_held_out: bool) -> set[str]:
-        voice = Voice(rng, language, is_held_out)
-        return {"".join(voice.pick(*lists)) for _ in range(300)}
+        phrasing = Phrasing(rng, language, is_held_out)
+        return {"".join(phrasing.pick(*lists)) for _ in range(300)}
 
     trained, held_out = said(is_held_out=False), said(is_held_out=True)
     assert not trained & held_out
@@ -148,7 +148,7 @@ def test_descriptions_say_everything_about_a_scene():
     rng = random.Random(4)
     seen: dict[str, tuple] = {}
     for _ in range(200):
-        scene = SceneMaker(rng, Taste(0.3, 0.3, "all")).scene(2)
+        scene = SceneMaker(rng, SceneStyle(0.3, 0.3, "all")).scene(2)
         facts = (
             scene.background,
             scene.gradient > 0,
@@ -169,7 +169,7 @@ def test_lessons_of_many_things_ask_about_one_of_them_and_their_answers_are_true
     hidden = {"colour": "colour", "size": "size"}
     numbers: Counter[str] = Counter()
     for seed in range(200):
-        conversation = TASKS["quiz"](Dice(random.Random(seed), chinese=0.0, is_plain=True))
+        conversation = TASKS["quiz"](TaskSampler(random.Random(seed), chinese=0.0, is_plain=True))
         things = scenes_of(conversation)[0].things
         assert len(things) == len({(t.shape, t.colour) for t in things}) == 3
         is_comparing = all(turn.kind in COMPARING for turn in conversation.turns)
@@ -201,7 +201,7 @@ def test_lessons_of_many_things_ask_about_one_of_them_and_their_answers_are_true
 
 def test_an_edit_of_one_of_many_things_changes_that_one():
     for seed in range(60):
-        (turn,) = TASKS["edit_one"](Dice(random.Random(seed))).turns
+        (turn,) = TASKS["edit_one"](TaskSampler(random.Random(seed))).turns
         before, after = turn.given.scene.things, turn.edit.after.things
         assert len({t.shape for t in before}) == len(before) == 3
         assert before[turn.edit.index] not in after
@@ -210,7 +210,7 @@ def test_an_edit_of_one_of_many_things_changes_that_one():
 
 def test_what_is_cut_out_is_what_was_segmented_before():
     for seed in range(60):
-        segmented, kept = TASKS["matting"](Dice(random.Random(seed))).turns
+        segmented, kept = TASKS["matting"](TaskSampler(random.Random(seed))).turns
         thing = kept.answer.meant
         assert thing in segmented.given.scene.things
         assert segmented.answer.scene == Scene("black", (replace(thing, colour="white"),))
@@ -222,7 +222,7 @@ def test_what_is_cut_out_is_what_was_segmented_before():
 def test_a_restored_picture_is_edited_in_the_context_that_restored_it():
     effects = set()
     for seed in range(60):
-        restored, *edits = TASKS["restore_then_edit"](Dice(random.Random(seed))).turns
+        restored, *edits = TASKS["restore_then_edit"](TaskSampler(random.Random(seed))).turns
         effects.add(restored.given.effect)
         assert restored.answer.scene == restored.given.scene
         assert 1 <= len(edits) <= 2
@@ -232,13 +232,13 @@ def test_a_restored_picture_is_edited_in_the_context_that_restored_it():
 
 
 def test_lessons_of_things_drawn_anew_are_edits_of_a_thing():
-    kinds = [TASKS["redraw"](Dice(random.Random(seed))).turns[0].kind for seed in range(300)]
+    kinds = [TASKS["redraw"](TaskSampler(random.Random(seed))).turns[0].kind for seed in range(300)]
     assert set(kinds) == set(REDRAWN)
 
 
 def test_lessons_of_the_first_place_are_of_things_that_lie_there():
     for seed in range(60):
-        (turn,) = TASKS["redraw_first"](Dice(random.Random(seed))).turns
+        (turn,) = TASKS["redraw_first"](TaskSampler(random.Random(seed))).turns
         before, after = turn.given.scene.things, turn.answer.scene.things
         (changed,) = (a for a, b in zip(before, after, strict=True) if a != b)
         assert changed == turn.answer.meant
@@ -247,25 +247,25 @@ def test_lessons_of_the_first_place_are_of_things_that_lie_there():
 
 def test_lessons_of_one_thing_inside_another_are_nothing_else():
     for seed in range(30):
-        (turn,) = TASKS["draw_inside"](Dice(random.Random(seed))).turns
+        (turn,) = TASKS["draw_inside"](TaskSampler(random.Random(seed))).turns
         outer, inner = turn.answer.scene.things
-        assert turn.wish.relation == "inside"
+        assert turn.spec.relation == "inside"
         assert (outer.x, outer.y) == (inner.x, inner.y)
         assert (outer.size, inner.size) == ("large", "small")
 
 
 def test_lessons_of_four_things_are_nothing_else():
     for seed in range(30):
-        (turn,) = TASKS["draw_four"](Dice(random.Random(seed))).turns
-        assert len(turn.answer.scene.things) == turn.wish.mentions[0].number == 4
+        (turn,) = TASKS["draw_four"](TaskSampler(random.Random(seed))).turns
+        assert len(turn.answer.scene.things) == turn.spec.mentions[0].number == 4
 
 
-def test_what_a_wish_leaves_open_is_always_drawn_alike():
+def test_what_a_spec_leaves_open_is_always_drawn_alike():
     rng = random.Random(8)
-    turns = [draw_two(Dice(rng, Taste(graded=0.4))).turns[0] for _ in range(300)]
+    turns = [draw_two(TaskSampler(rng, SceneStyle(graded=0.4))).turns[0] for _ in range(300)]
     grounds, layouts = set(), set()
     for turn in turns:
-        scene, mentions = turn.answer.scene, turn.wish.mentions
+        scene, mentions = turn.answer.scene, turn.spec.mentions
         assert scene.gradient in (0, 2)
         assert scene.background not in {thing.colour for thing in scene.things}
         assert all(is_apart(a, b) for a, b in itertools.combinations(scene.things, 2))
@@ -275,13 +275,13 @@ def test_what_a_wish_leaves_open_is_always_drawn_alike():
             if all(fits(said, thing) for said, thing in zip(mentions, order, strict=True))
         ]
         assert orders
-        if turn.wish.background is None:
+        if turn.spec.background is None:
             assert scene.gradient == 0
             grounds.add(scene.background)
         else:
             assert (scene.background, scene.gradient > 0) == (
-                turn.wish.background,
-                turn.wish.is_graded,
+                turn.spec.background,
+                turn.spec.is_graded,
             )
         places = [said.cell for said in mentions]
         if places[0] and not places[1]:
@@ -299,35 +299,35 @@ def test_what_a_wish_leaves_open_is_always_drawn_alike():
 def test_things_are_not_lost_on_the_paper_they_are_drawn_on():
     for colour in ALL_COLOURS:
         scene = Scene("red", (Thing("star", colour, "large", 48.0, 48.0, SIZES["large"]),))
-        drawn = settled(scene, Wish((Mention("star", colour),)))
+        drawn = settled(scene, Spec((Mention("star", colour),)))
         assert drawn.background == (PAPERS[1] if colour == PAPERS[0] else PAPERS[0])
 
 
-def test_what_a_wish_says_stays_as_it_was():
+def test_what_a_spec_says_stays_as_it_was():
     rng = random.Random(9)
     for _ in range(100):
-        scene = SceneMaker(rng, Taste(graded=0.0)).scene(rng.randint(1, 3))
-        drawn = settled(scene, wish_for(scene, rng, openness=0.0))
+        scene = SceneMaker(rng, SceneStyle(graded=0.0)).scene(rng.randint(1, 3))
+        drawn = settled(scene, spec_of(scene, rng, openness=0.0))
         assert replace(drawn, things=scene.things) == scene
         assert set(drawn.things) == set(scene.things)
     for _ in range(50):
-        scene, wish = related(SceneMaker(rng, Taste(graded=0.0)))
-        drawn = settled(scene, wish)
+        scene, spec = related(SceneMaker(rng, SceneStyle(graded=0.0)))
+        drawn = settled(scene, spec)
         assert [thing.cell for thing in drawn.things] == [thing.cell for thing in scene.things]
         (top, left), (bottom, right) = (thing.cell for thing in drawn.things)
         apart = {"left of": (0, 2), "right of": (0, -2), "above": (2, 0), "below": (-2, 0)}
-        assert (bottom - top, right - left) == apart.get(wish.relation, (0, 0))
-        assert all(map(fits, wish.mentions, drawn.things))
+        assert (bottom - top, right - left) == apart.get(spec.relation, (0, 0))
+        assert all(map(fits, spec.mentions, drawn.things))
 
 
 def test_what_nobody_calls_large_or_small_is_medium():
     rng = random.Random(10)
     sizes = set()
     for _ in range(200):
-        scene = SceneMaker(rng, Taste()).scene(rng.randint(1, 2))
-        wish = wish_for(scene, rng)
-        drawn = settled(scene, wish)
-        for said in wish.mentions:
+        scene = SceneMaker(rng, SceneStyle()).scene(rng.randint(1, 2))
+        spec = spec_of(scene, rng)
+        drawn = settled(scene, spec)
+        for said in spec.mentions:
             things = [t for t in drawn.things if fits(replace(said, cell=None), t)]
             assert said.size or any(t.size == "medium" for t in things)
             sizes |= {t.size for t in things}
@@ -338,8 +338,8 @@ def test_what_nobody_calls_large_or_small_is_medium():
 
 def test_one_thing_inside_another_leaves_a_wide_rim():
     rng = random.Random(12)
-    wishes = [related(SceneMaker(rng)) for _ in range(200)]
-    inside = [settled(*it).things for it in wishes if it[1].relation == "inside"]
+    specs = [related(SceneMaker(rng)) for _ in range(200)]
+    inside = [settled(*it).things for it in specs if it[1].relation == "inside"]
     assert len(inside) > 20
     for inner, outer in inside:
         assert (inner.size, outer.size) == ("small", "large")

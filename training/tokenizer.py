@@ -13,16 +13,15 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ming_bench.tiny_checkpoint.tokenizer import write_files
-
-from .questions import ASK, DESCRIBE
-from .scene import ALL_COLOURS, Taste
-from .tasks import TASKS, Dice
-from .words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
+from ming_shapes.questions import ASK, DESCRIBE
+from ming_shapes.scene import ALL_COLOURS, SceneStyle
+from ming_shapes.tasks import TASKS, TaskSampler
+from ming_shapes.words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
 
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""
 SAMPLES = 3000
-EVERYTHING = Taste(colours=ALL_COLOURS)
+EVERYTHING = SceneStyle(colours=ALL_COLOURS)
 PARTICLES = "有没有|一个|两个|三个|四个|空心|实心|渐变|背景|图片|图中|请|把|将|的|在|有|和|是|上"
 
 
@@ -60,8 +59,8 @@ def corpus() -> Iterator[str]:
                 yield from forms
     for number in range(SAMPLES):
         task = TASKS[list(TASKS)[number % len(TASKS)]]
-        dice = Dice(rng, EVERYTHING, chinese=0.4, is_held_out=number % 3 == 0)
-        for turn in task(dice).turns:
+        sampler = TaskSampler(rng, EVERYTHING, chinese=0.4, is_held_out=number % 3 == 0)
+        for turn in task(sampler).turns:
             yield turn.words
             if isinstance(turn.answer, str):
                 yield turn.answer
