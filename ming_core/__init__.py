@@ -1,5 +1,6 @@
 """The engine in plain PyTorch; everything not named here is private."""
 
+from . import lite_uni
 from .abilities import CONDITION, DESCRIBE, EDIT, GENERATE, LATENT_CONTEXT, require
 from .checkpoint import LoadedModel
 from .errors import (
@@ -120,6 +121,7 @@ __all__ = [
     "give_slots",
     "is_plain_file",
     "is_text",
+    "lite_uni",
     "list_checkpoints",
     "load_context",
     "load_model",

@@ -20,6 +20,11 @@ class Preview(Protocol):
         """Visual tokens that painting now would decode, those of all pictures counted."""
         ...
 
+    @property
+    def version(self) -> int:
+        """A figure that changes when painting would show something new."""
+        ...
+
     def paint(self) -> Tensor:
         """Decode them to host images (pictures, H, W, 3) in [0, 1], grey where none is drawn."""
         ...

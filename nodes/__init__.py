@@ -9,6 +9,9 @@ from .download import Download
 from .edit import EditStep
 from .generate import Generate
 from .images import EncodeImage, PixelDecode, SemanticExpand
+from .lite_condition import EncodePrompt, Sample
+from .lite_draw import LiteEdit, LiteGenerate
+from .lite_precision import RopePrecision
 from .load_model import LoadModel
 from .prompt_list import PromptList
 from .save_image import SaveImage
@@ -27,6 +30,11 @@ NODES: list[type[io.ComfyNode]] = [
     SaveImage,
     Download,
     PromptList,
+    EncodePrompt,
+    Sample,
+    LiteGenerate,
+    LiteEdit,
+    RopePrecision,
 ]
 
 

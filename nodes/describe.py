@@ -4,16 +4,19 @@ from comfy_api.latest import io
 
 from ..ming_core import (
     DESCRIBE_PROMPT,
+    AbilityError,
     Features,
     LatentContext,
     TextSampling,
     describe,
+    lite_uni,
     turn_stage,
 )
 from .host import models
 from .host.progress import HostProgress
 from .schema import (
     ContextSocket,
+    DialogueSocket,
     context_input,
     features_input,
     max_tokens_input,
@@ -21,6 +24,15 @@ from .schema import (
     node_schema,
     seed_input,
     widget,
+)
+
+MING_UNIVISION_TAKES = (
+    "is Ming-UniVision, which takes pictures as features: connect Encode Image to Latent (use = "
+    "understand) and Semantic Expand, and go on from context."
+)
+MING_LITE_UNI_TAKES = (
+    "is Ming-Lite-Uni, which has no latent context and reads pictures itself: connect the picture "
+    "to image, and go on from dialogue."
 )
 
 
@@ -32,8 +44,8 @@ class Describe(io.ComfyNode):
         return node_schema(
             "Describe",
             display_name="Describe",
-            description="Asks the model a question, about given pictures or about the "
-            "conversation so far, and returns its answer.",
+            description="Asks a model of either family a question, about given pictures or about "
+            "the conversation so far, and returns its answer.",
             search_aliases=["ming caption", "visual question answering", "image to text"],
             inputs=[
                 model_input(),
@@ -50,10 +62,26 @@ class Describe(io.ComfyNode):
                 seed_input(),
                 context_input("The conversation the question belongs to."),
                 features_input("Pictures to look at (encode them with use = understand)."),
+                widget(
+                    io.Image,
+                    "image",
+                    optional=True,
+                    tooltip="For Ming-Lite-Uni: the picture the first question is about.",
+                ),
+                widget(
+                    DialogueSocket,
+                    "dialogue",
+                    optional=True,
+                    tooltip="For Ming-Lite-Uni: what was said so far; its picture is read again.",
+                ),
             ],
             outputs=[
                 io.String.Output("text", tooltip="The answer."),
                 ContextSocket.Output("context", tooltip="The conversation with this answer in it."),
+                DialogueSocket.Output(
+                    "dialogue",
+                    tooltip="The same of Ming-Lite-Uni; one of the two is quiet.",
+                ),
             ],
         )
 
@@ -104,15 +132,59 @@ class Describe(io.ComfyNode):
         seed: int,
         context: LatentContext | None = None,
         features: Features | None = None,
+        image: models.Tensor | None = None,
+        dialogue: lite_uni.Dialogue | None = None,
+    ) -> io.NodeOutput:
+        sampling = TextSampling(max_tokens, temperature, top_p, top_k, seed)
+        if models.converses(model):
+            refuse_foreign(MING_UNIVISION_TAKES, image=image, dialogue=dialogue)
+            return cls._in_context(model, question, sampling, context, features)
+        refuse_foreign(MING_LITE_UNI_TAKES, context=context, features=features)
+        return cls._in_words(model, question, sampling, image, dialogue)
+
+    @classmethod
+    def _in_context(
+        cls,
+        model: models.HostedModel,
+        question: str,
+        sampling: TextSampling,
+        context: LatentContext | None,
+        features: Features | None,
     ) -> io.NodeOutput:
         engine = models.conversing(model)
-        stage = turn_stage(engine, context, features, max_tokens=max_tokens)
+        stage = turn_stage(engine, context, features, max_tokens=sampling.max_tokens)
         reply = describe(
             models.prepare(model, stage),
             question,
-            sampling=TextSampling(max_tokens, temperature, top_p, top_k, seed),
+            sampling=sampling,
             context=context,
             features=features,
             progress=HostProgress(),
         )
-        return io.NodeOutput(reply.text, reply.context)
+        return io.NodeOutput(reply.text, reply.context, models.or_quiet(None))
+
+    @classmethod
+    def _in_words(
+        cls,
+        model: models.HostedModel,
+        question: str,
+        sampling: TextSampling,
+        image: models.Tensor | None,
+        dialogue: lite_uni.Dialogue | None,
+    ) -> io.NodeOutput:
+        reply = lite_uni.ask(
+            models.conditioned(model),
+            question,
+            image,
+            dialogue=dialogue,
+            sampling=sampling,
+            progress=HostProgress(),
+        )
+        return io.NodeOutput(reply.text, models.or_quiet(None), reply.dialogue)
+
+
+def refuse_foreign(instead: str, **inputs: object) -> None:
+    """Raise AbilityError where an input is connected that the model's family knows nothing of."""
+    given = [name for name, value in inputs.items() if value is not None]
+    if given:
+        raise AbilityError(f"{' and '.join(given)} came in, but the connected model {instead}")

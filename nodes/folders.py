@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..ming_core import (
+    CONDITION,
     LATENT_CONTEXT,
     CheckpointError,
     ContextError,
@@ -27,16 +28,18 @@ from ..ming_core import (
     unreadable_configs,
 )
 
-AUTO, BUNDLED = "auto", "bundled"
+AUTO, AUTO_LITE, BUNDLED = "auto", "auto: Ming-Lite-Uni", "bundled"
+# What marks the family that either of them takes the largest checkpoint of.
+MARK_OF = {AUTO: LATENT_CONTEXT, AUTO_LITE: CONDITION}
 CONTEXT_SUFFIX = ".mingctx.safetensors"
 SHOWN_NAMES = 20
 _OUTPUT_MARK, _INPUT_MARK = " [output]", " [input]"
 
 _WHAT_TO_PUT = (
-    "Run the node Download Ming-UniVision, which names size and licence first. Or put the two "
-    "folders that inclusionAI publishes on Hugging Face there yourself, side by side: "
-    "Ming-UniVision-16B-A3B (about 38 GB) and MingTok-Vision (about 1.5 GB); for the licence "
-    "see the model card. Another disk can be named under ming_univision in "
+    "Run the node Download Ming-UniVision, which names size and licence first. Or put there "
+    "yourself what inclusionAI publishes on Hugging Face: Ming-UniVision-16B-A3B (about 38 GB) "
+    "with MingTok-Vision (about 1.5 GB) beside it, or Ming-Lite-Uni with its seven folders inside; "
+    "for the licences see the model cards. Another disk can be named under ming_univision in "
     "extra_model_paths.yaml. Then refresh the page."
 )
 
@@ -97,18 +100,20 @@ class CheckpointFolders(Choices):
         """Return what a user may choose: auto, every checkpoint found, the bundled model."""
         for reason in self._unreadable():
             _warn_once(f"A folder is left out of the list of checkpoints: {reason}")
-        return [AUTO, *sorted(self._found()), *([BUNDLED] if self.bundled.is_dir() else [])]
+        bundled = [BUNDLED] if self.bundled.is_dir() else []
+        return [*MARK_OF, *sorted(self._found()), *bundled]
 
     def resolve(self, name: str) -> Path:
         """Return the folder of a choice; only what was found can be chosen, so no path escapes."""
         found = self._found()
         if name in found:
             return found[name]
-        if name == AUTO and found:
-            return max((looks_whole(path), size_of(path), path) for path in found.values())[2]
+        if name in MARK_OF and (able := self._found(MARK_OF[name])):
+            return max((looks_whole(path), size_of(path), path) for path in able.values())[2]
         if name in (AUTO, BUNDLED) and self.bundled.is_dir():
             return self.bundled
-        seen = "No checkpoint" if name == AUTO else f"No checkpoint named {shown(name)}"
+        of = name.removeprefix(AUTO).replace(":", " of")
+        seen = f"No checkpoint{of}" if name in MARK_OF else f"No checkpoint named {shown(name)}"
         there = f" There is: {', '.join(sorted(found)[:SHOWN_NAMES])}." if found else ""
         searched = ", ".join(str(root) for root in self.roots)
         hints = "".join(f" {hint}" for hint in (*self._misplaced(), *self._unreadable()))
@@ -119,7 +124,7 @@ class CheckpointFolders(Choices):
     def passed_over(self, name: str) -> str | None:
         """Say which checkpoints are broken, where auto takes the bundled model in their place."""
         reasons = self._unreadable()
-        if name != AUTO or not reasons or self._found():
+        if name != AUTO or not reasons or self._found(LATENT_CONTEXT):
             return None
         return (
             "auto took the small bundled model, because the only other checkpoint cannot be read. "
@@ -131,13 +136,16 @@ class CheckpointFolders(Choices):
         files = (file for folder in folders_of(path).values() for file in entries_of(folder))
         return sorted(file for file in files if file.suffix in (".json", ".safetensors"))
 
-    def _found(self) -> dict[str, Path]:
-        """Map names to folders; an earlier root wins, as it does in the host."""
+    def _found(self, ability: str | None = None) -> dict[str, Path]:
+        """Map names to folders; an earlier root wins, as it does in the host.
+
+        ability  that their families must have; None finds those of every family
+        """
         return {
             name: root / name
             for root in reversed(self.roots)
             if root.is_dir()
-            for name in list_checkpoints(root, LATENT_CONTEXT)  # what our nodes can work with
+            for name in list_checkpoints(root, ability)
         }
 
     def _unreadable(self) -> list[str]:

@@ -19,16 +19,18 @@ class LoadModel(io.ComfyNode):
         return node_schema(
             "LoadModel",
             display_name="Load MingUniVision",
-            description="Loads a Ming-UniVision checkpoint folder together with MingTok-Vision.",
-            search_aliases=["ming", "univision", "checkpoint loader"],
+            description="Loads a Ming-UniVision checkpoint folder together with MingTok-Vision, "
+            "or a Ming-Lite-Uni folder.",
+            search_aliases=["ming", "univision", "lite uni", "checkpoint loader"],
             inputs=[
                 widget(
                     io.Combo,
                     "checkpoint",
                     options=files.checkpoints().offered() or [AUTO],
                     default=AUTO,
-                    tooltip="A folder in models/ming_univision. auto takes the largest one there, "
-                    "or the small bundled model when there is none.",
+                    tooltip="A folder in models/ming_univision. auto takes the largest "
+                    "Ming-UniVision there, or the small bundled model when there is none; auto: "
+                    "Ming-Lite-Uni takes the largest of that family.",
                 ),
                 widget(
                     io.Combo,

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..ming_core import LatentContext
 from .host import models, pictures
 from .schema import ContextSocket, Model, node_schema, widget
-from .turn_records import conversation_record
+from .turn_records import Record, conversation_record
 
 
 class SaveImage(io.ComfyNode):
@@ -17,11 +17,17 @@ class SaveImage(io.ComfyNode):
             "SaveImage",
             display_name="Save Image with Context",
             description="Saves pictures as Save Image does and writes into them, beside the "
-            "workflow, the model's identity and every turn with its seed and settings.",
+            "workflow, the model's identity and every turn with its seed and settings; of a model "
+            "without a latent context, family, identity and precision.",
             is_output_node=True,
             inputs=[
                 widget(io.Image, "images", tooltip="The pictures to save."),
-                widget(ContextSocket, "context", tooltip="The conversation that the pictures end."),
+                widget(
+                    ContextSocket,
+                    "context",
+                    optional=True,
+                    tooltip="The conversation that the pictures end; Ming-Lite-Uni has none.",
+                ),
                 widget(
                     io.String,
                     "filename_prefix",
@@ -32,7 +38,8 @@ class SaveImage(io.ComfyNode):
                     Model,
                     "model",
                     optional=True,
-                    tooltip="Connect the model to have its precision written down as well.",
+                    tooltip="Connect the model to have its family and precision written down as "
+                    "well; needed where there is no context.",
                 ),
             ],
             outputs=[],
@@ -42,11 +49,12 @@ class SaveImage(io.ComfyNode):
     def execute(
         cls,
         images: models.Tensor,
-        context: LatentContext,
         filename_prefix: str,
+        context: LatentContext | None = None,
         model: models.HostedModel | None = None,
     ) -> io.NodeOutput:
-        record = conversation_record(context, lambda _: None)
-        record["precision"] = models.precision_of(model, context)
+        no_turns: Record = {"turns": []}
+        record = conversation_record(context, lambda _: None) if context else no_turns
+        record |= models.record_of(model, context)
         saved = pictures.save_images(images, filename_prefix, record, cls.hidden)
         return io.NodeOutput(ui={"images": saved})

@@ -7,14 +7,17 @@ from comfy_api.latest import io
 
 from ..ming_core import SOLVERS
 
-PREFIX = "MingUniVision_"
+PREFIX, LITE_PREFIX = "MingUniVision_", "MingLiteUni_"
 CATEGORY = "MingUniVision"
+LITE_CATEGORY = f"{CATEGORY}/Lite-Uni"
 MAX_SEED = 2**64 - 1
 
 Model = io.Custom("MINGUV_MODEL")
 LatentsSocket = io.Custom("MINGUV_LATENTS")
 FeaturesSocket = io.Custom("MINGUV_FEATURES")
 ContextSocket = io.Custom("MINGUV_CONTEXT")
+ConditionSocket = io.Custom("MINGLITE_CONDITION")
+DialogueSocket = io.Custom("MINGLITE_DIALOGUE")
 
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
@@ -23,6 +26,12 @@ def node_schema(name: str, **fields: object) -> io.Schema:
     """Build the schema of node `name`, without the fields this host does not know yet."""
     known = {key: value for key, value in fields.items() if key in _SCHEMA_FIELDS}
     return io.Schema(node_id=PREFIX + name, category=CATEGORY, **known)
+
+
+def lite_schema(name: str, **fields: object) -> io.Schema:
+    """Build the schema of node `name` of the second family, as `node_schema` does."""
+    known = {key: value for key, value in fields.items() if key in _SCHEMA_FIELDS}
+    return io.Schema(node_id=LITE_PREFIX + name, category=LITE_CATEGORY, **known)
 
 
 def widget(kind: type[io.ComfyTypeI], name: str, **options: object) -> io.Input:

@@ -9,7 +9,7 @@ from ..errors import PromptError
 from .sizes import Size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Condition:
     """What the diffusion transformer attends to, in fp32 in main memory; never written to.
 
@@ -23,6 +23,10 @@ class Condition:
     unconditional: Tensor
     picture: Size | None
     made_by: str
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors held."""
+        return [*self.tokens.values(), self.unconditional]
 
     def of_scale(self, scale: int | None) -> Tensor:
         """Return the tokens of a scale; None is the finest, which makes the picture."""

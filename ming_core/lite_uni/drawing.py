@@ -20,6 +20,7 @@ class Drawing:
     ) -> None:
         self._model, self._sizes, self._count, self._bar = model, sizes, count, bar
         self._foreseen: Tensor | None = None
+        self.version = 0
         self.latents: list[Tensor] = []
         side = model.config.autoencoder.pixels_per_latent
         height, width = (length // side for length in sizes.drawn)
@@ -28,6 +29,7 @@ class Drawing:
     def watch(self, _step: int, foreseen: Tensor) -> None:
         """Report a step and what the picture will be like."""
         self._foreseen = foreseen
+        self.version += 1
         self._bar.update()
         self._bar.drawing(self)
 

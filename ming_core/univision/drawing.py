@@ -179,6 +179,11 @@ class DecodeState:
         columns = self.model.config.language.image_grid[1]
         return self.num_drawn // columns * columns * self.batch.shape[1]
 
+    @property
+    def version(self) -> int:
+        """A figure that changes when painting would show something new: a further row."""
+        return self.num_paintable
+
     def paint(self) -> Tensor:
         """Decode the rows of tokens drawn so far: host images, grey where nothing is drawn yet."""
         rows, columns = self.model.config.language.image_grid

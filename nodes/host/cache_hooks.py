@@ -4,7 +4,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ...ming_core import Features, LatentContext, Latents
+from ...ming_core import Features, LatentContext, Latents, lite_uni
 
 
 class Holder(Protocol):
@@ -27,6 +27,6 @@ def cache_tensors(value: Holder) -> list[Tensor]:
 
 def install() -> None:
     """Give the engine's values the two methods; the engine itself knows no host."""
-    for kind in (LatentContext, Latents, Features):
+    for kind in (LatentContext, Latents, Features, lite_uni.Condition, lite_uni.Dialogue):
         kind.get_ram_usage = ram_usage  # pyright: ignore[reportAttributeAccessIssue]
         kind._comfy_cache_tensors = cache_tensors  # pyright: ignore[reportAttributeAccessIssue]

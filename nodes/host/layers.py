@@ -9,7 +9,7 @@ import comfy.ops
 import torch
 from torch import Tensor
 
-from ...ming_core import ExpertLinear, Experts, Leaf
+from ...ming_core import ExpertLinear, Leaf
 
 LeafT = TypeVar("LeafT", bound=Leaf)
 
@@ -25,6 +25,12 @@ class StreamedLeaf(Leaf):
     weight_function: Sequence[Any] = ()
     bias_function: Sequence[Any] = ()
 
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  those of the layer
+        super().__init__(*args, **options)
+        for name in ("weight", "bias"):  # the host asks every streamed layer for both
+            if not hasattr(self, name):
+                setattr(self, name, None)
+
     def bring(self, tensor: Tensor, device: torch.device) -> Tensor:
         """Return a tensor on a device; the tensor itself when it is there already."""
         mm = comfy.model_management
@@ -34,10 +40,7 @@ class StreamedLeaf(Leaf):
 @cache
 def streamed(kind: type[Leaf]) -> type[Leaf]:
     """Return a leaf class of the engine's as the host can stream it, of the same name."""
-    members: dict[str, Any] = {"__doc__": kind.__doc__}
-    if issubclass(kind, Experts):
-        members["bias"] = None
-    return type(f"Host{kind.__name__}", (StreamedLeaf, kind), members)
+    return type(f"Host{kind.__name__}", (StreamedLeaf, kind), {"__doc__": kind.__doc__})
 
 
 class HostLinear(comfy.ops.disable_weight_init.Linear):

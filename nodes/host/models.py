@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,14 +20,17 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...ming_core import (
+    CONDITION,
     LATENT_CONTEXT,
     Experts,
     Features,
     LatentContext,
     LoadedModel,
     MingModel,
+    PromptError,
     Stage,
     decode_pixels,
+    lite_uni,
     load_model,
     paint_speck,
     painting_stage,
@@ -145,8 +149,8 @@ def _in_order(component: torch.nn.Module) -> list[torch.nn.Module]:
     """
     owners = [m for m in component.modules() if next(m.parameters(recurse=False), None) is not None]
     experts = [module for module in owners if isinstance(module, Experts)]
-    if not experts:
-        return [component]
+    if not experts:  # the host knows a layer by its name inside of something
+        return [DenseLayers([component]) if component in owners else component]
     dense = [module for module in owners if not isinstance(module, Experts)]
     return [DenseLayers(dense), ExpertLayers(experts)]
 
@@ -154,8 +158,37 @@ def _in_order(component: torch.nn.Module) -> list[torch.nn.Module]:
 def conversing(model: HostedModel) -> MingModel:
     """Return the engine of a model with latent contexts; raises AbilityError for any other."""
     engine: LoadedModel = model.engine
-    require(engine, LATENT_CONTEXT, "Use the nodes of its own family, or load Ming-UniVision.")
+    require(engine, LATENT_CONTEXT, "Use the nodes under Lite-Uni, or load Ming-UniVision.")
     return model.engine
+
+
+def converses(model: HostedModel) -> bool:
+    """Whether a model remembers what was said and drawn as a latent context."""
+    return LATENT_CONTEXT in model.engine.abilities
+
+
+def conditioned(model: HostedModel) -> lite_uni.LiteUniModel:
+    """Return the engine of a model that samples under conditions, ready for use.
+
+    It says itself which stage of the work comes next; what that needs is brought in then. Raises
+    AbilityError for any other model.
+    """
+    return replace(_sampled(model), enter=partial(_enter, model))
+
+
+def with_rope_precision(model: HostedModel, precision: lite_uni.RopePrecision) -> HostedModel:
+    """Return a model that shares its weights with another and rounds rotary angles differently."""
+    return replace(model, engine=replace(_sampled(model), rope_precision=precision))
+
+
+def _sampled(model: HostedModel) -> lite_uni.LiteUniModel:
+    engine: LoadedModel = model.engine
+    require(engine, CONDITION, "Use AR Generate and Edit Step, or load Ming-Lite-Uni.")
+    return model.engine
+
+
+def _enter(model: HostedModel, stage: Stage) -> None:
+    prepare(model, stage if previews_wanted() else replace(stage, others=()))
 
 
 def prepare(model: HostedModel, stage: Stage) -> Any:  # noqa: ANN401  the family's own model
@@ -206,12 +239,22 @@ def or_quiet(value: object) -> object:
     return ExecutionBlocker(None) if value is None else value
 
 
-def precision_of(model: HostedModel | None, context: LatentContext) -> str:
-    """Return the number format of a model's weights; without it, that of what it remembers."""
-    if model is None:
-        formats = [segment.keys.dtype for segment in context.segments]
-        return _name_of(formats[0]) if formats else "unknown"
-    return model.engine.quantisation or _name_of(model.engine.dtype)
+def record_of(model: HostedModel | None, context: LatentContext | None) -> dict[str, str]:
+    """Return family, identity and precision of a model; without it, what its memory tells.
+
+    Raises PromptError where there is neither.
+    """
+    if model is not None:
+        engine: LoadedModel = model.engine
+        precision = engine.quantisation or _name_of(engine.dtype)
+        return {"family": engine.family, "model": engine.identity, "precision": precision}
+    if context is None:
+        raise PromptError(
+            "There is neither a context nor a model to write down; connect one of them, or use "
+            "the host's Save Image."
+        )
+    formats = [segment.keys.dtype for segment in context.segments]
+    return {"precision": _name_of(formats[0]) if formats else "unknown"}
 
 
 def _name_of(dtype: torch.dtype) -> str:

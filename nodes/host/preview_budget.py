@@ -57,28 +57,28 @@ class PreviewBudget:
     pace: PaintingPace
     clock: Callable[[], float] = time.perf_counter
     spent: float = 0.0
-    _painted: int = 0
+    _painted: int = 0  # version of the last painting
     _start: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._start = self.clock()
 
-    def affords(self, num_tokens: int) -> bool:
+    def affords(self, num_tokens: int, version: int) -> bool:
         """Whether a painting of so many tokens shows something new and is paid for."""
-        if num_tokens in (0, self._painted):
+        if num_tokens == 0 or version == self._painted:
             return False
         drawing = self.clock() - self._start - self.spent
         return self.spent + self.pace.estimate(num_tokens) <= SHARE * drawing
 
     @contextmanager
-    def paying(self, num_tokens: int) -> Generator[None, None, None]:
+    def paying(self, num_tokens: int, version: int) -> Generator[None, None, None]:
         """Count what happens inside as the cost of painting so many tokens."""
         start = self.clock()
         yield
         seconds = self.clock() - start
         self.pace.note(num_tokens, seconds)
         self.spent += seconds
-        self._painted = num_tokens
+        self._painted = version
 
 
 def side_by_side(pictures: list[Image.Image]) -> Image.Image:

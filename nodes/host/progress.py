@@ -58,11 +58,13 @@ class HostProgress(Progress):
 
     def drawing(self, preview: Preview) -> None:
         """Show the pictures so far, if that is wanted and paid for."""
-        num_tokens = preview.num_paintable if self._budget else 0
-        if self._budget is None or not self._budget.affords(num_tokens):
+        if self._budget is None:
+            return
+        cost = preview.num_paintable, preview.version
+        if not self._budget.affords(*cost):
             return
         try:
-            with self._budget.paying(num_tokens):
+            with self._budget.paying(*cost):
                 picture = side_by_side(to_pil(preview.paint()))
                 self._move_bar(("JPEG", picture, comfy.cli_args.args.preview_size))
         except torch.cuda.OutOfMemoryError:  # of any device

@@ -6,6 +6,11 @@ from pathlib import Path
 from ming_bench.tiny_checkpoint.make import make_tiny
 
 PACK = Path(__file__).parents[2]
+sys.path.append(str(PACK / "tests" / "core" / "lite_uni"))
+
+from tiny import make_tiny as make_tiny_lite  # noqa: E402
+
+LITE = "Ming-Lite-Uni"
 PACK_FOLDER = "ming-univision-nodes"
 SMALL_DEVICE = Path(__file__).with_name("small_device.py")
 
@@ -16,6 +21,7 @@ def make_base(base: Path, share: float | None = None) -> Path:
         (base / name).mkdir(parents=True)
     link_folder(PACK, base / "custom_nodes" / PACK_FOLDER)
     make_tiny(base / "models" / "ming_univision")
+    make_tiny_lite(base / "models" / "ming_univision" / LITE)
     if share is not None:
         source = SMALL_DEVICE.read_text(encoding="utf-8").replace("SHARE = 1.0", f"SHARE = {share}")
         (base / "custom_nodes" / SMALL_DEVICE.name).write_text(source, encoding="utf-8")

@@ -21,6 +21,11 @@ class Graph:
         """Add a node of the pack, its widgets filled in with small figures."""
         return self.add(f"MingUniVision_{name}", node_id, **(WIDGETS.get(name, {}) | inputs))
 
+    def lite(self, name: str, node_id: str | None = None, **inputs: object) -> str:
+        """Add a node of the second family in the same way."""
+        widgets = {} if name == "EncodePrompt" else LITE_SAMPLING
+        return self.add(f"MingLiteUni_{name}", node_id, **(widgets | inputs))
+
     def preview(self, model: str, features: Link, node_id: str) -> str:
         """Add the nodes that show features as a picture; return the id of the last."""
         image = self.ming("PixelDecode", f"{node_id}_decode", model=[model, 0], features=features)
@@ -34,6 +39,16 @@ SAMPLING = {
     "text_guidance": 3.0,
     "image_guidance": 1.1,
     "temperature": 1.0,
+}
+LITE_SAMPLING = {
+    "seed": 1,
+    "images": 1,
+    "steps": 2,
+    "guidance": 5.0,
+    "shift": 0.0,
+    "size_mode": "exact",
+    "width": 96,
+    "height": 64,
 }
 WIDGETS = {
     "LoadModel": {"checkpoint": "Ming-UniVision", "precision": "auto"},

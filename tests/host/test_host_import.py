@@ -24,6 +24,11 @@ NODES = {
     "SaveImage",
     "Download",
     "PromptList",
+    "MingLiteUni_EncodePrompt",
+    "MingLiteUni_Sample",
+    "MingLiteUni_Generate",
+    "MingLiteUni_Edit",
+    "MingLiteUni_RopePrecision",
 }
 
 

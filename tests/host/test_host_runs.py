@@ -132,7 +132,12 @@ def test_a_wrong_folder_gives_the_reason_in_the_response(server):
     with pytest.raises(RefusedError) as refused:
         server.queue(graph.prompt)
     (error,) = refused.value.details["node_errors"]["model"]["errors"]
-    for words in ("'missing'", "ming_univision", "38 GB", "There is: Ming-UniVision"):
+    for words in (
+        "'missing'",
+        "ming_univision",
+        "38 GB",
+        "There is: Ming-Lite-Uni, Ming-UniVision",
+    ):
         assert words in error["details"]
 
 

@@ -82,6 +82,22 @@ def model(pack: Pack, checkpoint: str) -> object:
 
 
 @pytest.fixture(scope="session")
+def lite_checkpoint(folders: Path) -> str:
+    """Write a tiny checkpoint of the second family; return the name it is chosen by."""
+    sys.path.append(str(PACK / "tests" / "core" / "lite_uni"))
+    from tiny import make_tiny
+
+    make_tiny(folders / "models" / "ming_univision" / "lite")
+    return "lite"
+
+
+@pytest.fixture(scope="session")
+def lite(pack: Pack, lite_checkpoint: str) -> object:
+    """The tiny Ming-Lite-Uni, as Load MingUniVision gives it."""
+    return pack.run("LoadModel", checkpoint=lite_checkpoint, precision="fp32")[0]
+
+
+@pytest.fixture(scope="session")
 def photo() -> object:
     """A host image (1, 120, 200, 3) with structure in every channel."""
     import torch

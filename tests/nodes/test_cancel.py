@@ -11,7 +11,7 @@ STEPS = {"steps": 2, "seed": 3}
 
 
 @pytest.fixture
-def calls(pack, model, photo, features, context):
+def calls(pack, model, lite, photo, features, context):
     """Return what each node is called with."""
     latents = pack.run("EncodeImage", model=model, image=photo, use="understand")[0]
     return {
@@ -21,6 +21,8 @@ def calls(pack, model, photo, features, context):
         "Generate": {"model": model, "prompt": "a cat", "images": 2, "context": context, **STEPS},
         "EditStep": {"model": model, "instruction": "red", "features": features, **STEPS},
         "Describe": {"model": model, "question": "?", "max_tokens": 4, "features": features},
+        "MingLiteUni_EncodePrompt": {"model": lite, "prompt": "a cat"},
+        "MingLiteUni_Generate": {"model": lite, "prompt": "a cat", "images": 2, **STEPS},
     }
 
 
@@ -63,6 +65,7 @@ def bytes_alive():
 
 
 NODES = ["EncodeImage", "SemanticExpand", "PixelDecode", "Generate", "EditStep", "Describe"]
+NODES += ["MingLiteUni_EncodePrompt", "MingLiteUni_Generate"]
 
 
 @pytest.mark.parametrize("name", NODES)

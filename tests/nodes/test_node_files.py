@@ -10,6 +10,8 @@ import torch
 
 pytestmark = pytest.mark.runtime
 
+AUTOS = ["auto", "auto: Ming-Lite-Uni"]
+
 
 def node(pack, name):
     return pack.nodes[name]
@@ -62,7 +64,7 @@ def test_the_bundled_model_is_the_last_resort(pack, tmp_path, checkpoint, folder
     shutil.copytree(folders / "models" / "ming_univision" / "tiny", bundled)
     found = type(pack.files.checkpoints())((tmp_path / "models",), bundled)
     monkeypatch.setattr(pack.files, "checkpoints", lambda: found)
-    assert options(pack, "LoadModel", "checkpoint") == ["auto", "bundled"]
+    assert options(pack, "LoadModel", "checkpoint") == [*AUTOS, "bundled"]
     assert found.resolve("auto") == found.resolve("bundled") == bundled
     assert pack.run("LoadModel")[0].engine.identity
 
@@ -80,7 +82,7 @@ def broken(pack, tmp_path, folders, checkpoint, monkeypatch):
 
 
 def test_a_checkpoint_that_cannot_be_read_is_left_out_and_named(pack, broken, caplog):
-    assert options(pack, "LoadModel", "checkpoint") == ["auto", "bundled"]
+    assert options(pack, "LoadModel", "checkpoint") == [*AUTOS, "bundled"]
     options(pack, "LoadModel", "checkpoint")
     [line] = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
     assert str(Path("real", "Ming-UniVision", "config.json")) in line and "nested" in line
@@ -243,13 +245,15 @@ def test_a_prefix_nothing_can_be_saved_under_is_refused_in_words(pack, context, 
         pack.run("SaveContext", context=context, filename_prefix=prefix)
 
 
-def test_what_our_nodes_cannot_work_with_is_neither_offered_nor_picked(pack, tmp_path, checkpoint):
+def test_each_family_has_an_auto_of_its_own(pack, tmp_path, checkpoint):
     recorded = Path(__file__).parents[1] / "golden_lite" / "a" / "Ming-Lite-Uni"
-    shutil.copytree(recorded, tmp_path / "models" / "Ming-Lite-Uni")
     found = type(pack.files.checkpoints())((tmp_path / "models",), tmp_path)
-    assert pack.core.list_checkpoints(tmp_path / "models") == ["Ming-Lite-Uni"]
-    assert found.choices() == ["auto", "bundled"]
-    assert found.resolve("auto") == tmp_path
+    with pytest.raises(pack.core.CheckpointError, match="No checkpoint of Ming-Lite-Uni was found"):
+        found.resolve("auto: Ming-Lite-Uni")
+    shutil.copytree(recorded, tmp_path / "models" / "Ming-Lite-Uni")
+    assert found.choices() == [*AUTOS, "Ming-Lite-Uni", "bundled"]
+    assert found.resolve("auto") == tmp_path, "saved workflows go on with the first family"
+    assert found.resolve("auto: Ming-Lite-Uni") == tmp_path / "models" / "Ming-Lite-Uni"
 
 
 def test_a_model_of_another_family_is_refused_by_name(pack, tmp_path):

@@ -26,8 +26,9 @@ def test_ids_inputs_outputs_and_their_order_stay_as_saved_workflows_know_them(pa
 def test_every_node_input_and_output_is_explained(pack):
     for name, node in pack.nodes.items():
         schema = node.GET_SCHEMA()
-        assert schema.node_id == f"MingUniVision_{name}"
-        assert schema.category == "MingUniVision"
+        is_lite = name.startswith("MingLiteUni_")
+        assert schema.node_id == (name if is_lite else f"MingUniVision_{name}")
+        assert schema.category == ("MingUniVision/Lite-Uni" if is_lite else "MingUniVision")
         assert schema.display_name
         assert schema.description.endswith(".")
         for slot in [*schema.inputs, *schema.outputs]:

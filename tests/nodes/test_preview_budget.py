@@ -32,8 +32,8 @@ def draw(budget, pace, token_seconds, painting_seconds):
     for token in range(1, TOKENS + 1):
         clock.now += token_seconds
         paintable = token // ROW * ROW
-        if purse.affords(paintable):
-            with purse.paying(paintable):
+        if purse.affords(paintable, paintable):
+            with purse.paying(paintable, paintable):
                 clock.now += painting_seconds(paintable)
             painted.append(paintable)
     return token_seconds * TOKENS, clock.now - token_seconds * TOKENS, painted
@@ -78,6 +78,16 @@ def test_a_pause_after_a_dear_painting_is_as_long_as_it_takes_to_pay_for_it(budg
     _, spent, painted = draw(budget, pace, 1.0, lambda n: next(costs))
     assert painted[0] == ROW
     assert all(after >= 8.0 / 0.05 for after in painted[1:])
+
+
+def test_a_picture_that_is_whole_from_the_start_is_shown_again_when_it_has_changed(budget):
+    purse = budget.PreviewBudget(budget.PaintingPace(), clock := Clock())
+    clock.now += 1.0
+    for version in (1, 2):
+        assert purse.affords(TOKENS, version)
+        with purse.paying(TOKENS, version):
+            clock.now += 1e-3
+        assert not purse.affords(TOKENS, version)
 
 
 def test_what_pixel_decode_takes_is_what_previews_reckon_with(pack, model, features):
