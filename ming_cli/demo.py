@@ -21,6 +21,10 @@ SHEET = "contact sheet.png"
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
 GENERIC_TITLES = {"Save Image", "Preview Image"}  # the file's name says more
 
+NOT_RUN = (
+    "Not run, because they are for {family}: {files}. The pack brings no checkpoint of that "
+    "family, and on random weights it would draw noise. Give its folder to run them."
+)
 SMALL = (
     "The small bundled model knows a few flat things at a time and nothing else "
     "(bundled/MODEL_CARD.md has the figures). The published checkpoint runs the same workflows: "
@@ -55,8 +59,11 @@ def main(args: argparse.Namespace) -> int:
         print(f"Model: {model.name}", flush=True)
         report_file = Path(work) / "report.json"
         place = ["--comfyui", args.comfyui] if args.comfyui else ["--headless"]
+        files, others = workflows_for(model)
         code = run_workflows(
-            "--checkpoint", model.folder, "--output", args.output, "--report", report_file, *place
+            *files,
+            *("--checkpoint", model.folder, "--output", args.output, "--report", report_file),
+            *place,
         )
         if not report_file.exists():
             return code or 1
@@ -66,8 +73,9 @@ def main(args: argparse.Namespace) -> int:
     heading = f"Ming-UniVision demo - {model.name}"
     draw_sheet(heading, rows).save(args.output / SHEET)
     print(summary(report, args.output, time.monotonic() - start))
-    if model.remark:
-        print(f"\n{model.remark}")
+    remarks = [model.remark] if model.remark else []
+    remarks += [NOT_RUN.format(family=f, files=", ".join(names)) for f, names in others.items()]
+    print(*(f"\n{remark}" for remark in remarks), sep="\n")
     return code
 
 
@@ -79,11 +87,31 @@ def chosen_model(checkpoint: Path | None) -> ChosenModel:
 
 
 def run_workflows(*options: object) -> int:
-    """Run the shipped workflows with `ming run` and return its exit code."""
-    files = sorted(WORKFLOWS.glob("*.json"))
+    """Run workflows with `ming run` and return its exit code."""
     parser = argparse.ArgumentParser(prog="ming demo")
     run.add_arguments(parser)
-    return run.main(parser.parse_args([str(option) for option in (*files, *options)]))
+    return run.main(parser.parse_args([str(option) for option in options]))
+
+
+def workflows_for(model: ChosenModel) -> tuple[list[Path], dict[str, list[str]]]:
+    """Return the shipped workflows that a model can run, and the names of others by family."""
+    from ming_core.families import family_of
+
+    files, others = list[Path](), dict[str, list[str]]()
+    family = family_of(model.folder).NAME
+    for path in sorted(WORKFLOWS.glob("*.json")):
+        foreign = families_of(path) - {family}
+        for name in foreign:
+            others.setdefault(name, []).append(path.stem)
+        files += [] if foreign else [path]
+    return files, others
+
+
+def families_of(path: Path) -> set[str]:
+    """Return the families that the loaders of a shipped workflow ask for."""
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    choices = [n["widgets_values"][0] for n in nodes if n["type"] == run.LOADER_TYPE]
+    return {family for choice in choices if (family := run.family_asked(choice)) is not None}
 
 
 def row_of(entry: dict[str, Any], output: Path) -> Row:

@@ -38,6 +38,7 @@ from ming_run.workflow_format import is_ui_format, read_workflow
 
 LOADER_TYPE = "MingUniVision_LoadModel"
 WORKFLOW_HELP = "workflow, UI or API, or a picture that ComfyUI saved with one"
+AUTO, FIRST_FAMILY = "auto", "Ming-UniVision"  # "auto: FAMILY" asks for another one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -214,7 +215,10 @@ def as_prompt(
 
 
 def set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDefinition]) -> None:
-    """Put a checkpoint, given by name or folder, on every Load node."""
+    """Put a checkpoint, given by name or folder, on every Load node.
+
+    Of two families in one workflow the loader of the other one is left as it is.
+    """
     entry = definitions[LOADER_TYPE].input_named("checkpoint")
     choices = entry.choices if entry is not None and entry.choices else ()
     is_folder = Path(checkpoint).is_dir()
@@ -226,9 +230,21 @@ def set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDef
             f"--checkpoint {checkpoint}: {seen}. The nodes find: {', '.join(choices) or 'none'}. "
             "`ming inspect FOLDER` says what a folder holds."
         )
-    for node in prompt.values():
-        if node["class_type"] == LOADER_TYPE:
-            node["inputs"]["checkpoint"] = fitting[0]
+    loaders = [n["inputs"] for n in prompt.values() if n["class_type"] == LOADER_TYPE]
+    if is_folder:  # what a loader takes by itself tells the family it is for
+        from ming_core.families import family_of
+
+        family = family_of(Path(checkpoint)).NAME
+        loaders = [x for x in loaders if family_asked(x["checkpoint"]) in (None, family)] or loaders
+    for inputs in loaders:
+        inputs["checkpoint"] = fitting[0]
+
+
+def family_asked(choice: object) -> str | None:
+    """Return the family whose largest checkpoint a loader takes by itself; None for a named one."""
+    if not isinstance(choice, str) or not choice.startswith(AUTO):
+        return None
+    return choice.partition(": ")[2] or FIRST_FAMILY
 
 
 def shipped_pictures(path: Path, prompt: dict) -> dict[str, Path]:

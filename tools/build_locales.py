@@ -20,14 +20,14 @@ from built_files import main  # noqa: E402
 from ming_run.headless import HeadlessHost  # noqa: E402
 
 FILE = ROOT / "locales" / "en" / "nodeDefs.json"
-PREFIX = "MingUniVision_"
+PREFIXES = ("MingUniVision_", "MingLiteUni_")
 
 Texts = dict[str, Any]
 
 
 def english_texts(object_info: Mapping[str, Mapping[str, Any]]) -> dict[str, Texts]:
     """Return what the host's translations hold of each of our nodes."""
-    ours = sorted(name for name in object_info if name.startswith(PREFIX))
+    ours = sorted(name for name in object_info if name.startswith(PREFIXES))
     return {name: _node_texts(object_info[name]) for name in ours}
 
 

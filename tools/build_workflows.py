@@ -12,31 +12,25 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from built_files import main  # noqa: E402
+from lite_workflows import GENERATE, LITE_DESCRIPTIONS, PICTURE_NOTE, SHAPES, save  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode, Output  # noqa: E402
 
 from ming_run.editor import convert  # noqa: E402
 from ming_run.node_definitions import NodeDefinition  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
-SHAPES, SMALL_GREY, SUBJECT = "ming_shapes.png", "ming_small_grey.png", "ming_subject.png"
+SMALL_GREY, SUBJECT = "ming_small_grey.png", "ming_subject.png"
 CONTEXT_FILE = "ming/context_00001_.mingctx.safetensors [output]"
 
-GENERATE = "Please generate the corresponding image based on the description. "
 REFINE = "Refine the image for better clarity."
 CHAIN_NOTE = (
     "The published model was trained on conversations of **two turns**. Longer chains work, but "
     "pictures degrade from step to step: keep chains short where quality counts.\n"
-)
-PICTURE_NOTE = (
-    "The picture **{0}** ships with the pack in `workflows/input`: copy it into ComfyUI's input "
-    "folder, or choose a picture of your own in *Load Image*. It shows plain shapes, so that a "
-    "look tells whether an edit did what was asked.\n"
 )
 
 
@@ -56,7 +50,7 @@ def text_to_image(canvas: Canvas) -> None:
     prompt = f"{GENERATE}A large red circle in the centre on a blue background."
     drawn = canvas.add("Generate", (1, 0), model=model, prompt=prompt, seed=7)
     image = canvas.add("PixelDecode", (2, 0), model=model, features=drawn["features"])
-    canvas.add("SaveImage", (3, 0), **_save(image, "01_text_to_image"))
+    canvas.add("SaveImage", (3, 0), **save(image, "01_text_to_image"))
 
 
 def describe_and_ask(canvas: Canvas) -> None:
@@ -144,7 +138,7 @@ def two_edits(canvas: Canvas) -> None:
         )
         image = canvas.add("PixelDecode", (3, row), model=model, features=step["features"])
         name = f"04_branch_{letter.lower()}"
-        saved = canvas.add("SaveImage", (4, row), **_save(image, name))
+        saved = canvas.add("SaveImage", (4, row), **save(image, name))
         canvas.group(f"Branch {letter}", step, image, saved)
 
 
@@ -168,8 +162,8 @@ def region_first(canvas: Canvas) -> None:
         "PixelDecode", (3, 1), "Decode edit", model=model, features=step["features"]
     )
     canvas.group("The picture", *shown)
-    saved_region = canvas.add("SaveImage", (4, 0), "Region", **_save(region, "05_region"))
-    saved_edit = canvas.add("SaveImage", (4, 1), "Edited", **_save(picture, "05_edited"))
+    saved_region = canvas.add("SaveImage", (4, 0), "Region", **save(region, "05_region"))
+    saved_edit = canvas.add("SaveImage", (4, 1), "Edited", **save(picture, "05_edited"))
     canvas.group("What it looked at", region, saved_region)
     canvas.group("What it made", picture, saved_edit)
 
@@ -264,6 +258,7 @@ DESCRIPTIONS: tuple[Callable[[Canvas], None], ...] = (
     super_resolution,
     matting,
     resume,
+    *LITE_DESCRIPTIONS,
 )
 
 
@@ -300,11 +295,7 @@ def _show(
 ) -> list[DrawnNode]:
     """Decode a picture and save it, below the node that drew it."""
     image = canvas.add("PixelDecode", (column, 1), model=model, features=features)
-    return [image, canvas.add("SaveImage", (column, 2), **_save(image, name))]
-
-
-def _save(image: DrawnNode, name: str) -> dict[str, Any]:
-    return {"images": image["image"], "filename_prefix": f"ming/{name}"}
+    return [image, canvas.add("SaveImage", (column, 2), **save(image, name))]
 
 
 def build(definitions: Mapping[str, NodeDefinition]) -> dict[Path, str]:

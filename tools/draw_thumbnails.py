@@ -2,8 +2,9 @@
 
     python tools/draw_thumbnails.py [CHECKPOINT]     write workflows/*.jpg
 
-Runs every shipped workflow as `ming demo` does: on the given checkpoint, else on the bundled
-model. Run it again when the model changes.
+Runs the shipped workflows as `ming demo` does: on the given checkpoint, else on the bundled
+model. Run it again when the model changes. Workflows of a family that the checkpoint is not of show
+what they are given and asked for, and no picture in place of one.
 """
 
 import argparse
@@ -20,13 +21,21 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from ming_cli.contact_sheet import Cell  # noqa: E402
-from ming_cli.demo import chosen_model, row_of, run_workflows  # noqa: E402
+from ming_cli.demo import (  # noqa: E402
+    chosen_model,
+    given_pictures,
+    row_of,
+    run_workflows,
+    workflows_for,
+)
 
 WORKFLOWS = ROOT / "workflows"
 SIDE, GAP, QUALITY = 512, 8, 80
 PAPER, CARD, INK = "#20242e", "#f4f5f8", "#1d2330"
 GIVEN, DRAWN = "#7f93ff", "#4fc08d"
 TEXT_SIZE, LINE = 15, 20
+WORDS = ("prompts", "prompt", "instruction", "question")  # widgets with words to the model
+PLAIN = str.maketrans(" -", "__")
 SHEETS = ("ming_timeline", "Context Timeline")  # a sheet of small cards says nothing so small
 
 
@@ -86,6 +95,23 @@ def _cells(entry: dict[str, Any], output: Path) -> list[Cell]:
     ]
 
 
+def _asked(name: str) -> list[Cell]:
+    """Return what a workflow that is not run is given, and what it asks for in words."""
+    given = [Cell(f"given: {path.name}", picture=path) for path in given_pictures(name)]
+    path = WORKFLOWS / "api" / f"{name.lower().replace(',', '').translate(PLAIN)}.json"
+    nodes = json.loads(path.read_text(encoding="utf-8")).values()
+    words = [(node["inputs"].get(key), node) for node in nodes for key in WORDS]
+    return given + [
+        Cell(_heading(node), text=f"{_heading(node)}: {text}")
+        for text, node in words
+        if isinstance(text, str) and text
+    ]
+
+
+def _heading(node: dict[str, Any]) -> str:
+    return node["_meta"]["title"]
+
+
 def main() -> int:
     """Run the workflows and write a thumbnail beside each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -95,14 +121,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         output, report = Path(folder) / "output", Path(folder) / "report.json"
         options = ("--checkpoint", model.folder, "--output", output, "--report", report)
-        code = run_workflows(*options, "--headless")
+        files, others = workflows_for(model)
+        code = run_workflows(*files, *options, "--headless")
         if code:
             return code
         for entry in json.loads(report.read_text(encoding="utf-8")):
-            target = WORKFLOWS / f"{entry['file']}.jpg"
-            draw_thumbnail(_cells(entry, output)).save(target, quality=QUALITY, optimize=True)
-            sys.stdout.write(f"written: {target.name}\n")
+            _write(entry["file"], _cells(entry, output))
+    for name in sorted({name for names in others.values() for name in names}):
+        _write(name, _asked(name))
     return 0
+
+
+def _write(name: str, cells: Sequence[Cell]) -> None:
+    target = WORKFLOWS / f"{name}.jpg"
+    draw_thumbnail(cells).save(target, quality=QUALITY, optimize=True)
+    sys.stdout.write(f"written: {target.name}\n")
 
 
 if __name__ == "__main__":

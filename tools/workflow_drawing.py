@@ -11,7 +11,7 @@ from typing import Any
 from ming_run.editor.widgets import widget_slots
 from ming_run.node_definitions import InputDefinition, NodeDefinition
 
-PREFIX = "MingUniVision_"
+PREFIX, LITE_PREFIX = "MingUniVision_", "MingLiteUni_"
 PACK, CORE = "ming-univision-nodes", "comfy-core"
 CORE_VERSION = "0.8.0"
 CORE_NODES = ("LoadImage", "SaveImage", "PreviewImage", "PreviewAny")
@@ -70,9 +70,10 @@ class Canvas:
     ) -> DrawnNode:
         """Place a node; inputs are outputs of others, or widget values.
 
-        name   the part of a node id behind our prefix, or a core node's id
+        name   the part of a node id behind the first family's prefix, else a whole id
         """
-        class_type = name if name in CORE_NODES else PREFIX + name
+        is_whole = name in CORE_NODES or name.startswith(LITE_PREFIX)
+        class_type = name if is_whole else PREFIX + name
         definition = self.definitions[class_type]
         unknown = [key for key in inputs if definition.input_named(key) is None]
         if unknown:
@@ -120,7 +121,7 @@ class Canvas:
         self, node: DrawnNode, place: "_Place", links: list[list[Any]]
     ) -> dict[str, Any]:
         class_type = node.definition.class_type
-        is_ours = class_type.startswith(PREFIX)
+        is_ours = class_type.startswith((PREFIX, LITE_PREFIX))
         entry = {
             "id": node.number,
             "type": class_type,

@@ -70,8 +70,8 @@ def twin_of(path: Path) -> Path:
     return FOLDER / "api" / f"{name}.json"
 
 
-def test_all_eight_are_there():
-    assert [path.name[:2] for path in FILES] == [f"{number:02}" for number in range(1, 9)]
+def test_all_fourteen_are_there():
+    assert [path.name[:2] for path in FILES] == [f"{number:02}" for number in range(1, 15)]
     assert {twin_of(path) for path in FILES} == set((FOLDER / "api").glob("*.json"))
 
 
@@ -150,7 +150,7 @@ def test_nodes_name_their_pack_and_version(nodes: list[dict]):
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     version = re.search(r'^version = "(.+)"', pyproject, re.MULTILINE)[1]
     for node in nodes:
-        is_ours = node["type"].startswith("MingUniVision_")
+        is_ours = node["type"].startswith(("MingUniVision_", "MingLiteUni_"))
         properties = node["properties"]
         assert properties["cnr_id"] == (PACK if is_ours else "comfy-core")
         assert properties["Node name for S&R"] == node["type"]
