@@ -53,6 +53,14 @@ class ProgressBar:
         self._progress = Progress() if progress is None else progress
         self._total, self._done = total, 0
 
+    @classmethod
+    def of(cls, progress: "Progress | ProgressBar | None", total: int) -> "ProgressBar":
+        """Return a bar for a piece of work; one that counts other pieces as well is used as it is.
+
+        progress  what hears of it, or such a bar, whose total has these steps in it already
+        """
+        return progress if isinstance(progress, ProgressBar) else cls(progress, total)
+
     def extend(self, steps: int) -> None:
         """Raise the total by steps that were not foreseen."""
         self._total += steps

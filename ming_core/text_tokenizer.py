@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tokenizers import Tokenizer
 
@@ -46,20 +46,15 @@ class TextTokenizer:
 
     @classmethod
     def load(cls: type[Self], folder: Path) -> Self:
-        """Read `tokenizer.json` of a folder; raises CheckpointError naming what is wrong."""
+        """Read the tokenizer of a folder; raises CheckpointError naming what is wrong."""
         path = folder / "tokenizer.json"
-        if not is_plain_file(path):
-            raise CheckpointError(
-                f"No tokenizer.json in {folder}. Copy the tokenizer files of the published "
-                "checkpoint beside its config.json."
-            )
         with guarded(
             lambda reason: CheckpointError(
                 f"{path} cannot be read as a fast tokenizer ({reason}). Download it again."
             ),
             ForeignError,
         ):
-            layout = {**read_any_json(path), "truncation": None, "padding": None}  # of training
+            layout = {**cls.layout(folder), "truncation": None, "padding": None}  # of training
             tokenizer = Tokenizer.from_str(json.dumps(layout))
             # A twin without control tokens: whatever a user types, it can only give text.
             plain = Tokenizer.from_str(
@@ -73,6 +68,17 @@ class TextTokenizer:
             f"{path} lacks the special tokens {', '.join(missing)}; it belongs to another "
             "model. Use the tokenizer files published with this one."
         )
+
+    @classmethod
+    def layout(cls, folder: Path) -> Any:  # noqa: ANN401  any JSON
+        """Return what `tokenizer.json` of a folder holds; raises CheckpointError without one."""
+        path = folder / "tokenizer.json"
+        if not is_plain_file(path):
+            raise CheckpointError(
+                f"No tokenizer.json in {folder}. Copy the tokenizer files of the published "
+                "checkpoint beside its config.json."
+            )
+        return read_any_json(path)
 
     def encode(self, pieces: Sequence[str | Control]) -> list[int]:
         """Tokenise a turn: neighbouring texts as one, each control token as its own id."""

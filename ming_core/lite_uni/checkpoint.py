@@ -37,6 +37,7 @@ from .key_map import IGNORED, OVERRIDE, expected_tensors, stored_name
 from .memory import need_of
 from .model import ABILITIES, LiteUniModel, Parts
 from .sequence import TURN_END, LiteTokenizer
+from .tokenizer_files import MERGES, is_older_form
 
 # What the door of families asks for.
 __all__ = [
@@ -152,6 +153,8 @@ class LiteUniCheckpoint(OpenCheckpoint[Parts, LiteTokenizer, LiteUniModel]):
             for path in sorted((self.root / folder).glob("*.json")):
                 if not path.name.endswith(INDEX_SUFFIX):
                     yield path, f"{folder}/{path.name}"
+        if is_older_form(self.root / LANGUAGE):
+            yield self.root / LANGUAGE / MERGES, f"{LANGUAGE}/{MERGES}"
 
     def folders(self) -> dict[str, Path]:
         """Return its folders by name, the one around the others first."""

@@ -37,12 +37,3 @@ class Condition:
                 "encode it with previews."
             )
         return self.tokens[scale]
-
-    def size_like_picture(self) -> Size:
-        """Return the size of the given picture; raises PromptError where there was none."""
-        if self.picture is None:
-            raise PromptError(
-                "There is no picture to take the size from; choose another size mode, or encode "
-                "the prompt with a picture."
-            )
-        return self.picture

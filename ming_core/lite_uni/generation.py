@@ -43,7 +43,7 @@ def encode(
     *,
     previews: bool = False,
     pixels: int = PIXELS,
-    progress: Progress | None = None,
+    progress: Progress | ProgressBar | None = None,
 ) -> Condition:
     """Turn a prompt, and a host image (1, H, W, C) to edit, into a condition.
 
@@ -55,8 +55,7 @@ def encode(
     layout = conversation(model.tokenizer, prompt, _grid(model, patches), scales=scales)
     refuse_too_long(layout, config.language.max_tokens)
     wanted = scales if previews else scales[-1:]
-    layers = config.language.num_layers + len(wanted) * config.connector.num_layers
-    bar = ProgressBar(progress, layers + _depth(model, patches))
+    bar = ProgressBar.of(progress, _encode_steps(model, image, len(wanted)))
     seen = _see(model, patches, bar)
     model.enter(reading_stage(model, len(layout.ids)))
     hidden = model.read(model.embed(layout, seen), layout.positions, callback=bar.update)
@@ -67,8 +66,7 @@ def encode(
         for scale in wanted
     }
     unconditional = head(torch.zeros_like(hidden[0, :1])).float().cpu()
-    picture = None if image is None else (image.shape[1], image.shape[2])
-    return Condition(tokens, unconditional, picture, model.identity)
+    return Condition(tokens, unconditional, _size_of(image), model.identity)
 
 
 @torch.inference_mode()
@@ -81,7 +79,7 @@ def sample(
     mode: SizeMode = "binned",
     sampling: DiffusionSampling | None = None,
     scale: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | ProgressBar | None = None,
 ) -> Tensor:
     """Draw one picture per seed under a condition: a host image (seeds, H, W, 3) in [0, 1].
 
@@ -93,12 +91,9 @@ def sample(
             f"The condition was made by the model {condition.made_by[:12]}; the connected model is "
             f"{model.identity[:12]}. Encode the prompt with this one."
         )
-    if not seeds:
-        raise PromptError("There are no seeds; a picture is drawn for each.")
     sampling, tokens = sampling or DiffusionSampling(), condition.of_scale(scale)
-    sizes = _sizes(model, condition, size, mode)
-    blocks = sum(len(list(stage.children())) for stage in model.parts.autoencoder.up_blocks)
-    bar = ProgressBar(progress, len(seeds) * (sampling.steps + blocks))
+    sizes = _sizes(model, condition.picture, size, mode)
+    bar = ProgressBar.of(progress, _sample_steps(model, seeds, sampling))
     model.enter(drawing_stage(model, sizes.drawn))
     drawing = Drawing(model, sizes, len(seeds), bar)
     sampler = LatentSampler(
@@ -127,15 +122,13 @@ def generate(
     progress: Progress | None = None,
 ) -> Tensor:
     """Encode, then sample: one picture per seed, (seeds, H, W, 3) in [0, 1]."""
-    condition = encode(model, prompt, image, progress=progress)
+    sampling = sampling or DiffusionSampling()
+    steps = _encode_steps(model, image) + _sample_steps(model, seeds, sampling)
+    bar = ProgressBar(progress, steps)
+    _sizes(model, _size_of(image), size, mode)  # what cannot be drawn is not encoded first
+    condition = encode(model, prompt, image, progress=bar)
     return sample(
-        model,
-        condition,
-        seeds=seeds,
-        size=size,
-        mode=mode,
-        sampling=sampling,
-        progress=progress,
+        model, condition, seeds=seeds, size=size, mode=mode, sampling=sampling, progress=bar
     )
 
 
@@ -184,7 +177,7 @@ def describe(
     patches = _patches(model, image, pixels)
     layout = conversation(model.tokenizer, question, _grid(model, patches), history)
     refuse_too_long(layout, config.language.max_tokens, sampling.max_tokens)
-    layers = config.language.num_layers + _depth(model, patches)
+    layers = config.language.num_layers + _depth(model, image)
     bar = ProgressBar(progress, layers + sampling.max_tokens)
     seen = _see(model, patches, bar)
     model.enter(reading_stage(model, len(layout.ids), sampling.max_tokens))
@@ -232,8 +225,23 @@ def _grid(model: LiteUniModel, patches: Patches | None) -> tuple[int, int] | Non
     return None if patches is None else (patches.rows // merge, patches.columns // merge)
 
 
-def _depth(model: LiteUniModel, patches: Patches | None) -> int:
-    return 0 if patches is None else model.config.vision.depth
+def _encode_steps(model: LiteUniModel, image: Tensor | None, scales: int = 1) -> int:
+    """Return the layers that a prompt passes, and a picture with it."""
+    config = model.config
+    layers = config.language.num_layers + scales * config.connector.num_layers
+    return layers + _depth(model, image)
+
+
+def _sample_steps(model: LiteUniModel, seeds: Sequence[int], sampling: DiffusionSampling) -> int:
+    """Return the steps and layers that pictures take; raises PromptError where none is drawn."""
+    if not seeds:
+        raise PromptError("There are no seeds; a picture is drawn for each.")
+    blocks = sum(len(list(stage.children())) for stage in model.parts.autoencoder.up_blocks)
+    return len(seeds) * (sampling.steps + blocks)
+
+
+def _depth(model: LiteUniModel, image: Tensor | None) -> int:
+    return 0 if image is None else model.config.vision.depth
 
 
 def _see(model: LiteUniModel, patches: Patches | None, bar: ProgressBar) -> Tensor | None:
@@ -243,13 +251,22 @@ def _see(model: LiteUniModel, patches: Patches | None, bar: ProgressBar) -> Tens
     return model.see(patches, bar.update)
 
 
+def _size_of(image: Tensor | None) -> Size | None:
+    return None if image is None else (image.shape[1], image.shape[2])
+
+
 def _sizes(
-    model: LiteUniModel, condition: Condition, size: Size | None, mode: SizeMode
+    model: LiteUniModel, picture: Size | None, size: Size | None, mode: SizeMode
 ) -> PictureSize:
-    """Say in what size to draw, and what to make of it."""
+    """Say in what size to draw, and what to make of it; `picture` is the size of a given one."""
     unit, trained = model.config.autoencoder.pixels_per_latent, model.config.diffusion.sample_size
     if mode == "like input":
-        size = condition.size_like_picture()
+        if picture is None:
+            raise PromptError(
+                "There is no picture to take the size from; choose another size mode, or give one "
+                "with the prompt."
+            )
+        size = picture
     elif size is None:
         size = (trained * unit, trained * unit)
     return picture_size(size, mode, trained, unit)

@@ -5,12 +5,16 @@ Sections 3 and 6. Knows nothing about tensors of the model.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import PromptError
+from ..foreign_files import is_plain_file
 from ..text_tokenizer import Control, TextTokenizer
+from .tokenizer_files import is_older_form, older_layout
 
 END_OF_TEXT, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 TEMPLATE = (END_OF_TEXT, TURN, TURN_END)
@@ -54,6 +58,13 @@ class LiteTokenizer(TextTokenizer):
 
     controls = (*TEMPLATE, *MARKUP, *MEDIA)
     additions = (*MARKUP, *MEDIA)
+
+    @classmethod
+    def layout(cls, folder: Path) -> Any:  # noqa: ANN401  any JSON
+        """Return what `tokenizer.json` holds, made of the two older files where it is missing."""
+        if not is_plain_file(folder / "tokenizer.json") and is_older_form(folder):
+            return older_layout(folder)
+        return super().layout(folder)
 
     @property
     def stops(self) -> frozenset[int]:

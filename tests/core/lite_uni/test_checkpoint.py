@@ -237,6 +237,20 @@ def test_two_checkpoints_in_one_folder_are_refused(tiny, tmp_path):
         load_model(tmp_path)
 
 
+def test_a_converted_folder_keeps_a_tokenizer_of_two_files(folder, tmp_path):
+    language = folder / "qwen2_5_llm"
+    layout = json.loads((language / "tokenizer.json").read_text(encoding="utf-8"))
+    (language / "tokenizer.json").unlink()
+    merges = "\n".join(" ".join(pair) for pair in layout["model"]["merges"])
+    (language / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    (language / "vocab.json").write_text(json.dumps(layout["model"]["vocab"]), encoding="utf-8")
+    numbered = {token.pop("id"): token for token in layout["added_tokens"]}
+    config = {"added_tokens_decoder": numbered}
+    (language / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    families.convert(folder, tmp_path / "converted")
+    assert torch.equal(picture(tmp_path / "converted"), picture(folder))
+
+
 @pytest.mark.parametrize("quantise", [None, "int8", "int4"])
 def test_a_converted_folder_draws_the_same(folder, tmp_path, quantise):
     target = families.convert(folder, tmp_path / "converted", quantise=quantise)

@@ -212,6 +212,23 @@ def test_encoding_reports_every_layer(model, photo):
     assert watching.reports == [(done, layers) for done in range(1, layers + 1)]
 
 
+def test_one_call_reports_towards_one_total(model, photo):
+    watching, encoding, sampling = Watching(), Watching(), Watching()
+    generate(model, "a fox", photo, seeds=[1, 2], progress=watching, **SMALL)
+    condition = encode(model, "a fox", photo, progress=encoding)
+    sample(model, condition, seeds=[1, 2], progress=sampling, **SMALL)
+    total = encoding.reports[-1][1] + sampling.reports[-1][1]
+    assert watching.reports == [(done, total) for done in range(1, total + 1)]
+
+
+@pytest.mark.parametrize("wrong", [{"size": (64, 33)}, {"mode": "like input"}, {"seeds": []}])
+def test_what_cannot_be_drawn_is_refused_before_anything_is_read(model, wrong):
+    watching, asked = Watching(), {"seeds": [1], "size": (64, 96), "mode": "exact"}
+    with pytest.raises(PromptError):
+        generate(model, "a fox", progress=watching, **{**asked, **wrong})
+    assert not watching.reports
+
+
 def test_sampling_reports_every_step_and_offers_previews(model, condition):
     watching = Watching(paints=True)
     sample(model, condition, seeds=[1, 2], progress=watching, **SMALL)

@@ -111,6 +111,49 @@ def test_a_tokenizer_without_turns_is_refused(tmp_path):
         LiteTokenizer.load(tmp_path)
 
 
+@pytest.fixture(params=["a", "b"])
+def older(request, tmp_path: Path) -> tuple[Path, Path]:
+    """A published tokenizer, and the same without the file that holds all of it."""
+    whole = GOLDEN / request.param / "Ming-Lite-Uni/qwen2_5_llm"
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        shutil.copy(whole / name, tmp_path)
+    return whole, tmp_path
+
+
+def test_the_two_older_files_say_what_the_newer_one_does(older):
+    whole, older_folder = older
+    layout = json.loads((whole / "tokenizer.json").read_text(encoding="utf-8"))
+    assert LiteTokenizer.layout(older_folder) == layout
+    theirs, ours = LiteTokenizer.load(whole), LiteTokenizer.load(older_folder)
+    assert (ours.ids, ours.max_id) == (theirs.ids, theirs.max_id)
+    text = "I'm  42 e\u0301 雪の中の狐 \n\n <think> \ud7ff"
+    ids = theirs.encode([text])
+    assert ours.encode([text]) == ids
+    assert ours.decode(ids) == theirs.decode(ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("merges.txt", "#version: 0.2\nh e x\n", "pairs"),
+        ("merges.txt", "h Q\n", "tokenizer.json"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"x": {}}}', "number tokens"),
+        ("tokenizer_config.json", "{}", "im_end"),
+        ("vocab.json", "[]", "vocab.json"),
+    ],
+)
+def test_older_files_that_do_not_fit_are_refused(older, name, text, words):
+    (older[1] / name).write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=words):
+        LiteTokenizer.load(older[1])
+
+
+def test_one_of_the_older_files_is_none(older):
+    (older[1] / "merges.txt").unlink()
+    with pytest.raises(CheckpointError, match=r"No tokenizer\.json"):
+        LiteTokenizer.load(older[1])
+
+
 def test_positions_are_whole_numbers(tokenizer):
     prompt = conversation(tokenizer, "a", (2, 2), scales=SCALES)
     assert prompt.positions.dtype == torch.int64
