@@ -29,6 +29,7 @@ SPARE_BYTES = 600 << 20  # of the device: what ComfyUI leaves free by itself
 HOW = {
     How.WHOLE: "gpu",
     How.STREAMED: "gpu, experts streamed from main memory",
+    How.STAGED: "gpu, parts stage after stage",
     How.CPU: "cpu",
 }
 
@@ -57,14 +58,24 @@ class Verdict:
     weight_bytes: int
     device_bytes: int  # of the weights, what lies on the device while drawing, if all of it does
     working_bytes: int
-    how: str  # "gpu", "gpu, experts streamed from main memory", "cpu", or "no: ..."
+    whole_bytes: int  # of the device, with room to work, when all of that lies there
+    least_bytes: int  # and when what may wait comes as it is asked for
+    how: str  # one of HOW, or "no: ..."
 
     @classmethod
     def of(cls, need: Need, room: Room) -> Verdict:
         """Weigh a need against the room of a machine."""
         answer = room.runs(need)
         how = HOW.get(answer.how) or f"no: {answer.reason}"
-        return cls(need.precision, need.weights, need.drawing, need.working, how)
+        return cls(
+            need.precision,
+            need.weights,
+            need.drawing,
+            need.working,
+            need.whole,
+            need.least,
+            how,
+        )
 
 
 @dataclass
@@ -73,6 +84,7 @@ class Inspection:
 
     folders: dict[str, str] = field(default_factory=dict)
     components: list[ComponentSize] = field(default_factory=list)
+    particulars: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     recommended: str | None = None
@@ -94,6 +106,7 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
             built = checkpoint.build(torch.bfloat16, TorchOperations)
             places, found.problems = checkpoint.match(built)
             found.components = component_sizes(checkpoint.stored, places)
+            found.particulars = dict(checkpoint.particulars())
             room = room_of(machine)
             needs = needs_of(checkpoint, FLOATS[room.floats])
     except MingError as error:
@@ -139,6 +152,8 @@ def describe(found: Inspection) -> str:
             f"{', '.join(size.dtypes)}".rstrip()
             for size in [*found.components, total]
         ]
+    if found.particulars:
+        lines += ["", *(f"{name:15} {text}" for name, text in found.particulars.items())]
     lines += _describe_machine(found)
     if found.problems:
         lines += ["", f"{len(found.problems)} problem(s):", *(f"  {p}" for p in found.problems)]
@@ -155,11 +170,13 @@ def _describe_machine(found: Inspection) -> list[str]:
         lines.append(f"{machine.accelerator}: {amount(machine.free_vram)} free")
     lines += [
         "",
-        f"{'precision':12} {'weights':>10} {'to draw':>10} {'working':>10}  runs on this machine",
+        f"{'precision':12} {'weights':>10} {'to draw':>10} {'working':>10} {'on device':>10} "
+        f"{'at least':>10}  runs on this machine",
     ]
     lines += [
         f"{v.precision:12} {amount(v.weight_bytes):>10} {amount(v.device_bytes):>10} "
-        f"{amount(v.working_bytes):>10}  {v.how}"
+        f"{amount(v.working_bytes):>10} {amount(v.whole_bytes):>10} {amount(v.least_bytes):>10}"
+        f"  {v.how}"
         for v in found.verdicts
     ]
     advice = found.recommended or "none: this machine cannot run it"

@@ -3,9 +3,9 @@
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from .foreign_text import plain
 from .operations import Operations, TorchOperations
 from .places import Place, adopt, compare, component_tensors, first_of, put
 from .progress import Callback, Progress, ProgressBar, no_callback
-from .quantisation import operations_for, quantised_leaves
+from .quantisation import QUANTISATIONS, operations_for, quantised_leaves
 from .tensor_files import StoredTensor, TensorFiles
 from .text_tokenizer import TextTokenizer
 
@@ -79,12 +79,14 @@ ModelT = TypeVar("ModelT", bound=LoadedModel)
 class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
     """A checkpoint whose configs and headers have been read and hold together.
 
-    stored  every tensor, by the name it has there
+    stored         every tensor, by the name it has there
+    quantisations  those that differ for its family
     """
 
     stored: Mapping[str, StoredTensor]
     files: tuple[TensorFiles, ...]
     converted: Converted | None
+    quantisations: ClassVar[Sequence[str]] = tuple(QUANTISATIONS)
 
     @property
     @abstractmethod
@@ -137,6 +139,10 @@ class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
     def least_tensors(self) -> int:
         """Return how many tensors the counts in the config imply at least, by figures alone."""
         return 0
+
+    def particulars(self) -> Mapping[str, str]:
+        """Return what its files say that differs from checkpoint to checkpoint, for people."""
+        return {}
 
     @property
     def quantisation(self) -> str | None:

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import nn
 
 from .errors import CheckpointError
-from .quantisation import QUANTISATIONS
 
 FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Most exact first.
@@ -24,6 +23,7 @@ class How(str, Enum):
 
     WHOLE = "whole"  # all that drawing needs lies on the device
     STREAMED = "streamed"  # experts are copied as they are asked for
+    STAGED = "staged"  # parts come when their stage begins, and go
     CPU = "cpu"
     NOT = "not"
 
@@ -41,16 +41,18 @@ class Need:
     """Bytes that a checkpoint needs in one precision.
 
     weights   everything, in main memory
-    drawing   of these, what a device needs to draw: language model and semantic decoder
-    experts   of these, the routed experts: a device may do with some of them
+    drawing   of these, what a device needs to draw
+    waiting   of these, what may wait in main memory until it is asked for
     working   caches and activations of an edit of one picture
+    how       what asks for it: every token for some experts, or a stage for its parts
     """
 
     precision: str
     weights: int
     drawing: int
-    experts: int
+    waiting: int
     working: int
+    how: How = How.STREAMED
 
     @property
     def whole(self) -> int:
@@ -59,8 +61,8 @@ class Need:
 
     @property
     def least(self) -> int:
-        """Bytes of the device when experts are copied as they are asked for."""
-        return self.whole - self.experts
+        """Bytes of the device when what may wait is copied as it is asked for."""
+        return self.whole - self.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Room:
         if room >= need.whole:
             return Answer(How.WHOLE)
         if room >= need.least:
-            return Answer(How.STREAMED)
+            return Answer(need.how)
         least = need.least + self.spare
         needed, free = amount(least), amount(self.device)
         return Answer(How.NOT, f"{needed} of the device needed, {free} free")
@@ -112,6 +114,8 @@ class Choice:
 class Measurable(Protocol):
     """A checkpoint that can say what it needs."""
 
+    quantisations: ClassVar[Sequence[str]]  # that differ for it
+
     @property
     def quantisation(self) -> str | None:
         """How its files are quantised already."""
@@ -128,12 +132,14 @@ def needs_of(checkpoint: Measurable, floats: torch.dtype) -> list[Need]:
     floats  what quantised weights are computed with. Nothing is allocated.
     """
     stored = checkpoint.quantisation
-    names = (stored,) if stored is not None else (*FLOATS, *QUANTISATIONS)
+    names = (stored,) if stored is not None else (*FLOATS, *checkpoint.quantisations)
     return [checkpoint.need(name, floats) for name in names]
 
 
 def choose(needs: Sequence[Need], room: Room) -> Choice:
-    """Pick the most exact precision that lies on the device as a whole, else one that streams.
+    """Pick the most exact precision that lies on the device as a whole, else in part.
+
+    Where parts come by stages, which is once a picture, the most exact is the first choice again.
 
     Raises CheckpointError with the numbers when there is none.
     """
@@ -148,6 +154,9 @@ def choose(needs: Sequence[Need], room: Room) -> Choice:
     for name in streamed:
         if runs[name].how is How.STREAMED:
             return Choice(by_name[name], How.STREAMED, _reason(by_name[name], room, How.STREAMED))
+    for name in order:
+        if runs[name].how is How.STAGED:
+            return Choice(by_name[name], How.STAGED, _reason(by_name[name], room, How.STAGED))
     lines = "\n".join(f"  {name:12} {runs[name].reason}" for name in order)
     raise CheckpointError(
         f"This checkpoint fits this machine in no precision:\n{lines}\n"
@@ -175,7 +184,10 @@ def _reason(need: Need, room: Room, how: How) -> str:
     free = amount(room.device or 0)
     if how is How.WHOLE:
         return f"{amount(need.whole + room.spare)} of the device with room to work, {free} free"
+    least = f"{amount(need.least + room.spare)} of the device"
+    if how is How.STAGED:
+        return f"{least} for the largest stage, {free} free; parts come when their stage begins"
     return (
-        f"{amount(need.least + room.spare)} of the device without the experts, {free} free; "
-        f"{amount(need.experts)} of experts are copied as they are needed"
+        f"{least} without the experts, {free} free; "
+        f"{amount(need.waiting)} of experts are copied as they are needed"
     )

@@ -3,10 +3,11 @@
 import logging
 import math
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ from .folders import (
 from .key_map import IGNORED, OVERRIDE, expected_tensors, stored_name
 from .memory import need_of
 from .model import ABILITIES, LiteUniModel, Parts
+from .particulars import particulars
 from .sequence import TURN_END, LiteTokenizer
 from .tokenizer_files import MERGES, is_older_form
 
@@ -69,11 +71,16 @@ class LiteUniCheckpoint(OpenCheckpoint[Parts, LiteTokenizer, LiteUniModel]):
     stored: Mapping[str, StoredTensor]
     files: tuple[TensorFiles, ...]
     converted: Converted | None
+    quantisations: ClassVar[Sequence[str]] = ("int8", "int4")  # it has no experts
 
     @property
     def home(self) -> Path:
         """The folder that errors name."""
         return self.root
+
+    def particulars(self) -> dict[str, str]:
+        """Return what no documentation says, for people to report."""
+        return particulars(self.root, self.config, self.files, self.read_tokenizer())
 
     def read(self, name: str) -> Tensor:
         """Return a tensor by its folder and name, in the shape its header is taken to have."""

@@ -10,6 +10,11 @@ from ..places import Place, layer_of, unquantised_shape
 from .folders import AUTOENCODER, CONNECTOR, GLUE, LANGUAGE, TRANSFORMER, VISION
 
 OVERRIDE = "sana."  # in the glue: a tensor of the diffusion transformer, which wins
+# What the glue must hold; it may hold more.
+TRAINED = re.compile(
+    r"(linear_proj\.[02]|proj_(in|out)|mlp\.(fc|layer_norm)[12])\.(weight|bias)"
+    r"|query_tokens_dict\.\d+x\d+"
+)
 
 # Our name of a parameter -> folder/name of its tensor; the first pattern that matches is used.
 RENAMES: tuple[tuple[str, str], ...] = (

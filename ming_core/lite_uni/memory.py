@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..fitting import FLOATS, Need, num_bytes
+from ..fitting import FLOATS, How, Need, num_bytes
 from ..operations import TorchOperations
 from ..quantisation import QUANTISATIONS
 from ..stages import Stage
@@ -111,13 +111,13 @@ def need_of(
 
     build  makes its parts without memory; floats  is what quantised weights are computed with
 
-    A device may do with the largest stage: the parts of all others are "experts" in that sense.
+    A device may do with the largest stage; the parts of the others wait until theirs begins.
     """
     dtype = FLOATS.get(precision, floats)
     options: dict[str, Any] = {"quantise": precision if precision in QUANTISATIONS else None}
     parts = build(dtype, TorchOperations, **options)
     needs = stage_needs(LiteUniModel("", config, tokenizer, parts, dtype)).values()
     whole = num_bytes(parts.named().values())
-    largest = max(need.weights for need in needs)
     working = max(need.working for need in needs)
-    return Need(precision, whole, whole, experts=whole - largest, working=working)
+    largest = max(need.weights + need.working for need in needs)
+    return Need(precision, whole, whole, whole + working - largest, working, How.STAGED)

@@ -136,6 +136,6 @@ def need_of(
         precision,
         weights=num_bytes(named.values()),
         drawing=num_bytes(named[name] for name in STEADY),
-        experts=num_bytes(experts),
+        waiting=num_bytes(experts),
         working=working_memory(model, None, given, 1, ANSWER_TOKENS),
     )

@@ -5,16 +5,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from ming_bench.tiny_checkpoint.make import make_tiny
 from ming_cli.__main__ import main
 from ming_cli.inspect import Verdict, inspect, room_of
 from ming_cli.machine import Machine
 from ming_core import load_model
-from ming_core.fitting import Need, choose
+from ming_core.fitting import How, Need, choose
 from ming_core.quantisation import QUANTISATIONS
 
 GIB = 1 << 30
+GOLDEN_LITE = Path(__file__).parents[1] / "golden_lite"
 DESKTOP = Machine(free_ram=16 * GIB, total_ram=32 * GIB)
 
 
@@ -63,8 +66,8 @@ def test_a_card_too_small_for_16_bit_is_advised_8_bit():
     machine = Machine(64 * GIB, 64 * GIB, "card", 24 * GIB, 24 * GIB, has_fast_bf16=True)
     gb = 10**9
     needs = [
-        Need("bf16", weights=38 * gb, drawing=37 * gb, experts=31 * gb, working=gb),
-        Need("int8", weights=21 * gb, drawing=20 * gb, experts=16 * gb, working=gb),
+        Need("bf16", weights=38 * gb, drawing=37 * gb, waiting=31 * gb, working=gb),
+        Need("int8", weights=21 * gb, drawing=20 * gb, waiting=16 * gb, working=gb),
     ]
     room = room_of(machine)
     hows = [Verdict.of(need, room).how for need in needs]
@@ -115,3 +118,45 @@ def test_json_holds_the_whole_report(tiny: Path, capsys: pytest.CaptureFixture[s
 def test_an_unusable_folder_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["inspect", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().out
+
+
+def particulars_of(folder: Path) -> dict[str, str]:
+    found = inspect(folder, DESKTOP)
+    assert found.is_usable
+    assert [verdict.precision for verdict in found.verdicts][-2:] == ["int8", "int4"]
+    return found.particulars
+
+
+def test_ming_lite_uni_says_what_nobody_knows_of_its_weights():
+    whole = particulars_of(GOLDEN_LITE / "a")
+    assert "flat" in whole["qwen2_5_vit"] and "54 BF16" in whole["qwen2_5_vit"]
+    assert "vocabulary 400, not tied; rope_theta 1e+06" in whole["qwen2_5_llm"]
+    assert "34 of the 34" in whole["tokenizer"] and "338 to 371" in whole["tokenizer"]
+    assert whole["answers end"] == "[316, 318]"
+    assert "0 tensors of sana.*" in whole["mlp"]
+    assert "sample_size 16 (512 x 512); timestep_scale 1;" in whole["transformer"]
+    assert whole["scheduler"] == "FlowMatchEulerDiscreteScheduler; shift 3"
+    other = particulars_of(GOLDEN_LITE / "b")
+    assert "under vision_config" in other["qwen2_5_vit"]
+    assert "tied; rope_theta 500000; eps 1e-05" in other["qwen2_5_llm"]
+    assert "model-00001-of-00002.safetensors and 1 more" in other["qwen2_5_llm"]
+    assert "0 of the 34" in other["tokenizer"]
+    assert "2 tensors of sana.*" in other["mlp"]
+    assert "scaling_factor 0.7" in other["vae"]
+    assert other["scheduler"] == "DPMSolverMultistepScheduler; shift 1, flow_shift has no effect"
+
+
+def test_remains_of_training_in_the_glue_are_named(tmp_path: Path):
+    folder = shutil.copytree(GOLDEN_LITE / "a" / "Ming-Lite-Uni", tmp_path / "Ming-Lite-Uni")
+    glue = folder / "mlp" / "model.safetensors"
+    save_file(load_file(glue) | {"head.fc1.weight": torch.zeros(2, 2)}, glue)
+    assert "1 that nothing reads: head.fc1.weight" in particulars_of(folder)["mlp"]
+
+
+def test_parts_that_come_by_stages_are_called_so():
+    gb = 10**9
+    machine = Machine(64 * GIB, 64 * GIB, "card", 12 * gb, 12 * gb, has_fast_bf16=True)
+    need = Need("bf16", 23 * gb, 23 * gb, 14 * gb, gb, How.STAGED)
+    verdict = Verdict.of(need, room_of(machine))
+    assert verdict.how == "gpu, parts stage after stage"
+    assert (verdict.whole_bytes, verdict.least_bytes) == (24 * gb, 10 * gb)

@@ -8,7 +8,7 @@ from torch import nn
 
 from ming_core import CheckpointError, load_model
 from ming_core.families import convert, pick_precision
-from ming_core.fitting import Need, Room, choose, needs_of
+from ming_core.fitting import How, Need, Room, choose, needs_of
 from ming_core.univision.checkpoint import open_checkpoint
 
 GB = 10**9
@@ -44,6 +44,30 @@ def test_a_device_gets_the_most_exact_precision_it_has_room_for(free, floats, pr
     choice = choose(NEEDS, Room(free * GB, 80 * GB, floats=floats))
     assert (choice.need.precision, choice.runs) == (precision, runs)
     assert f"{free}.0 GB free" in choice.reason
+
+
+# Ming-Lite-Uni, rounded: what waits are the parts of all stages but the largest.
+STAGED = [
+    Need("bf16", 23 * GB, 23 * GB, 8 * GB, GB, How.STAGED),
+    Need("int8", 14 * GB, 14 * GB, 5 * GB, GB, How.STAGED),
+    Need("int4", 11 * GB, 11 * GB, 5 * GB, GB, How.STAGED),
+]
+
+
+@pytest.mark.parametrize(
+    ("free", "precision", "runs"),
+    [
+        (24, "bf16", "whole"),
+        (23, "int8", "whole"),
+        (12, "int4", "whole"),
+        (11, "int8", "staged"),
+        (9, "int4", "staged"),
+    ],
+)
+def test_what_comes_by_stages_is_as_exact_as_fits(free, precision, runs):
+    choice = choose(STAGED, Room(free * GB, 80 * GB, floats="bf16"))
+    assert (choice.need.precision, choice.runs) == (precision, runs)
+    assert "experts" not in choice.reason
 
 
 @pytest.mark.parametrize(
@@ -88,7 +112,7 @@ def test_needs_are_the_bytes_of_the_loaded_model(precision: str):
         for layer in parts.language_model.transformer.layers
         for m in (layer.mlp.gate_up, layer.mlp.down)
     ]
-    assert needs[precision].experts == size(*experts)
+    assert needs[precision].waiting == size(*experts)
 
 
 def test_a_converted_folder_has_the_one_precision_it_was_written_in(tmp_path: Path):

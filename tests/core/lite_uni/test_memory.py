@@ -1,20 +1,31 @@
 """How much memory the published sizes take: whole and by stages, in every precision."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from ming_core import TorchOperations, families
 from ming_core.config_section import Section
+from ming_core.fitting import How, Room, choose
 from ming_core.lite_uni.config import LiteUniConfig
 from ming_core.lite_uni.diffusion_config import AutoencoderConfig, DiffusionConfig
 from ming_core.lite_uni.glue import GlueConfig
-from ming_core.lite_uni.memory import drawing_stage, painting_stage, reading_stage, stage_needs
+from ming_core.lite_uni.memory import (
+    drawing_stage,
+    need_of,
+    painting_stage,
+    reading_stage,
+    stage_needs,
+)
 from ming_core.lite_uni.model import LiteUniModel, Parts
 from ming_core.lite_uni.qwen import QwenConfig
 from ming_core.lite_uni.schedule import Schedule
+from ming_core.lite_uni.sequence import LiteTokenizer
 from ming_core.lite_uni.vision import VisionConfig
 from ming_core.quantisation import operations_for
 
+GOLDEN = Path(__file__).parents[2] / "golden_lite"
 TOWER = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3456}
 LANGUAGE = {
     "vocab_size": 152064,
@@ -97,6 +108,32 @@ def test_whole_and_by_stages(published, precision, whole, largest):
     assert list(needs) == ["seeing", "reading", "connecting", "drawing", "painting", "writing"]
     most = max(need.weights + need.working for need in needs.values())
     assert most / 1e9 == pytest.approx(largest, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "precision", "how"),
+    [
+        (24, "bf16", How.WHOLE),
+        (16, "int8", How.WHOLE),
+        (12, "int4", How.WHOLE),
+        (8, "int4", How.STAGED),
+    ],
+)
+def test_what_auto_picks_for_a_card(published, gigabytes, precision, how):
+    """With what a driver and a host keep for themselves."""
+    golden = GOLDEN / "a/Ming-Lite-Uni"
+    tokenizer = LiteTokenizer.load(golden / "qwen2_5_llm")
+
+    def build(dtype, operations, quantise=None):
+        return Parts.build(published, operations_for(operations, quantise), dtype)
+
+    needs = [
+        need_of(build, published, tokenizer, name, torch.bfloat16)
+        for name in ("bf16", "int8", "int4")
+    ]
+    room = Room(int(gigabytes * 2**30 * 0.97), None, spare=600 << 20, floats="bf16")
+    choice = choose(needs, room)
+    assert (choice.need.precision, choice.runs) == (precision, how)
 
 
 def test_more_needs_more_room(published):
