@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ming_download import (
-    PUBLISHED,
+    FAMILIES,
     SOURCES,
     DownloadError,
     Repository,
@@ -26,7 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "repositories",
         nargs="*",
         metavar="OWNER/NAME",
-        help="other repositories than the two that are published",
+        help="other repositories than those that are published",
+    )
+    parser.add_argument(
+        "--family",
+        choices=list(FAMILIES),
+        default=next(iter(FAMILIES)),
+        help="whose published weights, where no repository is named (default: %(default)s)",
     )
     parser.add_argument("--source", choices=list(_SOURCES), default=next(iter(_SOURCES)))
     parser.add_argument(
@@ -45,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Report, and download if told to; 1 on an error, 130 when interrupted."""
     try:
-        chosen = [Repository(name) for name in args.repositories] or PUBLISHED
+        chosen = [Repository(name) for name in args.repositories]
+        chosen = chosen or FAMILIES[args.family]
         root = (args.to or _default_root()).expanduser().resolve()
         with StatusLine(sys.stderr) as line:
             watch = _FileProgress(line)

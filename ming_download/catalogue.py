@@ -44,6 +44,11 @@ PUBLISHED = (
     Repository("inclusionAI/MingTok-Vision", 1_500_000_000),
     Repository("inclusionAI/Ming-UniVision-16B-A3B", 38_000_000_000),
 )
+# Family -> what is published of it. How large the second one is, its hub says.
+FAMILIES: Mapping[str, tuple[Repository, ...]] = {
+    "Ming-UniVision": PUBLISHED,
+    "Ming-Lite-Uni": (Repository("inclusionAI/Ming-Lite-Uni"),),
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Source(Protocol):
 
 
 def wanted(files: list[RemoteFile], repository: Repository) -> tuple[RemoteFile, ...]:
-    """Keep weights, configs and texts; config.json comes last, for it makes a folder count."""
+    """Keep weights, configs and texts; each config.json comes last, for it makes a folder count."""
     kept = [file for file in files if _is_wanted(PurePosixPath(file.path))]
     if not any(file.path.endswith(".safetensors") for file in kept):
         raise DownloadError(
@@ -93,7 +98,11 @@ def wanted(files: list[RemoteFile], repository: Repository) -> tuple[RemoteFile,
             "Check the repository id."
         )
     _refuse_clashes(kept, repository)
-    return tuple(sorted(kept, key=lambda file: (file.path == "config.json", file.path)))
+    return tuple(sorted(kept, key=lambda file: (_counts(file), file.path)))
+
+
+def _counts(file: RemoteFile) -> bool:
+    return PurePosixPath(file.path).name == "config.json"
 
 
 def _refuse_clashes(files: list[RemoteFile], repository: Repository) -> None:

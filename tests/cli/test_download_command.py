@@ -38,6 +38,25 @@ def test_it_tells_and_then_fetches(hub, tmp_path, capsys, source):
     assert "checksums are right" in capsys.readouterr().out
 
 
+LITE = ["download", "--family", "Ming-Lite-Uni"]
+FOLDERS = ("connector", "mlp", "transformer")
+
+
+@pytest.mark.parametrize("source", ["hugging-face", "modelscope"])
+def test_the_second_family_comes_with_its_folders(hub, tmp_path, capsys, source):
+    files = {f"{folder}/model.safetensors": WEIGHTS for folder in FOLDERS}
+    files |= {f"{folder}/config.json": b"{}" for folder in FOLDERS}
+    hub.repositories["inclusionAI/Ming-Lite-Uni"] = files | {"code.py": b"", "old.bin": b""}
+    words = [*LITE, "--to", str(tmp_path), "--source", source, "--accept-licence"]
+    assert main(words) == 0
+    assert "76.8 kB in 6 files, licence: " in capsys.readouterr().out
+    root = tmp_path / "Ming-Lite-Uni"
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    assert found == set(files)
+    last = [request["path"].rpartition("/")[2] for request in hub.requests][-3:]
+    assert last == ["config.json"] * 3  # only then does the folder count
+
+
 def test_errors_are_one_message(hub, tmp_path, capsys):
     assert main(["download", "owner/none", "--to", str(tmp_path)]) == 1
     assert "answered with 404" in capsys.readouterr().err
