@@ -21,7 +21,9 @@ from ming_bench.random_model import SIZES
 from ming_bench.sources import EXACT, PRECISIONS, Source, source_of
 from ming_bench.traffic import Bandwidth
 from ming_core import SOLVERS, CheckpointError, PromptError
+from ming_core.families import FAMILIES, family_of
 
+from . import bench_lite
 from .machine import Machine
 
 PROMPT = "A red circle on a white background."
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--solvers", action="store_true", help="only how accurate each solver is")
     add("--precision-report", action="store_true", help="only what few bits cost, part by part")
     add("--size", choices=SIZES, help="of random weights (published on CUDA, else mid)")
+    add("--family", choices=[family.NAME for family in FAMILIES], help="of random weights")
     add("--config", type=Path, help="random weights of the config.json files in this folder")
     add("--device", help="where to compute (CUDA if there is one, else cpu)")
     add("--precision", nargs="+", choices=PRECISIONS, help="of weights (bf16 on CUDA, else fp32)")
@@ -55,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure what was asked for."""
+    if bench_lite.NAME in (args.family, args.folder and family_of(args.folder).NAME):
+        return bench_lite.main(args)
     if args.cpu:
         return check_cpu(args)
     device = device_named(args.device)
