@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..foreign_files import is_plain_file, read_text
-from ..tensor_files import read_json
+from ..foreign_json import read_any_json
 
 VOCABULARY, MERGES, CONFIG = "vocab.json", "merges.txt", "tokenizer_config.json"
 WORDS = (
@@ -32,6 +32,9 @@ def older_layout(folder: Path) -> dict[str, Any]:
     odd = next((pair for pair in listed if len(pair) != 2), None)
     if odd is not None:
         raise CheckpointError(f"{folder / MERGES} merges {odd}; expected pairs. Download it again.")
+    vocabulary = read_any_json(folder / VOCABULARY)
+    if not isinstance(vocabulary, dict):
+        raise CheckpointError(f"{folder / VOCABULARY} numbers no tokens. Download it again.")
     byte_level = {"type": "ByteLevel", "trim_offsets": True}
     split = {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
     cut = byte_level | {"add_prefix_space": False, "use_regex": False}
@@ -54,15 +57,16 @@ def older_layout(folder: Path) -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": read_json(folder / VOCABULARY),
+            "vocab": vocabulary,
             "merges": listed,
         },
     }
 
 
 def _added(path: Path) -> list[dict[str, Any]]:
-    numbered = read_json(path).get("added_tokens_decoder", {}) if is_plain_file(path) else {}
+    config = read_any_json(path) if is_plain_file(path) else {}
     try:
+        numbered = config.get("added_tokens_decoder", {})
         found = [{"id": int(number), **token} for number, token in numbered.items()]
     except (AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
