@@ -36,19 +36,20 @@ PARTS: Mapping[str, tuple[str, str]] = {
     ),
     "decoder of latents": ("autoencoder", r".+"),
 }
-LANGUAGE = ("language model: attention", "language model: MLP")
+ATTENTION, MLP = "language model: attention", "language model: MLP"
+LANGUAGE = (ATTENTION, MLP)
 TRANSFORMER = (
     "transformer: self-attention",
     "transformer: cross-attention",
     "transformer: MLP",
 )
-# What the precisions round; and with the transformer rounded otherwise, to compare.
+# What the precisions round; and with one part rounded otherwise, to compare.
 TOGETHER: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {  # parts in int8, and in int4
     "int8": ((*LANGUAGE, "connector", *TRANSFORMER), ()),
     "int8, transformer left alone": ((*LANGUAGE, "connector"), ()),
-    "int4": (("connector", *TRANSFORMER), LANGUAGE),
-    "int4, transformer left alone": (("connector",), LANGUAGE),
-    "int4, transformer in 4 bits as well": (("connector",), (*LANGUAGE, *TRANSFORMER)),
+    "int4": ((ATTENTION, "connector", *TRANSFORMER), (MLP,)),
+    "int4, attention in 4 bits as well": (("connector", *TRANSFORMER), LANGUAGE),
+    "int4, transformer in 4 bits as well": ((ATTENTION, "connector"), (MLP, *TRANSFORMER)),
 }
 PHOTO = (1, 224, 224, 3)
 PIXELS = 224 * 224  # of the photograph as it is read

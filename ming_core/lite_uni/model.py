@@ -48,7 +48,7 @@ class LanguageModel(nn.Module):
         language = config.language
         self.embed_tokens = operations.Embedding(language.vocab_size, language.hidden_size)
         self.queries = Queries(config.glue, operations)
-        # The one part so large that it is what 4 bits are for.
+        # Its MLPs are so large that they are what 4 bits are for.
         self.decoder = Decoder(language, operations, operations.HeadLinear)
 
 

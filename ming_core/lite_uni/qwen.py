@@ -159,7 +159,7 @@ class Layer(nn.Module):
         super().__init__()
         size, eps = config.hidden_size, config.rms_norm_eps
         self.input_layernorm = operations.RMSNorm(size, eps=eps)
-        self.self_attn = Attention(config, linear)
+        self.self_attn = Attention(config, operations.LargeLinear)
         self.post_attention_layernorm = operations.RMSNorm(size, eps=eps)
         self.mlp = GatedMLP(size, config.mlp_size, linear, bias=False)
 
@@ -180,7 +180,7 @@ class Decoder(nn.Module):
     """The layers and the final norm; embeddings in, hidden states out."""
 
     def __init__(self, config: QwenConfig, operations: Operations, linear: Linear) -> None:
-        """Build the layers; `linear` makes their matrices."""
+        """Build the layers; `linear` makes the matrices of their MLPs, most of the weights."""
         super().__init__()
         self.config = config
         self.layers = nn.ModuleList(

@@ -23,7 +23,7 @@ from ming_core.lite_uni.qwen import QwenConfig
 from ming_core.lite_uni.schedule import Schedule
 from ming_core.lite_uni.sequence import LiteTokenizer
 from ming_core.lite_uni.vision import VisionConfig
-from ming_core.quantisation import operations_for
+from ming_core.quantisation import QuantisedLeaf, operations_for
 
 GOLDEN = Path(__file__).parents[2] / "golden_lite"
 TOWER = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3456}
@@ -97,7 +97,7 @@ def test_parameters_are_as_many_as_expected(published):
 
 @pytest.mark.parametrize(
     ("precision", "whole", "largest"),
-    [("fp32", 45.8, 31.4), ("bf16", 22.9, 15.7), ("int8", 13.5, 9.2), ("int4", 10.5, 6.1)],
+    [("fp32", 45.8, 31.4), ("bf16", 22.9, 15.7), ("int8", 13.5, 9.2), ("int4", 10.9, 6.5)],
 )
 def test_whole_and_by_stages(published, precision, whole, largest):
     """In GB. int4 lies on a 12 GB card as a whole, and on one of 8 GB stage by stage."""
@@ -134,6 +134,27 @@ def test_what_auto_picks_for_a_card(published, gigabytes, precision, how):
     room = Room(int(gigabytes * 2**30 * 0.97), None, spare=600 << 20, floats="bf16")
     choice = choose(needs, room)
     assert (choice.need.precision, choice.runs) == (precision, how)
+
+
+def test_which_matrices_are_in_few_bits(published):
+    def forms(precision: str) -> dict[str, set[str]]:
+        model, found = model_of(published, precision), dict[str, set[str]]()
+        for component, module in model.components.items():
+            for path, layer in module.named_modules():
+                if isinstance(layer, QuantisedLeaf):
+                    part = next((p for p in ("self_attn", "mlp") if f".{p}." in path), "")
+                    found.setdefault(f"{component}.{part}", set()).add(layer.form.name)
+        return found
+
+    eight = {
+        "language_model.self_attn": {"int8"},
+        "language_model.mlp": {"int8"},
+        "connector.self_attn": {"int8"},
+        "connector.mlp": {"int8"},
+        "diffusion_transformer.": {"int8"},
+    }
+    assert forms("int8") == eight
+    assert forms("int4") == eight | {"language_model.mlp": {"int4"}}
 
 
 def test_more_needs_more_room(published):
