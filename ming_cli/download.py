@@ -83,7 +83,8 @@ class _FileProgress:
     """Progress on one line of a terminal, one line per file elsewhere."""
 
     def __init__(self, line: StatusLine) -> None:
-        self._line, self._file, self._percent = line, "", 0
+        self._line, self._percent = line, 0
+        self._named: set[str] = set()
 
     def check_cancelled(self) -> None:
         """Ctrl-C interrupts by itself."""
@@ -92,8 +93,8 @@ class _FileProgress:
         self._percent = done * 100 // (total or 1)
 
     def advance_file(self, name: str, done: int, total: int) -> None:
-        if name != self._file and not self._line.is_terminal:
+        if name not in self._named and not self._line.is_terminal:
             self._line.say(f"  {name}")
+            self._named.add(name)
         text = f"{self._percent:3d} %  {name}  {done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
         self._line.show(f"  {text}", is_due=done == total)
-        self._file = name

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from .catalogue import DownloadError, refusal, said
-from .transfer import open_url
+from .catalogue import DownloadError, Settings, refusal, said
+from .web import open_url
 
 MOST_BYTES = 32 << 20  # of an answer
 MOST_FILE = 1 << 50  # bytes of a file
@@ -24,7 +24,7 @@ class Hub:
 
     label: str
     endpoint: str
-    setting: str  # in the environment, that names another address
+    settings: Settings
 
     def ask(self, url: str, page: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """Return the JSON object that an address answers with; raises DownloadError."""
@@ -36,11 +36,12 @@ class Hub:
                 raise self.odd(f"more than {MOST_BYTES:,} bytes")
             content = json.loads(body)
         except urllib.error.HTTPError as error:
-            raise refusal(error.code, url, page, error.headers.get("Retry-After")) from error
+            wait = error.headers.get("Retry-After")
+            raise refusal(error.code, url, page, self.settings, wait) from error
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             raise DownloadError(
-                f"{url} cannot be read ({said(error)}). Check the connection, and {self.setting} "
-                "if you set it."
+                f"{url} cannot be read ({said(error)}). Check the connection, and "
+                f"{self.settings.endpoint} if you set it."
             ) from error
         if not isinstance(content, dict):
             raise self.odd(content)
@@ -50,7 +51,7 @@ class Hub:
         """Return what to do about an answer that is none of this hub."""
         return DownloadError(
             f"{self.endpoint} did not answer as {self.label} does ({said(repr(seen))}). Check "
-            f"{self.setting}, or use the other source."
+            f"{self.settings.endpoint}, or use the other source."
         )
 
     def entries(self, listed: object) -> list[dict[str, Any]]:

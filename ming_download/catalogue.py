@@ -52,6 +52,14 @@ FAMILIES: Mapping[str, tuple[Repository, ...]] = {
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a hub's settings in the environment are called."""
+
+    endpoint: str  # names another address
+    token: str  # signs in
+
+
+@dataclass(frozen=True)
 class RemoteFile:
     """One file of a repository. Its digest is sha256, or git's sha1 for files kept in git."""
 
@@ -61,6 +69,7 @@ class RemoteFile:
     sha256: str | None = None
     git_sha1: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    settings: Settings = Settings("the address", "the token")
 
 
 @dataclass(frozen=True)
@@ -148,20 +157,25 @@ def said(words: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in kept)
 
 
-def refusal(status: int, url: str, page: str, retry_after: str | None = None) -> DownloadError:
+def refusal(
+    status: int, url: str, page: str, settings: Settings, retry_after: str | None = None
+) -> DownloadError:
     """Return what to do when a hub answers with an error."""
     if status in (401, 403):
         advice = (
             f"Either the id is misspelt, or it needs your consent: open {page}, accept its terms, "
-            "make an access token and set it as HF_TOKEN before ComfyUI starts."
+            f"make an access token and set it as {settings.token} before ComfyUI starts."
         )
     elif status == 404:
-        advice = f"Look whether {page} exists, and whether HF_ENDPOINT names a mirror that has it."
+        advice = (
+            f"Look whether {page} exists, and whether {settings.endpoint} names a mirror that has "
+            "it."
+        )
     elif status == 429:
         wait = f"{said(retry_after)} seconds" if retry_after else "a few minutes"
         advice = (
             f"It asks for a pause: start again in {wait}; what is here already is kept. "
-            "HF_TOKEN raises the limit."
+            f"{settings.token} raises the limit."
         )
     else:
         advice = "The trouble is on its side: start again later; what is here already is kept."

@@ -6,8 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from .answers import SHA1, SHA256, Hub, licence_in
-from .catalogue import DownloadError, Listing, RemoteFile, Repository, wanted
+from .catalogue import DownloadError, Listing, RemoteFile, Repository, Settings, wanted
 
+_SETTINGS = Settings("HF_ENDPOINT", "HF_TOKEN")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -27,7 +28,7 @@ class HuggingFace:
                 "HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it before ComfyUI starts, "
                 "or put the folders into models/ming_univision by hand."
             )
-        hub = Hub(self.label, self.endpoint, "HF_ENDPOINT")
+        hub = Hub(self.label, self.endpoint, _SETTINGS)
         page, headers = f"{self.endpoint}/{repository.name}", _sign_in()
         answer = hub.ask(f"{self.endpoint}/api/models/{repository.name}?blobs=true", page, headers)
         commit = hub.digest_in(answer, "sha", SHA1)
@@ -53,6 +54,7 @@ def _file(hub: Hub, entry: dict[str, Any], base: str, headers: Mapping[str, str]
         None if large is None else hub.digest_in(large, "sha256", SHA256),
         None if large is not None else hub.digest_in(entry, "blobId", SHA1),
         headers,
+        _SETTINGS,
     )
 
 

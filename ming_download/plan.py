@@ -1,17 +1,18 @@
 """A whole download: what, how large, under which licence, where to; and carrying it out."""
 
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from .background import in_background
 from .catalogue import DownloadError, Listing, RemoteFile, Repository, Source, target_of
-from .transfer import Patience, Watch, fetch
+from .connections import CONNECTIONS, FileAndTarget, Tally, fetch_all
+from .lock import held
+from .transfer import Patience, Watch
 
 RESERVE = 500_000_000  # bytes that stay free on the disk
-_TELL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Plan:
     listings: tuple[Listing, ...]
 
     @property
-    def files(self) -> list[tuple[RemoteFile, Path]]:
+    def files(self) -> list[FileAndTarget]:
         """Every file and where it goes, in the order of the download."""
         return [
             (file, target_of(self.root, listing.repository, file.path))
@@ -75,49 +76,35 @@ def describe(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def download(plan: Plan, watch: Watch, patience: Patience | None = None) -> None:
-    """Fetch every file; ended early by anything, the next call goes on where it was."""
+def download(
+    plan: Plan,
+    watch: Watch,
+    patience: Patience | None = None,
+    num_connections: int = CONNECTIONS,
+) -> None:
+    """Fetch every file; ended early by anything, the next call goes on where it was.
+
+    Raises DownloadError while another download writes into one of the folders.
+    """
     if plan.missing and plan.missing + RESERVE > plan.free:
         raise DownloadError(
             f"{in_bytes(plan.missing)} are still to be downloaded, but only {in_bytes(plan.free)} "
             f"are free where {plan.root} is (and {in_bytes(RESERVE)} should stay free). Make room, "
             "or name a folder on another disk under ming_univision in extra_model_paths.yaml."
         )
-    total = _Total(plan.size, watch)
-    for file, target in plan.files:
-        total.begin(file)
-        fetch(file, target, total.tell, watch, patience or Patience())
-        total.end()
+    with ExitStack() as locks:
+        for listing in plan.listings:
+            locks.enter_context(held(plan.root / listing.repository.folder))
+        tally = Tally(plan.files, watch)
+        for together in _in_order(plan.files):
+            fetch_all(together, tally, watch, patience or Patience(), num_connections)
 
 
-class _Total:
-    """Adds up bytes and passes them on a few times a second."""
-
-    def __init__(self, total: int, watch: Watch) -> None:
-        self._total, self._watch = total, watch
-        self._before = 0
-        self._file: RemoteFile | None = None
-        self._told = 0.0
-
-    def begin(self, file: RemoteFile) -> None:
-        """Start a file."""
-        self._file, self._told = file, 0.0
-
-    def tell(self, done: int) -> None:
-        """Take the bytes of the current file that are here."""
-        self._watch.check_cancelled()
-        if self._file is None or time.monotonic() - self._told < _TELL_SECONDS:
-            return
-        self._told = time.monotonic()
-        self._watch.advance_file(self._file.path, done, self._file.size)
-        self._watch.advance(min(self._before + done, self._total), self._total)
-
-    def end(self) -> None:
-        """Finish the file."""
-        size = self._file.size if self._file else 0
-        self._told = 0.0
-        self.tell(size)
-        self._before += size
+def _in_order(files: Sequence[FileAndTarget]) -> Iterator[list[FileAndTarget]]:
+    """What may be fetched at once; a folder counts once its config is there, so that comes last."""
+    configs = [entry for entry in files if entry[1].name == "config.json"]
+    yield [entry for entry in files if entry not in configs]
+    yield from ([entry] for entry in configs)
 
 
 def in_bytes(count: int) -> str:

@@ -3,8 +3,8 @@
 import errno
 import hashlib
 import http.client
+import os
 import queue
-import ssl
 import threading
 import time
 import urllib.error
@@ -17,26 +17,31 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .background import next_of
-from .catalogue import DownloadError, RemoteFile, refusal, said
+from .catalogue import DownloadError, RemoteFile, refusal
+from .web import open_url
 
 _CHUNK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN = (OSError, http.client.HTTPException)
 
 
-class Watch(Protocol):
-    """Is told how a download goes on, and may end it."""
+class Stop(Protocol):
+    """May end a download."""
+
+    def check_cancelled(self) -> None:
+        """Raise when the person wants it to end; asked several times a second."""
+        ...
+
+
+class Watch(Stop, Protocol):
+    """Is told how a download goes on, and may end it; asked by one thread."""
 
     def advance(self, done: int, total: int) -> None:
         """Take the bytes of the whole download."""
         ...
 
     def advance_file(self, name: str, done: int, total: int) -> None:
-        """Take the bytes of the file that is being read."""
-        ...
-
-    def check_cancelled(self) -> None:
-        """Raise when the person wants it to end; asked several times a second."""
+        """Take the bytes of a file that is being read."""
         ...
 
 
@@ -60,7 +65,10 @@ class Part:
         self.path = target.with_name(target.name + ".part")
         self._file, self._target, self._tell = file, target, tell
         self.size, self._digest = 0, _digest_for(file)
+        self._left: os.stat_result | None = None  # as this code left the file
+        self._is_ours = True  # nobody else has written into it meanwhile
         if self.path.exists():
+            self._left = self.path.stat()
             self.size = self._read_into_digest(self.path)
         if self.size > file.size:
             self.restart()
@@ -69,6 +77,7 @@ class Part:
         """Forget what is there."""
         self.path.unlink(missing_ok=True)
         self.size, self._digest = 0, _digest_for(self._file)
+        self._left, self._is_ours = None, True
 
     def append(self, chunks: Iterator[bytes]) -> None:
         """Write what comes, until it ends; a full disk is a DownloadError.
@@ -78,6 +87,7 @@ class Part:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _disk_errors(self.path), self.path.open("ab", buffering=0) as stream:
             for chunk in chunks:
+                self._look(os.fstat(stream.fileno()))
                 if len(chunk) > self._file.size - self.size:
                     raise SurplusError(
                         f"{self._file.path}: the server sends more than the {self._file.size} "
@@ -85,6 +95,7 @@ class Part:
                     )
                 with _disk_errors(self.path):
                     written = stream.write(chunk) or 0
+                self._left = os.fstat(stream.fileno())
                 self._digest.update(chunk[:written])
                 self.size += written
                 self._tell(self.size)
@@ -94,8 +105,12 @@ class Part:
     def finish(self) -> None:
         """Check the whole file and give it its name; a wrong one is removed."""
         expected = self._file.sha256 or self._file.git_sha1
+        self._look(self.path.stat())
+        if not self._is_ours:
+            self._digest = _digest_for(self._file)
+            self.size = self._read_into_digest(self.path)
         seen = self._digest.hexdigest()
-        if expected is not None and seen != expected:
+        if (expected or seen) != seen or self.size != self._file.size:
             self.restart()
             raise DownloadError(
                 f"{self._target.name}: its checksum is {seen}, not {expected}, so the bytes are "
@@ -103,6 +118,13 @@ class Part:
                 "mirror or a proxy changes files: use another source."
             )
         self.path.replace(self._target)
+
+    def _look(self, found: os.stat_result) -> None:
+        """Notice what another program did, on a disk where a lock does not keep it away."""
+        names = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
+        left = self._left
+        if left is not None and any(getattr(left, n) != getattr(found, n) for n in names):
+            self._is_ours = False
 
     def is_there_already(self) -> bool:
         """Whether the finished file is there and right; reads it."""
@@ -124,7 +146,7 @@ class Part:
 
 
 def fetch(
-    file: RemoteFile, target: Path, tell: Callable[[int], None], watch: Watch, patience: Patience
+    file: RemoteFile, target: Path, tell: Callable[[int], None], stop: Stop, patience: Patience
 ) -> None:
     """Bring one file to `target`; `tell` takes the bytes of it that are here.
 
@@ -137,7 +159,7 @@ def fetch(
     while part.size < file.size or not part.path.exists():
         before = part.size
         try:
-            _read_on(file, part, watch, patience)
+            _read_on(file, part, stop, patience)
         except _BROKEN as error:
             failures = 0 if part.size > before else failures + 1
             if failures >= patience.attempts:
@@ -145,62 +167,17 @@ def fetch(
                     f"{target.name}: the connection broke {failures} times ({error}). Start again "
                     f"to go on from {part.size} of {file.size} bytes."
                 ) from error
-            _pause(patience.pause * 2 ** max(failures - 1, 0), watch)
+            _pause(patience.pause * 2 ** max(failures - 1, 0), stop)
     part.finish()
 
 
-def open_url(request: urllib.request.Request, limit: float) -> Any:  # noqa: ANN401
-    """Open a web address; sign-in headers stay with the server they are for."""
-    if not request.has_header("User-agent"):
-        request.add_header("User-Agent", "ming-univision-nodes")
-    opener = urllib.request.build_opener(
-        _SecretsStay(), urllib.request.HTTPSHandler(context=_trusted())
-    )
-    return opener.open(request, timeout=limit)
-
-
-class _SecretsStay(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but none out of https, and with Authorization to the same server only."""
-
-    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:  # noqa: ANN401
-        """Follow, without reading what stands beside the address, however long."""
-        fp.close()
-        return super().http_error_302(req, fp, code, msg, headers)
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-    def redirect_request(self, req: Any, *others: Any) -> urllib.request.Request | None:  # noqa: ANN401
-        following = super().redirect_request(req, *others)
-        if following is not None:
-            before, after = (urlsplit(r.full_url) for r in (req, following))
-            if after.scheme not in ("https", before.scheme):
-                raise DownloadError(
-                    f"{before.netloc} sends on from {before.scheme} to {said(after.scheme)}, where "
-                    "others could read or change what comes. Use another source."
-                )
-            if (before.scheme, before.netloc) != (after.scheme, after.netloc):
-                following.remove_header("Authorization")
-        return following
-
-
-def _trusted() -> ssl.SSLContext:
-    """The certificates of certifi where it is installed: some Pythons come without any."""
-    try:
-        import certifi
-    except ImportError:
-        return ssl.create_default_context()
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def _read_on(file: RemoteFile, part: Part, watch: Watch, patience: Patience) -> None:
+def _read_on(file: RemoteFile, part: Part, stop: Stop, patience: Patience) -> None:
     """Read until the file ends or the connection does; an early end is an OSError."""
     stream = _Stream(file, part.size, patience.silence)
     try:
-        if stream.start(watch) != part.size:
+        if stream.start(stop) != part.size:
             part.restart()  # the server does not resume
-        part.append(stream.chunks(watch))
+        part.append(stream.chunks(stop))
     except SurplusError:
         part.restart()
         raise
@@ -219,14 +196,14 @@ class _Stream:
         self._is_stopped = False
         threading.Thread(target=self._work, daemon=True).start()
 
-    def start(self, watch: Watch) -> int:
+    def start(self, stop: Stop) -> int:
         """Return the offset that the server begins at."""
-        entry = self._next(watch)
+        entry = self._next(stop)
         return entry if isinstance(entry, int) else 0
 
-    def chunks(self, watch: Watch) -> Iterator[bytes]:
+    def chunks(self, stop: Stop) -> Iterator[bytes]:
         """Yield what comes, until an empty chunk says that it is all."""
-        while chunk := self._next(watch):
+        while chunk := self._next(stop):
             if isinstance(chunk, bytes):
                 yield chunk
 
@@ -234,8 +211,8 @@ class _Stream:
         """Let the thread end, at the latest when the server has been silent long enough."""
         self._is_stopped = True
 
-    def _next(self, watch: Watch) -> int | bytes:
-        entry = next_of(self._entries, watch.check_cancelled)
+    def _next(self, stop: Stop) -> int | bytes:
+        entry = next_of(self._entries, stop.check_cancelled)
         if isinstance(entry, BaseException):
             raise entry
         return entry
@@ -265,7 +242,8 @@ class _Stream:
         if error.code >= 500:
             return ConnectionError(f"the server answered {error.code}")
         page = "{0.scheme}://{0.netloc}".format(urlsplit(self._file.url))
-        return refusal(error.code, self._file.url, page, error.headers.get("Retry-After"))
+        wait = error.headers.get("Retry-After")
+        return refusal(error.code, self._file.url, page, self._file.settings, wait)
 
     def _put(self, entry: int | bytes | BaseException) -> None:
         while not self._is_stopped:
@@ -303,8 +281,8 @@ def _digest_for(file: RemoteFile) -> Any:  # noqa: ANN401
     return hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
 
 
-def _pause(seconds: float, watch: Watch) -> None:
+def _pause(seconds: float, stop: Stop) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        watch.check_cancelled()
+        stop.check_cancelled()
         time.sleep(min(left, 0.2))

@@ -44,7 +44,8 @@ class Download(io.ComfyNode):
                     "source",
                     options=list(SOURCES),
                     default=next(iter(SOURCES)),
-                    tooltip="Hugging Face honours HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.",
+                    tooltip="Hugging Face honours HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE, "
+                    "ModelScope MODELSCOPE_ENDPOINT and MODELSCOPE_API_TOKEN.",
                 ),
                 widget(
                     io.Combo,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,9 @@ class FakeHub:
     moved: str | None = None  # where bytes are said to lie; an endless text goes with it
     requests: list[dict[str, str]] = field(default_factory=list)
     is_closing: bool = False
+    before_bytes: Callable[[str], object] = lambda _path: None  # is called for every file
+    wrong: set[str] = field(default_factory=set)  # files whose bytes are other ones
+    others: list[str] = field(default_factory=list)  # what was asked besides
 
     def __post_init__(self) -> None:
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -64,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path.startswith("/api/models/"):
             return self._listing("/".join(parts[2:4]), self._hugging_face)
         if parts[0] == "api":  # what huggingface_hub asks besides
+            self.hub.others.append(self.path)
             return self._json({"error": "no"}, 404)
         if parts[0] == "cdn":
             return self._bytes("/".join(parts[1:3]), "/".join(parts[3:]))
@@ -129,14 +134,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _bytes(self, repository: str, path: str) -> None:
         asked = self.headers.get("Range", "")
         sign_in = self.headers.get("Authorization", "")
-        self.hub.requests.append({"path": path, "range": asked, "authorization": sign_in})
+        cookie = self.headers.get("Cookie", "")
+        request = {"path": path, "range": asked, "authorization": sign_in, "cookie": cookie}
+        self.hub.requests.append(request)
+        self.hub.before_bytes(path)
         fault = self.hub.faults.pop(0) if self.hub.faults else None
         if isinstance(fault, int):
             return self._json({"error": "no"}, fault)
         content = self.hub.repositories[repository][path]
         if fault == "endless" or self.hub.moved is not None:
             return self._endless()
-        if fault == "wrong":
+        if fault == "wrong" or path in self.hub.wrong:
             content = bytes(byte ^ 1 for byte in content)
         start = 0 if fault == "whole" or not asked else int(asked[6:-1])
         self.send_response(206 if start else 200)

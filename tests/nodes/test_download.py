@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves ne
 from fake_hub import COMMIT, FakeHub  # noqa: E402
 
 import ming_download as downloads  # noqa: E402
-from ming_download import DownloadError, Patience, Repository, plan, transfer  # noqa: E402
+from ming_download import DownloadError, Patience, Repository, connections, plan, transfer  # noqa: E402
 
 TINY = "owner/tiny"
 WEIGHTS = os.urandom(3_000_000)
@@ -60,9 +60,9 @@ def hub(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("MODELSCOPE_DOMAIN", hub.url)
     monkeypatch.setenv("NO_PROXY", "*")
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "MODELSCOPE_ENDPOINT", "MODELSCOPE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(plan, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(transfer, "_CHUNK", 100_000)
     yield hub
     hub.close()
@@ -77,7 +77,8 @@ def fetched(
     root: Path, watch: Watch | None = None, patience: Patience = HASTY, **options: object
 ) -> Watch:
     watch = watch or Watch()
-    downloads.download(planned(root, **options), watch, patience)
+    # One connection: the faults of a hub come in the order of its files.
+    downloads.download(planned(root, **options), watch, patience, num_connections=1)
     return watch
 
 
@@ -177,6 +178,7 @@ def test_an_unfinished_file_of_something_else_is_noticed(hub, tmp_path):
 
 
 def test_cancelled_midway_and_resumed(hub, tmp_path):
+    hub.faults = [None, ("stall", 1_500_000)]
     with pytest.raises(KeyboardInterrupt):
         fetched(tmp_path, Watch(stop_at=1_000_000))
     part = tmp_path / "tiny" / "model.safetensors.part"
@@ -231,12 +233,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
-@pytest.mark.parametrize("source", ["Hugging Face", "ModelScope"])
+@pytest.mark.parametrize(
+    ("source", "token", "address"),
+    [
+        ("Hugging Face", "HF_TOKEN", "HF_ENDPOINT"),
+        ("ModelScope", "MODELSCOPE_API_TOKEN", "MODELSCOPE_DOMAIN"),
+    ],
+)
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "HF_TOKEN"), (403, "accept its terms"), (404, "exists"), (429, "in 17 seconds")],
+    [
+        *((401, "accept its terms.*{token}"), (403, "accept its terms.*{token}")),
+        *((404, "exists.*{address}"), (429, "in 17 seconds.*{token}")),
+    ],
 )
-def test_refusals_say_what_to_do(hub, tmp_path, source, status, advice):
+def test_refusals_say_what_to_do_in_the_words_of_the_hub(
+    hub, tmp_path, source, status, advice, token, address
+):
+    advice = advice.format(token=token, address=address)
     hub.listing_status = status
     with pytest.raises(DownloadError, match=rf"answered with {status}\..*{advice}"):
         planned(tmp_path, source)

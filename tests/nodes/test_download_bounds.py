@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves ne
 from fake_hub import COMMIT, FakeHub  # noqa: E402
 
 import ming_download as downloads  # noqa: E402
-from ming_download import DownloadError, Patience, Repository, answers, transfer  # noqa: E402
+from ming_download import DownloadError, Patience, Repository, answers, web  # noqa: E402
 
 NAME = "owner/tiny"
 SOURCES = list(downloads.SOURCES)
@@ -158,7 +158,7 @@ def test_the_token_stays_with_its_server_and_nothing_leaves_https(before, after,
     request = urllib.request.Request(before, headers={"Authorization": "Bearer hf_secret"})
 
     def follow() -> urllib.request.Request:
-        return transfer._SecretsStay().redirect_request(request, None, 302, "Found", {}, after)
+        return web._SecretsStay().redirect_request(request, None, 302, "Found", {}, after)
 
     if is_kept is None:
         with pytest.raises(DownloadError, match="sends on from"):
