@@ -109,6 +109,8 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Run every check, even after a failure, and end with one line for each."""
+    if not TEST_TOOLS.is_file():
+        raise SetupError("The tests are in the repository, not in the published package: clone it.")
     prepare(with_test_tools=True)
     python = str(environment_python())
     in_processes = ["-n", TEST_PROCESSES, "--dist", "loadfile"]
