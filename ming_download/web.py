@@ -2,6 +2,7 @@
 
 import ssl
 import urllib.request
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +44,7 @@ class _SecretsStay(urllib.request.HTTPRedirectHandler):
         return following
 
 
+@cache  # reading the certificates takes longer than many a request
 def _trusted() -> ssl.SSLContext:
     """The certificates of certifi where it is installed: some Pythons come without any."""
     try:
