@@ -197,7 +197,7 @@ def test_cancelling_works_within_a_second_while_the_server_is_silent(hub, tmp_pa
     threading.Timer(0.5, watch.stop.set).start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        downloads.download(planned(tmp_path), watch, Patience(silence=20))
+        downloads.download(planned(tmp_path), watch, Patience(silence=20), num_connections=1)
     assert time.monotonic() - started < 1.5
 
 
