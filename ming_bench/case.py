@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from logging.handlers import BufferingHandler
 from unittest.mock import patch
 
 import torch
@@ -100,23 +102,16 @@ def is_plain(model: MingModel) -> bool:
     return all(weight.dtype == model.dtype for weight in weights)
 
 
-class GraphFailures(logging.Handler):
-    """Listens, while it is entered, for the engine's word that a graph could not be recorded."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.count = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Count the warnings that name the switch of graphs."""
-        self.count += GRAPH_SWITCH in record.getMessage()
-
-    def __enter__(self) -> GraphFailures:
-        logging.getLogger("ming").addHandler(self)
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        logging.getLogger("ming").removeHandler(self)
+@contextmanager
+def graph_failures() -> Iterator[list[logging.LogRecord]]:
+    """Collect the engine's warnings that a graph could not be recorded: they name the switch."""
+    logger, handler = logging.getLogger("ming"), BufferingHandler(sys.maxsize)
+    handler.addFilter(lambda record: GRAPH_SWITCH in record.getMessage())
+    logger.addHandler(handler)
+    try:
+        yield handler.buffer
+    finally:
+        logger.removeHandler(handler)
 
 
 def fused_kernels(model: MingModel) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -48,31 +49,23 @@ class Check:
 
 
 @torch.inference_mode()
-def cpu_checks(repeats: int, report: Callable[[Check], None]) -> dict[str, float]:
-    """Return all figures by name, reporting each when it is known; in fp32, on one thread."""
-    found: dict[str, float] = {}
-
-    def note(name: str, *values: float) -> None:
-        check = Check(name, list(values))
-        found[name] = check.value
-        report(check)
-
+def cpu_checks(repeats: int) -> Iterator[Check]:
+    """Yield all figures as they become known; in fp32, on one thread."""
     model = random_model(SIZES["mid"], torch.float32, CPU)
     three, two = (Case.read(model, rows, CONTEXT) for rows in (3, 2))
     four = three.side_by_side(4)
     ours, theirs = three.draw(1, unmarked)[0], three.draw_baseline(1, unmarked)
     for name, case in (("ratio_3_rows", three), ("ratio_2_rows", two)):
-        note(name, *in_turn(case.draw_baseline, case.draw, repeats))
-    note("batch4_over_4x1", *(ratio / 4 for ratio in in_turn(four.draw, three.draw, repeats)))
-    note("latent_error", relative_error(ours, theirs))
+        yield Check(name, in_turn(case.draw_baseline, case.draw, repeats))
+    yield Check("batch4_over_4x1", [x / 4 for x in in_turn(four.draw, three.draw, repeats)])
+    yield Check("latent_error", [relative_error(ours, theirs)])
     # What a token asks at the published depths, where tiny widths leave the rest to do.
     case = Case.read(random_model(SIZES["deep"], torch.float32, CPU), 3, CONTEXT)
     for suffix, draw in (("", case.draw), ("_baseline", case.draw_baseline)):
-        ops = count_token(lambda mark, draw=draw: draw(2, mark), CPU).ops
-        note(f"ops_per_token{suffix}", ops.total())
-        note(f"head_ops_per_token{suffix}", ops[HEAD])
-    note("host_time_ratio", *in_turn(case.draw_baseline, case.draw, repeats))
-    return found
+        ops = count_token(partial(draw, 2), CPU)["ops_per_token"]
+        yield Check(f"ops_per_token{suffix}", [ops["total"]])
+        yield Check(f"head_ops_per_token{suffix}", [ops[HEAD]])
+    yield Check("host_time_ratio", in_turn(case.draw_baseline, case.draw, repeats))
 
 
 def in_turn(first: Draw, second: Draw, repeats: int) -> list[float]:

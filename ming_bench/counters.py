@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,16 +52,11 @@ def watched_waits(device: torch.device) -> Iterator[list[warnings.WarningMessage
             torch.cuda.set_sync_debug_mode("default")
 
 
-@dataclass(frozen=True)
-class TokenCounts:
-    """Operations of one token by part; waits of the CPU in it, None where it waits for nothing."""
-
-    ops: Counter[str]
-    syncs: int | None
-
-
-def count_token(run: Callable[[Mark], object], device: torch.device) -> TokenCounts:
+def count_token(run: Callable[[Mark], object], device: torch.device) -> dict[str, Any]:
     """Count the second token of a drawing, when nothing is set up any more.
+
+    Returns its operations in all and by part, and the waits of the CPU in it: None where it waits
+    for nothing.
 
     run  draws two tokens, calling back at every mark
     """
@@ -78,7 +73,11 @@ def count_token(run: Callable[[Mark], object], device: torch.device) -> TokenCou
         said = [str(warning.message) for warning in caught]
     (before, first), (after, last) = ends[:2]
     waits = sum("synchronizing" in text for text in said[first:last])
-    return TokenCounts(after - before, waits if device.type == "cuda" else None)
+    counted = after - before
+    return {
+        "ops_per_token": {"total": counted.total(), **counted},
+        "syncs_per_token": waits if device.type == "cuda" else None,
+    }
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ming_core import ImageSampling, MingModel
 
-from .case import RECORDING, Case, GraphFailures, fused_kernels, is_plain, published_sampling
+from .case import RECORDING, Case, fused_kernels, graph_failures, is_plain, published_sampling
 from .clock import (
     Seconds,
     clock_of,
@@ -25,8 +25,8 @@ from .clock import (
     timed,
     unmarked,
 )
-from .counters import TokenCounts, count_token, routed, watched_routers
-from .traffic import Bandwidth, Load, bytes_per_token
+from .counters import count_token, routed, watched_routers
+from .traffic import Bandwidth, bytes_per_token
 
 ERROR_TOKENS = 4  # drawn to compare with the fp32 engine, each after the same tokens
 
@@ -80,11 +80,11 @@ class Bench:
         """
         reset_peak_memory(self.model.device)
         case = plan.read(self.model)
-        with GraphFailures() as failures:
+        with graph_failures() as failures:
             case.draw(RECORDING + 1, unmarked, graph=plan.graph)
         found: dict[str, Any] = {"peak_memory_gb": peak_memory(self.model.device)}
         found["errors"] = self._errors(case, exact)
-        step = "replayed graph" if plan.graph and not failures.count else "eager"
+        step = "replayed graph" if plan.graph and not failures else "eager"
         found["kernels"] = {"step": step, "fused": fused_kernels(self.model)}
         with routed(self.model, plan.routing):
             found |= self._times(case, plan)
@@ -92,7 +92,7 @@ class Bench:
                 case.draw(2, unmarked)
         distinct = statistics.mean(experts.unique().numel() for experts in chosen)
         found["routing"] = {"mode": plan.routing, "distinct_experts": distinct}
-        found |= _counts(count_token(lambda mark: case.draw(2, mark), self.model.device))
+        found |= count_token(partial(case.draw, 2), self.model.device)
         found |= self._floor(case, distinct, found["ms_per_token"]["median"])
         return found | self._whole_image(plan, found)
 
@@ -128,7 +128,7 @@ class Bench:
         ]
         return {
             "ms_per_token": milliseconds(list(chain(*theirs))),
-            **_counts(count_token(partial(case.draw_baseline, 2), self.model.device)),
+            **count_token(partial(case.draw_baseline, 2), self.model.device),
             # It draws one picture after another.
             "over_ours": case.pictures * statistics.median(ratios),
         }
@@ -149,8 +149,7 @@ class Bench:
     def _floor(self, case: Case, distinct: float, taken: float) -> dict[str, Any]:
         """Return the bytes of a token, the time reading them takes, and how far above it we are."""
         rows, context = len(case.seen) * case.pictures, case.cache.length + self.tokens // 2
-        load = Load(rows, context, case.sampling.steps, distinct)
-        counted = bytes_per_token(self.model, load)
+        counted = bytes_per_token(self.model, rows * context, case.sampling.steps, distinct)
         floor = 1e3 * counted.total() / self.bandwidth.read
         parts = {kind: size / 1e9 for kind, size in counted.items()}
         return {
@@ -188,8 +187,3 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
     """Return the largest difference over the largest magnitude."""
     theirs = theirs.to(ours)
     return float((ours - theirs).abs().max() / theirs.abs().max())
-
-
-def _counts(counts: TokenCounts) -> dict[str, Any]:
-    ops = {"total": counts.ops.total(), **counts.ops}
-    return {"ops_per_token": ops, "syncs_per_token": counts.syncs}

@@ -7,7 +7,7 @@ of one token does not enter the next one's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
@@ -113,8 +113,3 @@ def report(errors: Sequence[SolverError]) -> list[str]:
     for row, cells in rows.items():
         lines.append(f"{row:<10}" + "".join(f"{cells[name]:>18}" for name in names))
     return lines
-
-
-def as_json(errors: Sequence[SolverError]) -> dict[str, object]:
-    """Return the errors as one object."""
-    return {"against": f"ab2 {TRUE_STEPS}", "errors": [asdict(error) for error in errors]}

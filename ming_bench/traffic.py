@@ -22,18 +22,15 @@ CPU_BYTES = 256 << 20  # more than any cache holds
 TRIES = 10  # the fastest counts: a floor is what the device can do when nothing else is in the way
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a step of the token loop works on."""
+def bytes_per_token(
+    model: MingModel, cached: int, evaluations: int, distinct_experts: float
+) -> Counter[str]:
+    """Count what a visual token (of all pictures side by side) must read once, by kind.
 
-    rows: int  # branches times pictures
-    context: int  # cached tokens each row sees
-    evaluations: int  # of the velocity per token
-    distinct_experts: float  # per layer
-
-
-def bytes_per_token(model: MingModel, load: Load) -> Counter[str]:
-    """Count what a visual token (of all pictures side by side) must read once, by kind."""
+    cached            tokens in the cache that all branches of all pictures see together
+    evaluations       of the velocity
+    distinct_experts  per layer
+    """
     language = model.parts.language_model
     velocity = language.velocity
     counted: Counter[str] = Counter()
@@ -41,17 +38,17 @@ def bytes_per_token(model: MingModel, load: Load) -> Counter[str]:
         assert isinstance(layer, Layer)  # noqa: S101  for the type checker
         moe = layer.mlp
         experts = num_bytes([moe.gate_up, moe.down])
-        counted["experts"] += round(experts * load.distinct_experts / moe.num_experts)
+        counted["experts"] += round(experts * distinct_experts / moe.num_experts)
         norms = [layer.input_layernorm, layer.post_attention_layernorm]
         others = [*norms, layer.attention, moe.text_router, moe.shared_experts]
         counted["language_model"] += num_bytes(others)
     counted["language_model"] += num_bytes([language.transformer.norm])
     every_step = num_bytes([velocity.input_proj, velocity.res_blocks, velocity.final_linear])
     once = num_bytes([language.condition_head, velocity.cond_embed, velocity.modulation])
-    counted["head"] = every_step * load.evaluations + once
+    counted["head"] = every_step * evaluations + once
     counted["semantic_decoder"] = num_bytes([model.parts.semantic_decoder])
     counted["connector"] = num_bytes([language.connector])
-    counted["cache"] = load.rows * load.context * model.kv_shape.bytes_per_token
+    counted["cache"] = cached * model.kv_shape.bytes_per_token
     return counted
 
 

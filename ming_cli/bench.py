@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,10 @@ def check_cpu(args: argparse.Namespace) -> int:
         )
     torch.set_num_threads(1)
     repeats = args.repeats or (5 if args.quick else 9)
-    figures = cpu_checks(repeats, lambda check: print(check.line(), flush=True))
+    figures: dict[str, float] = {}
+    for check in cpu_checks(repeats):
+        print(check.line(), flush=True)
+        figures[check.name] = check.value
     if args.json:
         print(json.dumps(figures))
     return 0
@@ -175,7 +179,8 @@ def compare_solvers(
     errors = solvers.solver_errors(solvers.Conditions.collect(model, args.prompt, seeds))
     if args.json:
         common = {"model": source.name, "is_trained": source.is_trained, "precision": name}
-        print(json.dumps(common | solvers.as_json(errors)))
+        common["against"] = f"ab2 {solvers.TRUE_STEPS}"
+        print(json.dumps({**common, "errors": [asdict(error) for error in errors]}))
         return 0
     print(f"{source.name}, {name}: error against {solvers.TRUE_STEPS} steps of ab2")
     if not source.is_trained:

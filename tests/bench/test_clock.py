@@ -116,7 +116,7 @@ def test_cuda_waits_come_from_its_own_warnings(monkeypatch: pytest.MonkeyPatch):
             warnings.warn(text, stacklevel=1)
         mark(TOKEN)
 
-    assert count_token(run, torch.device("cuda")).syncs == 1
+    assert count_token(run, torch.device("cuda"))["syncs_per_token"] == 1
     assert modes == ["warn", "default"]
 
 

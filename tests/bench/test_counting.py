@@ -13,7 +13,7 @@ from ming_bench.case import Case
 from ming_bench.clock import HEAD, LANGUAGE, REST, SEMANTIC, TOKEN, unmarked
 from ming_bench.counters import count_token, routed, watched_routers
 from ming_bench.random_model import SIZES, random_model
-from ming_bench.traffic import Load, bytes_per_token
+from ming_bench.traffic import bytes_per_token
 from ming_core import ExpertLinear, MingModel, TorchOperations
 from ming_core.univision.model import Components
 
@@ -49,7 +49,7 @@ def test_bytes_are_those_of_the_layers_that_a_token_calls(model: MingModel, case
         read["all"] += size // share
     layers_count = model.config.language.num_layers
     distinct = sum(len(e.unique()) for e in chosen[-layers_count:]) / layers_count
-    counted = bytes_per_token(model, Load(3, CONTEXT, model.config.flow.steps, distinct))
+    counted = bytes_per_token(model, 3 * CONTEXT, model.config.flow.steps, distinct)
     assert counted.total() - counted["cache"] == read["all"]
     assert counted["cache"] == 3 * CONTEXT * model.kv_shape.bytes_per_token
 
@@ -58,7 +58,7 @@ def test_the_published_model_reads_what_the_page_on_performance_says():
     figures = SIZES["published"]
     parts = Components.build(figures, TorchOperations, torch.bfloat16)
     whole = MingModel("meta", figures, None, parts, torch.bfloat16, CPU)
-    counted = bytes_per_token(whole, Load(3, 200, 16, 10.0))
+    counted = bytes_per_token(whole, 3 * 200, 16, 10.0)
     assert round(counted.total() / 1e9, 1) == 36.8
     page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"^\| ([a-z ]+) \| (\d+\.\d) \|", page, flags=re.MULTILINE))
@@ -67,7 +67,7 @@ def test_the_published_model_reads_what_the_page_on_performance_says():
 
 
 def test_fewer_solver_steps_read_less(model: MingModel):
-    sixteen, eight = (bytes_per_token(model, Load(3, CONTEXT, s, 4.0)) for s in (16, 8))
+    sixteen, eight = (bytes_per_token(model, 3 * CONTEXT, s, 4.0) for s in (16, 8))
     assert sixteen["head"] > eight["head"] > sixteen["head"] / 2
     assert sixteen["experts"] == eight["experts"]
 
@@ -77,9 +77,9 @@ def test_operations_are_counted_by_part(case: Case):
     ours = count_token(lambda mark: case.draw(2, mark), CPU)
     theirs = count_token(lambda mark: case.draw_baseline(2, mark), CPU)
     for counts in (ours, theirs):
-        assert set(counts.ops) == {HEAD, SEMANTIC, LANGUAGE, REST}
-        assert counts.syncs is None, "a CPU waits for nobody"
-    assert ours.ops[HEAD] < theirs.ops[HEAD]
+        assert set(counts["ops_per_token"]) == {"total", HEAD, SEMANTIC, LANGUAGE, REST}
+        assert counts["syncs_per_token"] is None, "a CPU waits for nobody"
+    assert ours["ops_per_token"][HEAD] < theirs["ops_per_token"][HEAD]
 
 
 @torch.inference_mode()
@@ -104,6 +104,6 @@ def test_uniform_routing_spreads_rows_and_repeats(model: MingModel, case: Case):
 def test_operations_at_the_published_depths_stay_few():
     case = Case.read(random_model(SIZES["deep"], torch.float32, CPU), 3, checks.CONTEXT)
     with torch.inference_mode():
-        counts = count_token(lambda mark: case.draw(2, mark), CPU)
-    assert counts.ops.total() <= 4000
-    assert counts.ops[HEAD] <= 1800
+        ops = count_token(lambda mark: case.draw(2, mark), CPU)["ops_per_token"]
+    assert ops["total"] <= 4000
+    assert ops[HEAD] <= 1800
