@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from ming_core.univision.guidance import Branch
 from ming_shapes.scene import ALL_COLOURS, SIDE, SceneStyle
-from ming_shapes.tasks import TASKS, Conversation, TaskSampler
+from ming_shapes.tasks import Conversation, TaskSampler
 
+from .lessons import TASKS
 from .sequences import Batch, SequenceMaker, collate
 from .stage import Settings
 

@@ -15,8 +15,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from ming_bench.tiny_checkpoint.tokenizer import write_files
 from ming_shapes.questions import ASK, DESCRIBE
 from ming_shapes.scene import ALL_COLOURS, SceneStyle
-from ming_shapes.tasks import TASKS, TaskSampler
+from ming_shapes.tasks import TaskSampler
 from ming_shapes.words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
+
+from .lessons import TASKS
 
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""

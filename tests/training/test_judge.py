@@ -14,7 +14,6 @@ from ming_shapes.prompts import draw_order, nested
 from ming_shapes.render import Effect
 from ming_shapes.scene import COLOURS, SHAPES, SIZES, Scene, SceneMaker, SceneStyle, Thing, placed
 from ming_shapes.tasks import (
-    TASKS,
     Shown,
     TaskSampler,
     draw_counted,
@@ -23,6 +22,7 @@ from ming_shapes.tasks import (
     draw_two,
 )
 from ming_shapes.words import Phrasing
+from training.lessons import TASKS
 
 ANYTHING = SceneStyle(outlined=0.25, graded=0.25, combinations="all")
 CASES = 100

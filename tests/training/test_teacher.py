@@ -18,7 +18,6 @@ from ming_shapes.questions import KINDS, conclusion
 from ming_shapes.render import Effect, pack, render, to_bytes
 from ming_shapes.scene import SHAPES, SIZES, Scene, Thing, placed
 from ming_shapes.tasks import (
-    QUIZ,
     Conversation,
     Say,
     Shown,
@@ -26,11 +25,11 @@ from ming_shapes.tasks import (
     ask,
     draw_then_edit,
     edit,
-    quiz,
     region_then_edit,
     sharpen,
 )
 from ming_shapes.words import PLACE_WORDS
+from training.lessons import QUIZ, quiz
 
 N = 36
 SCALES = {

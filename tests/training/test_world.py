@@ -26,9 +26,10 @@ from ming_shapes.scene import (
     is_held_out,
     placed,
 )
-from ming_shapes.tasks import QUIZ, REDRAWN, TASKS, Conversation, Shown, TaskSampler, ask, draw_two
+from ming_shapes.tasks import Conversation, Shown, TaskSampler, ask, draw_two
 from ming_shapes.words import Mention, Phrasing, fits
 from training.curriculum import CURRICULA
+from training.lessons import QUIZ, REDRAWN, TASKS
 from training.rich_pictures import rich_scenes
 
 
