@@ -103,7 +103,8 @@ def settled(scene: Scene, spec: Spec) -> Scene:
         return scene
     known = places[0] or places[1]
     is_first_above = (places[1] is None) == (known is None or known[0] < BOTTOM)
-    rng = random.Random(f"{spec} {scene}")
+    # The seed is spelt as it was when the bundled model learnt what is ordinary.
+    rng = random.Random(f"{spec} {scene}".replace("Spec(", "Wish(", 1))
     while True:
         cells = [place or rng.choice(CELLS) for place in places]
         first, second = (placed(it, cell) for it, cell in zip(things, cells, strict=True))
