@@ -27,6 +27,7 @@ from .fitting import FLOATS, Room
 from .foreign_files import entries_of, is_plain_file, read_text
 from .foreign_json import parse_json, read_any_json
 from .foreign_text import is_text, plain, shown
+from .graph import SWITCH as GRAPH_SWITCH
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
 from .progress import Preview, Progress
@@ -69,6 +70,7 @@ __all__ = [
     "FLOATS",
     "GENERATE",
     "GENERATE_PREFIX",
+    "GRAPH_SWITCH",
     "LATENT_CONTEXT",
     "LIST_SUFFIXES",
     "PROMPT",

@@ -18,6 +18,8 @@ Launch = Callable[[], None]
 
 SWITCH = "MING_CUDA_GRAPH"  # switched off, nothing is recorded
 WARM_UPS = 2  # first libraries set themselves up, then everything has its workspace
+# What devices and their drivers raise. A user's cancel is none of these, and goes on its way.
+REFUSALS = (RuntimeError, OSError, ValueError, TypeError, AttributeError)
 AHEAD = 2  # runs that may be launched and not finished when the next one is asked for
 
 log = logging.getLogger("ming")
@@ -116,7 +118,7 @@ class Repeated:
         if self._recorder is not None and self._find() != self._addresses:
             self._recorder = self._replay = None
         if self._recorder is not None and self._warm_ups == WARM_UPS and self._replay is None:
-            self._record(self._recorder)
+            self._record(self._recorder, callback)
         if self._recorder is None:
             self._work(callback)
         elif self._replay is None:
@@ -129,11 +131,11 @@ class Repeated:
             if len(self._marks) > AHEAD:
                 self._marks.popleft()()
 
-    def _record(self, recorder: Recorder) -> None:
+    def _record(self, recorder: Recorder, callback: Callback) -> None:
         """Record the work; where that fails it is done as it is from then on."""
         try:
-            self._replay = recorder.record(lambda: self._work(no_callback))
-        except Exception as error:  # noqa: BLE001  whatever a driver or a kernel may raise
+            self._replay = recorder.record(lambda: self._work(callback))
+        except REFUSALS as error:
             self._recorder = None
             log.warning(
                 "A picture's tokens could not be recorded as a graph, so each is computed step by "

@@ -26,11 +26,16 @@ _PYTHONS = (
 )
 
 
+def named_comfyui() -> list[Path]:
+    """What COMFYUI_PATH names: one ComfyUI, or several, separated as in PATH."""
+    names = os.environ.get("COMFYUI_PATH", "").split(os.pathsep)
+    return [checked_comfyui(Path(name)) for name in names if name]
+
+
 def find_comfyui(pack: Path) -> Path | None:
     """COMFYUI_PATH, else ~/comfy/ComfyUI, else the ComfyUI whose custom_nodes holds the pack."""
-    named = os.environ.get("COMFYUI_PATH")
-    if named:
-        return checked_comfyui(Path(named))
+    if named := named_comfyui():
+        return named[0]
     for candidate in (Path.home() / "comfy" / "ComfyUI", pack.parent.parent):
         if is_comfyui(candidate):
             return candidate.resolve()

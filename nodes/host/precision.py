@@ -1,20 +1,24 @@
 """Picks the precision of a model for the device and the memory the host has, and says why."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+import comfy.cli_args
 import comfy.model_management
 import torch
 
 from ...ming_core import (
     FLOATS,
     QUANTISATIONS,
+    CheckpointError,
     Room,
     pick_precision,
     stored_quantisation,
 )
 from ..folders import AUTO
 from .progress import HostProgress
+from .results import GIB, headroom
 
 PRECISIONS = (AUTO, *sorted(FLOATS), *QUANTISATIONS)
 
@@ -31,7 +35,11 @@ def held_precision(path: Path, asked: str) -> str:
 
 def automatic_precision(path: Path, device: torch.device) -> str:
     """Return the most exact precision that fits, and tell the user; raises when none does."""
-    choice = pick_precision(path, _room(device))
+    room = _room(device)
+    try:  # what the host likes to keep free decides which precision, but not whether there is one
+        choice = pick_precision(path, _with_headroom(room))
+    except CheckpointError:
+        choice = pick_precision(path, room)
     _tell(path, f"precision auto: {choice.need.precision} ({choice.reason})")
     return choice.need.precision
 
@@ -61,6 +69,10 @@ def _best_floats(device: torch.device) -> str:
     return "fp16" if mm.should_use_fp16(device) else "fp32"
 
 
+def _with_headroom(room: Room) -> Room:
+    return room if room.ram is None else replace(room, ram=max(0, room.ram - headroom()))
+
+
 def _room(device: torch.device) -> Room:
     mm = comfy.model_management
     ram = mm.get_free_memory(torch.device("cpu"))
@@ -70,4 +82,5 @@ def _room(device: torch.device) -> Room:
     others = (m for m in mm.current_loaded_models if m.device == device)
     free = mm.get_free_memory(device) + sum(model.model_loaded_memory() for model in others)
     spare = getattr(mm, "extra_reserved_memory", lambda: 0)()
+    spare += int(getattr(comfy.cli_args.args, "vram_headroom", 0) * GIB)  # newer hosts keep more
     return Room(free, ram, spare, _best_floats(device))

@@ -281,6 +281,27 @@ def test_nothing_is_recorded_while_a_weight_is_elsewhere():
         assert recorder.replays == replays
 
 
+class CancelError(Exception):
+    """A host's cancel: an Exception on ComfyUI 0.8.0, a BaseException on newer ones."""
+
+
+@pytest.mark.parametrize("cancel", [CancelError, KeyboardInterrupt])
+def test_a_cancel_while_recording_is_a_cancel(cancel, caplog):
+    calls = []
+
+    def callback() -> None:
+        calls.append(1)
+        if len(calls) > WARM_UPS:
+            raise cancel
+
+    run = repeated(TapeRecorder(), [], lambda callback: callback())
+    for _ in range(WARM_UPS):
+        run(callback)
+    with pytest.raises(cancel):
+        run(callback)
+    assert not caplog.records
+
+
 def test_launching_is_never_far_ahead():
     counter, recorder = torch.zeros(()), TapeRecorder(is_late=True)
     run = repeated(recorder, [], lambda _callback: counter.add_(1))
@@ -311,8 +332,8 @@ def test_a_replay_calls_nothing_back_and_a_cancelled_one_leaves_the_next_picture
     checked = progress.checks
     with pytest.raises(StopError):
         generate(model, "a star", seeds=[8], sampling=quick, progress=progress)
-    # The prompt, <image>, and what is drawn before the recording.
-    assert progress.checks - checked == (2 + WARM_UPS) * model.config.language.num_layers
+    # The prompt, <image>, what is drawn before the recording, and the recording.
+    assert progress.checks - checked == (3 + WARM_UPS) * model.config.language.num_layers
     assert same(generate(model, "a star", seeds=[7], sampling=quick), first)
 
 

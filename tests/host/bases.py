@@ -1,5 +1,6 @@
 """Base directories for test servers: this pack linked in, a tiny checkpoint, a small device."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tiny import make_tiny as make_tiny_lite  # noqa: E402
 LITE = "Ming-Lite-Uni"
 PACK_FOLDER = "ming-univision-nodes"
 SMALL_DEVICE = Path(__file__).with_name("small_device.py")
+WITNESS = Path(__file__).with_name("witness.py")
 
 
 def make_base(base: Path, share: float | None = None) -> Path:
@@ -20,6 +22,7 @@ def make_base(base: Path, share: float | None = None) -> Path:
     for name in ("custom_nodes", "input", "output"):
         (base / name).mkdir(parents=True)
     link_folder(PACK, base / "custom_nodes" / PACK_FOLDER)
+    shutil.copy(WITNESS, base / "custom_nodes")
     make_tiny(base / "models" / "ming_univision")
     make_tiny_lite(base / "models" / "ming_univision" / LITE)
     if share is not None:

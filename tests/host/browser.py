@@ -64,8 +64,8 @@ for (const node of app.graph.nodes) {
 class Browser:
     """One page; its scripts may await, see their arguments as `given`, and return JSON."""
 
-    def __init__(self, server: ComfyServer, shots: Path, *, is_newer: bool = False):
-        self.server, self.shots = server, shots
+    def __init__(self, server: ComfyServer, shots: Path, name: str, *, is_newer: bool = False):
+        self.server, self.shots, self.name = server, shots, name
         self._noise = NEWER_HOST_NOISE if is_newer else HOST_NOISE
         self.driver = _start_chromium()
         self.driver.set_script_timeout(RUN_SECONDS + 20)

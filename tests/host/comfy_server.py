@@ -6,6 +6,7 @@ Knows nothing about the pack but where it lies; talks HTTP and websocket as a br
 import json
 import os
 import queue
+import re
 import socket
 import struct
 import subprocess
@@ -25,6 +26,7 @@ from ming_run.websocket_client import WebSocket, WebSocketError
 Prompt = dict[str, dict[str, Any]]
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 START_SECONDS, RUN_SECONDS = 120, 120
+COLOUR, LINE_HEAD = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"^\[INFO\] ", re.MULTILINE)
 TEXT, PREVIEW_WITH_METADATA = 3, 4  # binary messages of the host
 
 
@@ -48,11 +50,15 @@ class Run:
         return next(kind for kind, _ in reversed(self.messages) if kind in ENDINGS)
 
     @property
+    def executing(self) -> list[str]:
+        """The nodes that ran, in order; the host announces cached ones in another message."""
+        told = [data["node"] for kind, data in self.messages if kind == "executing"]
+        return [node for node in told if node]
+
+    @property
     def executed(self) -> set[str]:
-        """The nodes that ran; the host announces cached ones in a message of their own."""
-        return {
-            data["node"] for kind, data in self.messages if kind == "executing" and data["node"]
-        }
+        """The nodes that ran."""
+        return set(self.executing)
 
     @property
     def cached(self) -> set[str]:
@@ -107,8 +113,9 @@ class ComfyServer:
 
     @property
     def log(self) -> str:
-        """Everything the server has printed."""
-        return self._log_path.read_text(errors="replace")
+        """Everything the server has printed, without colours and what newer hosts begin with."""
+        text = self._log_path.read_text(errors="replace")
+        return LINE_HEAD.sub("", COLOUR.sub("", text))
 
     def stop(self) -> None:
         """End the server and wait for it."""
@@ -146,13 +153,18 @@ class ComfyServer:
         """Queue a prompt and wait for its end; `extra` is what the page sends along."""
         return self.finish(self.started(prompt, **extra))
 
-    def wait_for(self, run: Run, kind: str, node: str | None, count: int) -> None:
-        """Wait until `count` messages of a kind about a node, or any, have come for a prompt."""
-        while count:
+    def wait_for_progress(self, run: Run, count: int, node: str | None = None) -> None:
+        """Wait until a node, or all together, have told of so many steps done.
+
+        Newer hosts tell of some steps only: the first, the last, and ten a second.
+        """
+        done: dict[str, int] = {}
+        while sum(done.values()) < count:
             name, data = self._next_message(run)
             if name in ENDINGS:
-                raise AssertionError(f"The prompt ended ({name}) before {kind} came: {data}")
-            count -= name == kind and node in (None, data.get("node"))
+                raise AssertionError(f"The prompt ended ({name}) after {done} steps: {data}")
+            if name == "progress" and node in (None, data["node"]):
+                done[data["node"]] = data["value"]
 
     def finish(self, run: Run) -> Run:
         """Wait for the end of a prompt and fetch its history."""

@@ -7,39 +7,55 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves neighbours out
 
-from bases import PACK, make_base  # noqa: E402
+from bases import make_base  # noqa: E402
 from browser import Browser  # noqa: E402
 from comfy_server import ComfyServer  # noqa: E402
+from hosts import FOUND_NONE, FOUND_ONE, PACK, found_hosts, name_of  # noqa: E402
 
-from ming_run.comfyui_process import find_comfyui  # noqa: E402
+Start = Callable[..., ComfyServer]
+NEWEST_FRONTEND = "newest frontend"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a ComfyUI on every one there is, and say so when there is but one.
+
+    What looks at pages also gets the newest frontend, which the newest ComfyUI serves.
+    """
+    hosts = found_hosts()
+    params = [pytest.param(host, id=name_of(host)) for host in hosts]
+    if not hosts:
+        params = [pytest.param(None, id="none", marks=pytest.mark.skip(FOUND_NONE))]
+    if len(hosts) == 1:
+        params.append(pytest.param(None, id="second", marks=pytest.mark.skip(FOUND_ONE)))
+    if "any_browser" in metafunc.fixturenames:
+        newest = [pytest.param(NEWEST_FRONTEND, id="newest-frontend")] if hosts else []
+        metafunc.parametrize("any_browser", [*params, *newest], indirect=True, scope="session")
+    elif "comfyui" in metafunc.fixturenames:
+        metafunc.parametrize("comfyui", params, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def comfyui() -> Path:
-    """The folder of a real ComfyUI; without one, whatever asks for it is skipped."""
-    found = find_comfyui(PACK)
-    if found is None:
-        pytest.skip(
-            "no ComfyUI found: set COMFYUI_PATH, or install one at ~/comfy/ComfyUI, or put the "
-            "pack into its custom_nodes"
-        )
-    return found
+def comfyui(request: pytest.FixtureRequest) -> Path:
+    """The folder of a real ComfyUI."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def start(
-    comfyui: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., ComfyServer]]:
-    """Start servers that know only this pack and the tiny checkpoint; all end with the session."""
+def start_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start servers of any host that know only this pack and the tiny checkpoint.
+
+    All end with the session, for tests go back and forth between hosts.
+    """
     running: list[ComfyServer] = []
 
-    def start(*options: str, share: float | None = None) -> ComfyServer:
+    def start(comfyui: Path, *options: str, share: float | None = None) -> ComfyServer:
         base = make_base(tmp_path_factory.mktemp("comfyui") / "base", share)
         running.append(ComfyServer(comfyui, base, *options))
         return running[-1]
@@ -50,9 +66,21 @@ def start(
 
 
 @pytest.fixture(scope="session")
-def server(start: Callable[..., ComfyServer]) -> ComfyServer:
-    """The server most tests share, with the host's own settings."""
-    return start()
+def start(comfyui: Path, start_on: Start) -> Start:
+    """Start servers of the host under test."""
+    return partial(start_on, comfyui)
+
+
+@pytest.fixture(scope="session")
+def server_of(start_on: Start) -> Callable[[Path], ComfyServer]:
+    """The server of a host that most tests share, with the host's own settings."""
+    return cache(start_on)
+
+
+@pytest.fixture(scope="session")
+def server(comfyui: Path, server_of: Callable[[Path], ComfyServer]) -> ComfyServer:
+    """The server most tests of a host share."""
+    return server_of(comfyui)
 
 
 @pytest.fixture(scope="session")
@@ -65,34 +93,48 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(request: pytest.FixtureRequest, shots: Path) -> Iterator[Browser]:
-    """The frontend that ships with the ComfyUI under test."""
-    _need_a_browser()
-    yield from _browse(request.getfixturevalue("server"), shots)
+def browser_of(
+    server_of: Callable[[Path], ComfyServer],
+    start_on: Start,
+    shots: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Path | str], Browser]]:
+    """The browser that shows a host's own frontend, or the newest one; all end with the session."""
+    if importlib.util.find_spec("selenium") is None or shutil.which("chromedriver") is None:
+        pytest.skip("no browser: pip install selenium, and chromium with chromedriver")
+    opened: list[Browser] = []
+
+    @cache
+    def browser_of(page: Path | str) -> Browser:
+        is_newer = page == NEWEST_FRONTEND
+        if is_newer:
+            static = _newest_frontend(tmp_path_factory.mktemp("frontend"))
+            server = start_on(found_hosts()[0], "--front-end-root", str(static))
+        else:
+            server = server_of(Path(page))
+        for picture in (PACK / "workflows" / "input").glob("*.png"):
+            shutil.copy(picture, server.base / "input")
+        name = NEWEST_FRONTEND if is_newer else name_of(Path(page))
+        opened.append(Browser(server, shots, name, is_newer=is_newer))
+        return opened[-1]
+
+    yield browser_of
+    for browser in opened:
+        browser.close()
 
 
 @pytest.fixture(scope="session")
-def newest_browser(
-    request: pytest.FixtureRequest, shots: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
-    """The newest frontend of the package index, on a server of its own."""
-    _need_a_browser()
-    static = _newest_frontend(tmp_path_factory.mktemp("frontend"))
-    start = request.getfixturevalue("start")
-    yield from _browse(start("--front-end-root", str(static)), shots, is_newer=True)
+def browser(comfyui: Path, browser_of: Callable[[Path | str], Browser]) -> Browser:
+    """The frontend that ships with the ComfyUI under test."""
+    return browser_of(comfyui)
 
 
-def _browse(server: ComfyServer, shots: Path, *, is_newer: bool = False) -> Iterator[Browser]:
-    for picture in (PACK / "workflows" / "input").glob("*.png"):
-        shutil.copy(picture, server.base / "input")
-    opened = Browser(server, shots, is_newer=is_newer)
-    yield opened
-    opened.close()
-
-
-def _need_a_browser() -> None:
-    if importlib.util.find_spec("selenium") is None or shutil.which("chromedriver") is None:
-        pytest.skip("no browser: pip install selenium, and chromium with chromedriver")
+@pytest.fixture(scope="session")
+def any_browser(
+    request: pytest.FixtureRequest, browser_of: Callable[[Path | str], Browser]
+) -> Browser:
+    """Every frontend in turn: each host's own, and the newest."""
+    return browser_of(request.param)
 
 
 def _newest_frontend(folder: Path) -> Path:

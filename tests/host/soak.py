@@ -144,9 +144,9 @@ def _burst(
 
 
 def _cancel(server: ComfyServer, run: Run, after: int) -> None:
-    """Cancel a prompt after so many reports of progress, unless it has ended by then."""
+    """Cancel a prompt after so many steps, unless it has ended by then."""
     with suppress(AssertionError):
-        server.wait_for(run, "progress", None, after)
+        server.wait_for_progress(run, after)
         server.post("/interrupt", {"prompt_id": run.prompt_id})
 
 

@@ -19,13 +19,6 @@ RESUME = WORKFLOWS / "08 Resume a saved context.json"
 TAB = "Workspace.ToggleSidebarTab.ming-univision-timeline"
 SIDE = ".ming-in-sidebar "
 NODE = ".ming-in-node "
-PLACES = [
-    pytest.param(("browser", CLASSIC), id="shipped-classic"),
-    pytest.param(("browser", NODES_2), id="shipped-nodes-2"),
-    pytest.param(("newest_browser", CLASSIC), id="newest-classic"),
-    pytest.param(("newest_browser", NODES_2), id="newest-nodes-2"),
-]
-
 # Another pack whose script fails wherever it can, present in every test below.
 BROKEN_PACK = """
 const fail = () => { throw new Error('the other pack fails here'); };
@@ -77,11 +70,10 @@ return { count: app.graph.nodes.length, type: node.type, from: Object.fromEntrie
 """
 
 
-@pytest.fixture(params=PLACES, scope="module")
-def place(request: pytest.FixtureRequest) -> Iterator[tuple[Browser, str]]:
+@pytest.fixture(params=[CLASSIC, NODES_2], scope="module")
+def place(request: pytest.FixtureRequest, any_browser: Browser) -> Iterator[tuple[Browser, str]]:
     """A browser in which two branches were drawn, each with a Timeline, and the sidebar open."""
-    name, renderer = request.param
-    browser: Browser = request.getfixturevalue(name)
+    browser, renderer = any_browser, request.param
     browser.run(BROKEN_PACK)
     browser.use(renderer)
     browser.load(json.loads(TWO_EDITS.read_text(encoding="utf-8")))
@@ -90,7 +82,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[Browser, str]]:
     browser.run(SHOW_SIDEBAR, TAB)
     browser.run(LOOK)
     browser.errors()  # the other pack's
-    shot = f"timeline {name} {renderer}"
+    shot = f"timeline {browser.name} {renderer}"
     browser.shoot(shot)
     yield browser, shot
     browser.open()  # without the broken pack, for whoever comes next

@@ -118,25 +118,17 @@ class TestClassic:
         assert_apart(seen["boxes"])
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_opens_in_nodes_2(browser: Browser, path: Path):
-    seen = opened(browser, path, NODES_2)
-    assert_no_complaint(seen)
-    browser.shoot(f"shipped {NODES_2} {path.stem}")
-
-
 @pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_opens_in_the_newest_frontend(newest_browser: Browser, path: Path, renderer: str):
-    seen = opened(newest_browser, path, renderer)
+def test_it_opens_in_every_frontend(any_browser: Browser, path: Path, renderer: str):
+    seen = opened(any_browser, path, renderer)
     assert_no_complaint(seen)
-    newest_browser.shoot(f"newest {renderer} {path.stem}")
+    any_browser.shoot(f"{any_browser.name} {renderer} {path.stem}")
 
 
-@pytest.mark.parametrize("which", ["browser", "newest_browser"])
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_a_blueprint_is_offered_and_is_one_working_node(request, which: str, path: Path):
-    browser: Browser = request.getfixturevalue(which)
+def test_a_blueprint_is_offered_and_is_one_working_node(any_browser: Browser, path: Path):
+    browser = any_browser
     browser.use(CLASSIC)
     browser.forget_log()
     listed = browser.server.get_json("/global_subgraphs")
@@ -173,7 +165,7 @@ def test_it_is_queued_and_shows_what_it_made(
     assert_no_complaint(opened(browser, path, renderer))
     assert browser.queue() == "success"
     shown = browser.run(WHAT_IS_SHOWN, looked_at)
-    browser.shoot(f"shipped {renderer} {path.stem} queued")
+    browser.shoot(f"{browser.name} {renderer} {path.stem} queued")
     kinds = [node["type"] for node in workflow["nodes"]]
     num_pictures = kinds.count("SaveImage") + kinds.count("LoadImage")
     assert max(shown["pictures"], shown["drawn"]) >= (1 if renderer == NODES_2 else num_pictures)

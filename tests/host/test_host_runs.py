@@ -5,12 +5,14 @@ import io
 import pytest
 from comfy_server import ComfyServer, RefusedError
 from graphs import Graph, edit_chain, one_picture
+from hosts import version_of
 from PIL import Image
 
 from ming_bench.tiny_checkpoint.make import make_tiny
 
 pytestmark = pytest.mark.comfy
 
+THROTTLED_SINCE = (0, 9, 2)  # from then on the host sends some of what it is told
 VISUAL_TOKENS = 36  # of a picture of the tiny checkpoint
 GROWTH_BYTES = 24 << 20  # what ten prompts may add to the resident memory; noise is below 8 MiB
 
@@ -27,11 +29,16 @@ def saved(server: ComfyServer, run) -> bytes:
     return (server.base / "output" / name.removesuffix(" [output]")).read_bytes()
 
 
-def test_progress_is_told_once_per_visual_token(server):
+def test_progress_is_told_once_per_visual_token(server, comfyui):
     run = server.run(one_picture(seed=100).prompt)
     assert run.ending == "execution_success"
     told = run.progress("draw")
-    assert told == [(done, VISUAL_TOKENS) for done in range(1, VISUAL_TOKENS + 1)]
+    every = [(done, VISUAL_TOKENS) for done in range(1, VISUAL_TOKENS + 1)]
+    if version_of(comfyui) >= THROTTLED_SINCE:
+        assert told == sorted(set(told)) and set(told) <= set(every)
+        assert (told[0], told[-1]) == (every[0], every[-1])
+    else:
+        assert told == every
 
 
 def test_a_changed_third_step_runs_only_itself(server):
@@ -101,7 +108,7 @@ def test_cancel_answers_within_a_visual_token_and_leaves_nothing_behind(server):
     server.run(one_picture(seed=6).prompt)  # pushes the first one out of the host's cache
 
     run = server.started(one_picture(seed=5, steps=steps).prompt)
-    server.wait_for(run, "progress", node="draw", count=6)
+    server.wait_for_progress(run, 2, node="draw")
     told_before = len(run.progress("draw"))
     server.post("/interrupt", {"prompt_id": run.prompt_id})
     server.finish(run)
@@ -118,7 +125,7 @@ def test_a_cancelled_edit_leaves_its_context_usable(server):
     expected = saved(server, server.run(edit_chain(instruction="in fog", steps=100).prompt))
     server.run(edit_chain().prompt)
     run = server.started(edit_chain(instruction="in fog", steps=100).prompt)
-    server.wait_for(run, "progress", node="step3", count=3)
+    server.wait_for_progress(run, 2, node="step3")
     server.post("/interrupt", {"prompt_id": run.prompt_id})
     assert server.finish(run).ending == "execution_interrupted"
     again = server.run(edit_chain(instruction="in fog", steps=100).prompt)

@@ -95,6 +95,18 @@ def test_what_other_models_hold_on_the_device_counts_as_free(picking, monkeypatc
     assert picking._room(CPU).device is None
 
 
+def test_what_the_host_keeps_free_decides_which_but_not_whether(
+    pack, checkpoint, picking, needs, said, monkeypatch
+):
+    path = pack.files.checkpoints().resolve(checkpoint)
+    ram = needs["fp32"].weights
+    monkeypatch.setattr(picking, "_room", lambda device: pack.core.Room(None, ram))
+    monkeypatch.setattr(picking, "headroom", lambda: 1)
+    assert picking.automatic_precision(path, CPU) == "bf16"
+    monkeypatch.setattr(picking, "headroom", lambda: ram)
+    assert picking.automatic_precision(path, CPU) == "fp32"
+
+
 @pytest.mark.parametrize("precision", ["int8", "int4-experts", "int4"])
 def test_every_quantisation_draws(pack, checkpoint, precision):
     model = pack.run("LoadModel", checkpoint=checkpoint, precision=precision)[0]
