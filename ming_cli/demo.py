@@ -19,6 +19,7 @@ PACK = Path(__file__).resolve().parent.parent
 BUNDLED, WORKFLOWS = PACK / "bundled", PACK / "workflows"
 SHEET = "contact sheet.png"
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
+ASKS_A_HUB = "Download"  # the one workflow that draws nothing
 GENERIC_TITLES = {"Save Image", "Preview Image"}  # the file's name says more
 
 NOT_RUN = (
@@ -100,6 +101,8 @@ def workflows_for(model: ChosenModel) -> tuple[list[Path], dict[str, list[str]]]
     files, others = list[Path](), dict[str, list[str]]()
     family = family_of(model.folder).NAME
     for path in sorted(WORKFLOWS.glob("*.json")):
+        if ASKS_A_HUB in path.name:
+            continue
         foreign = families_of(path) - {family}
         for name in foreign:
             others.setdefault(name, []).append(path.stem)

@@ -8,6 +8,7 @@ from .describe import Describe
 from .download import Download
 from .edit import EditStep
 from .generate import Generate
+from .host import template_order
 from .images import EncodeImage, PixelDecode, SemanticExpand
 from .lite_condition import EncodePrompt, Sample
 from .lite_draw import LiteEdit, LiteGenerate
@@ -36,6 +37,9 @@ NODES: list[type[io.ComfyNode]] = [
     LiteEdit,
     RopePrecision,
 ]
+
+
+template_order.install()
 
 
 class MingUniVisionExtension(ComfyExtension):

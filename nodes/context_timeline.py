@@ -25,6 +25,7 @@ class ContextTimeline(io.ComfyNode):
             display_name="Context Timeline",
             description="Draws the conversation turn by turn: what was asked, what came back, "
             "and with which settings. Go on from any turn of it.",
+            search_aliases=["ming history", "show conversation", "chat history"],
             is_output_node=True,
             inputs=[
                 widget(ContextSocket, "context", tooltip="The conversation to show."),

@@ -23,6 +23,7 @@ class SaveContext(io.ComfyNode):
             display_name="Save Latent Context",
             description="Saves the conversation into the output folder, to go on from it later "
             "or on another machine.",
+            search_aliases=["ming save conversation", "save chat"],
             is_output_node=True,
             inputs=[
                 widget(ContextSocket, "context", tooltip="The conversation to save."),
@@ -69,6 +70,7 @@ class LoadContext(io.ComfyNode):
             display_name="Load Latent Context",
             description="Brings back a saved conversation. It goes on only with the model that "
             "made it.",
+            search_aliases=["ming load conversation", "resume chat"],
             inputs=[
                 widget(
                     io.Combo,

@@ -19,6 +19,7 @@ class SaveImage(io.ComfyNode):
             description="Saves pictures as Save Image does and writes into them, beside the "
             "workflow, the model's identity and every turn with its seed and settings; of a model "
             "without a latent context, family, identity and precision.",
+            search_aliases=["save with metadata", "save provenance", "ming save image"],
             is_output_node=True,
             inputs=[
                 widget(io.Image, "images", tooltip="The pictures to save."),
@@ -42,7 +43,7 @@ class SaveImage(io.ComfyNode):
                     "well; needed where there is no context.",
                 ),
             ],
-            outputs=[],
+            outputs=[io.Image.Output("images", tooltip="The pictures as they came in.")],
         )
 
     @classmethod
@@ -57,4 +58,4 @@ class SaveImage(io.ComfyNode):
         record = conversation_record(context, lambda _: None) if context else no_turns
         record |= models.record_of(model, context)
         saved = pictures.save_images(images, filename_prefix, record, cls.hidden)
-        return io.NodeOutput(ui={"images": saved})
+        return io.NodeOutput(images, ui={"images": saved})

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from built_files import main  # noqa: E402
+from everyday_workflows import EVERYDAY  # noqa: E402
 from lite_workflows import GENERATE, LITE_DESCRIPTIONS, PICTURE_NOTE, SHAPES, save  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode, Output  # noqa: E402
 
@@ -259,6 +260,7 @@ DESCRIPTIONS: tuple[Callable[[Canvas], None], ...] = (
     matting,
     resume,
     *LITE_DESCRIPTIONS,
+    *EVERYDAY,
 )
 
 

@@ -36,6 +36,9 @@ GIVEN, DRAWN = "#7f93ff", "#4fc08d"
 TEXT_SIZE, LINE = 15, 20
 WORDS = ("prompts", "prompt", "instruction", "question")  # widgets with words to the model
 PLAIN = str.maketrans(" -", "__")
+# The one workflow that draws nothing, and would ask a hub.
+DOWNLOAD = "16 Download the model"
+DOWNLOAD_TEXT = "Ming-UniVision-16B-A3B, about 38 GB; MingTok-Vision, about 1.5 GB. confirm is off."
 SHEETS = ("ming_timeline", "Context Timeline")  # a sheet of small cards says nothing so small
 
 
@@ -117,6 +120,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("checkpoint", nargs="?", type=Path)
     arguments = parser.parse_args()
+    _write(DOWNLOAD, [Cell("Download", text=DOWNLOAD_TEXT)])
     model = chosen_model(arguments.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         output, report = Path(folder) / "output", Path(folder) / "report.json"

@@ -4,7 +4,7 @@ Knows nothing about which workflows there are. Node types come from the node def
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,7 @@ class Canvas:
     note: str = ""
     nodes: list[DrawnNode] = field(default_factory=list)
     groups: list[tuple[str, list[DrawnNode]]] = field(default_factory=list)
+    app: dict[str, Any] = field(default_factory=dict)
 
     def add(
         self,
@@ -72,7 +73,7 @@ class Canvas:
 
         name   the part of a node id behind the first family's prefix, else a whole id
         """
-        is_whole = name in CORE_NODES or name.startswith(LITE_PREFIX)
+        is_whole = name in CORE_NODES or name.startswith((PREFIX, LITE_PREFIX))
         class_type = name if is_whole else PREFIX + name
         definition = self.definitions[class_type]
         unknown = [key for key in inputs if definition.input_named(key) is None]
@@ -87,6 +88,12 @@ class Canvas:
     def group(self, title: str, *members: DrawnNode) -> None:
         """Draw a titled frame around nodes."""
         self.groups.append((title, list(members)))
+
+    def as_app(self, asked: Sequence[tuple[DrawnNode, str]], shown: Sequence[DrawnNode]) -> None:
+        """Open as an app, where the host has that: the widgets asked for, and what is shown."""
+        inputs = [[node.number, widget] for node, widget in asked]
+        outputs = [node.number for node in shown]
+        self.app = {"linearData": {"inputs": inputs, "outputs": outputs}, "linearMode": True}
 
     def to_workflow(self) -> dict[str, Any]:
         """The file the editor opens."""
@@ -113,7 +120,7 @@ class Canvas:
                 for number, (title, members) in enumerate(self.groups, start=1)
             ],
             "config": {},
-            "extra": {"ds": {"scale": 0.6, "offset": [620, 160]}},
+            "extra": {"ds": {"scale": 0.6, "offset": [620, 160]}, **self.app},
             "version": 0.4,
         }
 
@@ -213,11 +220,14 @@ def _size_of(node: DrawnNode) -> tuple[int, int]:
     num_plain = len(widgets) - num_texts + num_controls
     num_sockets = max(len(inputs) - len(widgets), len(_kinds(node)))
     height = SLOT * num_sockets + WIDGET * num_plain + TEXT_BOX * num_texts + 16
-    shows_picture = node.definition.class_type in ("LoadImage", "SaveImage", "PreviewImage")
+    shown_by = ("LoadImage", "SaveImage", "PreviewImage", f"{PREFIX}SaveImage")
+    shows_picture = node.definition.class_type in shown_by
     if shows_picture:
         return PICTURE, height + PICTURE_BOX
     if node.definition.class_type.endswith("Timeline"):
         return WIDE, height + TIMELINE_BOX
+    if node.definition.class_type.endswith("SaveContext"):
+        return WIDE, height + TEXT_BOX + WIDGET  # the turns are listed on it
     if node.definition.class_type == "PreviewAny":
         return WIDE, height + TEXT_BOX + WIDGET
     return (WIDE if num_texts or len(widgets) > 3 else NARROW), height

@@ -108,9 +108,10 @@ class Browser:
         """Switch between the classic renderer and Nodes 2.0."""
         self.set("Comfy.VueNodes.Enabled", renderer == NODES_2)
 
-    def load(self, workflow: dict[str, Any]) -> None:
-        """Open a workflow."""
-        self.run("await app.loadGraphData(given[0]); await wait(700);", workflow)
+    def load(self, workflow: dict[str, Any], *, as_app: bool = False) -> None:
+        """Open a workflow, one that is an app as its graph unless asked otherwise."""
+        shown = {**workflow, "extra": {**workflow.get("extra", {}), "linearMode": as_app}}
+        self.run("await app.loadGraphData(given[0]); await wait(700);", shown)
 
     def queue(self) -> str:
         """Run the open workflow with few steps; return the status in the history."""

@@ -21,6 +21,7 @@ WORKFLOWS = ROOT / "workflows"
 FILES = sorted(WORKFLOWS.glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
 RENDERERS = (CLASSIC, NODES_2)
+FLOOR = "0.8.0"
 
 SEE = """
 const prompt = (await app.graphToPrompt()).output;
@@ -54,7 +55,7 @@ def workflow_of(path: Path) -> dict[str, Any]:
 
 
 def numbered(number: int) -> Path:
-    return FILES[number - 1]
+    return next(path for path in FILES if path.name.startswith(f"{number:02} "))
 
 
 def opened(browser: Browser, path: Path, renderer: str) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def assert_no_complaint(seen: dict[str, Any]) -> None:
 def test_templates_are_listed_with_their_thumbnails(browser: Browser):
     listed = browser.server.get_json("/workflow_templates")
     ((module, names),) = listed.items()
-    assert sorted(names) == [path.stem for path in FILES]
+    assert names == [path.stem for path in FILES]
     address = f"/api/workflow_templates/{module}/{FILES[0].stem}.jpg".replace(" ", "%20")
     assert browser.server.get(address) == FILES[0].with_suffix(".jpg").read_bytes()
 
@@ -155,6 +156,9 @@ def test_a_blueprint_is_offered_and_is_one_working_node(any_browser: Browser, pa
         (6, CLASSIC, "SaveImage"),
         (7, NODES_2, "SaveImage"),
         (8, CLASSIC, "SaveImage"),  # resumes what the third has saved
+        (15, CLASSIC, "MingUniVision_SaveImage"),
+        (17, NODES_2, "SaveImage"),
+        (18, CLASSIC, "PreviewAny"),
     ],
 )
 def test_it_is_queued_and_shows_what_it_made(
@@ -180,6 +184,21 @@ def test_our_save_nodes_fill_in_file_names_as_the_hosts_own(browser: Browser):
     browser.load(json.loads(content))
     prefix = browser.run(SEE)["prompt"]["6"]["inputs"]["filename_prefix"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d/ming_7", prefix)
+
+
+@pytest.mark.parametrize(
+    ("number", "fields"),
+    [(17, ["prompt", "instruction", "seed", "steps"]), (18, ["image", "question"])],
+)
+def test_an_app_shows_its_fields(any_browser: Browser, number: int, fields: list[str]):
+    if any_browser.name == FLOOR:
+        pytest.skip("the floor's frontend has no apps")
+    any_browser.load(workflow_of(numbered(number)), as_app=True)
+    words = any_browser.run("await wait(1500); return document.body.innerText").split("\n")
+    any_browser.shoot(f"{any_browser.name} app {number}")
+    any_browser.open()
+    assert [word for word in words if word in fields] == fields
+    assert "Run" in words
 
 
 def assert_apart(boxes: list[tuple[str, list[float]]]) -> None:

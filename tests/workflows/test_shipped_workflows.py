@@ -70,8 +70,9 @@ def twin_of(path: Path) -> Path:
     return FOLDER / "api" / f"{name}.json"
 
 
-def test_all_fourteen_are_there():
-    assert [path.name[:2] for path in FILES] == [f"{number:02}" for number in range(1, 15)]
+def test_each_has_a_number_and_a_twin():
+    numbers = [int(path.name[:2]) for path in FILES]
+    assert len(set(numbers)) == len(numbers) >= 18
     assert {twin_of(path) for path in FILES} == set((FOLDER / "api").glob("*.json"))
 
 
@@ -217,6 +218,25 @@ def test_pictures_that_are_loaded_are_shipped(nodes: list[dict]):
             with Image.open(FOLDER / "input" / node["widgets_values"][0]) as picture:
                 assert picture.mode == "RGB"
                 assert max(picture.size) <= 640
+
+
+def test_every_node_of_the_pack_is_in_one(definitions):
+    ours = {name for name in definitions if name.startswith("MingUniVision_")}
+    assert ours <= {
+        node["type"] for file in FILES for node in json.loads(file.read_text())["nodes"]
+    }
+
+
+def test_an_app_asks_for_widgets_there_are_and_shows_what_is_an_output(workflow, definitions):
+    app = workflow["extra"].get("linearData")
+    assert app is None or workflow["extra"]["linearMode"]
+    by_id = {node["id"]: node for node in workflow["nodes"]}
+    for number, widget in (app or {}).get("inputs", []):
+        node = by_id[number]
+        (slot,) = [entry for entry in node["inputs"] if entry["name"] == widget]
+        assert slot["widget"] and slot["link"] is None
+    for number in (app or {}).get("outputs", []):
+        assert definitions[by_id[number]["type"]].is_output_node
 
 
 def test_seeds_stay_fixed(nodes: list[dict], definitions):
