@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..ming_download import (
+    FAMILIES,
     PUBLISHED,
     SOURCES,
     DownloadError,
@@ -14,14 +15,16 @@ from ..ming_download import (
 from .host import files
 from .schema import node_schema, widget
 
-BOTH = "Ming-UniVision-16B-A3B and MingTok-Vision"
+BOTH, LITE = "Ming-UniVision-16B-A3B and MingTok-Vision", "Ming-Lite-Uni"
 NAMED = "the repository named below"
-CONSENT = "I have read the licence; download about 40 GB"
+CONSENT = "I have read the licence; download it (Ming-UniVision: about 40 GB)"
 NO_CONSENT = "only tell me what, how large, and where to"
-_EXPECTED = (
-    "Expected: inclusionAI/Ming-UniVision-16B-A3B (about 38 GB) and inclusionAI/MingTok-Vision "
-    "(about 1.5 GB); licences: see their pages. They would go into {root}."
-)
+_CHOICES = {BOTH: PUBLISHED, LITE: FAMILIES[LITE]}
+_EXPECTED = {
+    BOTH: "Expected: inclusionAI/Ming-UniVision-16B-A3B (about 38 GB) and "
+    "inclusionAI/MingTok-Vision (about 1.5 GB); licences: see their pages.",
+    LITE: "Expected: inclusionAI/Ming-Lite-Uni; size and licence: see its page.",
+}
 
 
 class Download(io.ComfyNode):
@@ -50,9 +53,9 @@ class Download(io.ComfyNode):
                 widget(
                     io.Combo,
                     "what",
-                    options=[BOTH, NAMED],
+                    options=[BOTH, LITE, NAMED],
                     default=BOTH,
-                    tooltip="The two folders that inclusionAI publishes, or a copy of one of them.",
+                    tooltip="What inclusionAI publishes of either family, or a copy of it.",
                 ),
                 widget(
                     io.String,
@@ -79,14 +82,14 @@ class Download(io.ComfyNode):
 
     @classmethod
     def execute(cls, source: str, what: str, repository: str, confirm: bool) -> io.NodeOutput:
-        chosen = PUBLISHED if what == BOTH else (Repository(repository.strip()),)
+        chosen = _CHOICES.get(what) or (Repository(repository.strip()),)
         root, progress = files.download_root(), files.DownloadProgress(cls.hidden)
         try:
             plan = make_plan(SOURCES[source](), chosen, root, progress)
         except DownloadError as error:
             if confirm or what == NAMED:
                 raise
-            return _shown(f"{error}\n{_EXPECTED.format(root=root)}")
+            return _shown(f"{error}\n{_EXPECTED[what]} It would go into {root}.")
         if not confirm:
             return _shown(f"{describe(plan)}\nNothing was downloaded: the switch is off.")
         download(plan, progress)

@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 from blueprint_drawing import Face, to_blueprint  # noqa: E402
 from build_workflows import GENERATE, REFINE, as_text, version  # noqa: E402
 from built_files import main  # noqa: E402
+from lite_workflows import CHECKPOINT, GUIDANCES  # noqa: E402
 from workflow_drawing import Canvas, DrawnNode  # noqa: E402
 
 from ming_run.node_definitions import NodeDefinition  # noqa: E402
@@ -121,7 +122,82 @@ def super_resolution(canvas: Canvas) -> Face:
     )
 
 
-DESCRIPTIONS: tuple[Callable[[Canvas], Face], ...] = (generate, edit_chain, super_resolution)
+def lite_edit_chain(canvas: Canvas) -> Face:
+    """Ming-Lite-Uni Edit chain"""
+    loader = canvas.add("LoadModel", (0, 0), checkpoint=CHECKPOINT)
+    steps: list[DrawnNode] = []
+    for number, instruction in enumerate(CHAIN, start=1):
+        before = {"image": steps[-1]["image"]} if steps else {}
+        step = canvas.add(
+            "MingLiteUni_Edit",
+            (number, 0),
+            f"Edit {number}",
+            model=loader["model"],
+            instruction=instruction,
+            **before,
+        )
+        steps.append(step)
+    instructions = {f"instruction {n}": [(s, "instruction")] for n, s in enumerate(steps, start=1)}
+    return Face(
+        inputs={
+            "image": [(steps[0], "image")],
+            **instructions,
+            "seed": [(step, "seed") for step in steps],
+            "steps": [(step, "steps") for step in steps],
+            "checkpoint": [(loader, "checkpoint")],
+        },
+        outputs={
+            **{f"image {n}": (step, "image") for n, step in enumerate(steps, start=1)},
+            "model": (loader, "model"),
+        },
+        description="Edits a picture three times with Ming-Lite-Uni, from picture to picture.",
+        aliases=["image edit", "lite uni", "instruction edit"],
+    )
+
+
+def lite_sweep(canvas: Canvas) -> Face:
+    """Ming-Lite-Uni Guidance sweep"""
+    loader = canvas.add("LoadModel", (0, 0), checkpoint=CHECKPOINT)
+    encoded = canvas.add("MingLiteUni_EncodePrompt", (1, 0), model=loader["model"])
+    drawn = [
+        canvas.add(
+            "MingLiteUni_Sample",
+            (column, 0),
+            f"Guidance {guidance:g}",
+            model=loader["model"],
+            condition=encoded["condition"],
+            guidance=guidance,
+        )
+        for column, guidance in enumerate(GUIDANCES, start=2)
+    ]
+    return Face(
+        inputs={
+            "image": [(encoded, "image")],
+            "prompt": [(encoded, "prompt")],
+            **{f"guidance {n}": [(each, "guidance")] for n, each in enumerate(drawn, start=1)},
+            "seed": [(each, "seed") for each in drawn],
+            "images": [(each, "images") for each in drawn],
+            "steps": [(each, "steps") for each in drawn],
+            "checkpoint": [(loader, "checkpoint")],
+        },
+        outputs={
+            **{f"image {n}": (each, "image") for n, each in enumerate(drawn, start=1)},
+            "condition": (encoded, "condition"),
+            "model": (loader, "model"),
+        },
+        description="Reads a prompt once with Ming-Lite-Uni, and a picture to edit if there is "
+        "one; draws it under three guidance scales.",
+        aliases=["lite uni", "cfg sweep", "compare guidance"],
+    )
+
+
+DESCRIPTIONS: tuple[Callable[[Canvas], Face], ...] = (
+    generate,
+    edit_chain,
+    super_resolution,
+    lite_edit_chain,
+    lite_sweep,
+)
 
 
 def _given_picture(canvas: Canvas) -> tuple[DrawnNode, DrawnNode, DrawnNode]:

@@ -8,6 +8,7 @@ from workflow_drawing import Canvas, DrawnNode, Output
 SHAPES = "ming_shapes.png"
 GENERATE = "Please generate the corresponding image based on the description. "
 CHECKPOINT = "auto: Ming-Lite-Uni"
+GUIDANCES = (2.0, 5.0, 8.0)  # of the sweep; the middle one is published
 PICTURE_NOTE = (
     "The picture **{0}** ships with the pack in `workflows/input`: copy it into ComfyUI's input "
     "folder, or choose a picture of your own in *Load Image*. It shows plain shapes, so that a "
@@ -142,7 +143,7 @@ def sweep(canvas: Canvas) -> None:
     model = _model(canvas)
     prompt = "A lighthouse on a cliff at dusk, seen from the sea."
     encoded = canvas.add("MingLiteUni_EncodePrompt", (1, 0), model=model, prompt=prompt)
-    for column, guidance in enumerate((2.0, 5.0, 8.0), start=2):
+    for column, guidance in enumerate(GUIDANCES, start=2):
         drawn = canvas.add(
             "MingLiteUni_Sample",
             (column, 0),

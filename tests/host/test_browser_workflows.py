@@ -156,6 +156,12 @@ def test_a_blueprint_is_offered_and_is_one_working_node(any_browser: Browser, pa
         (6, CLASSIC, "SaveImage"),
         (7, NODES_2, "SaveImage"),
         (8, CLASSIC, "SaveImage"),  # resumes what the third has saved
+        (9, NODES_2, "SaveImage"),
+        (10, CLASSIC, "SaveImage"),
+        (11, NODES_2, "SaveImage"),
+        (12, CLASSIC, "PreviewAny"),
+        (13, CLASSIC, "SaveImage"),
+        (14, CLASSIC, "MingLiteUni_Sample"),
         (15, CLASSIC, "MingUniVision_SaveImage"),
         (17, NODES_2, "SaveImage"),
         (18, CLASSIC, "PreviewAny"),

@@ -19,7 +19,8 @@ WEIGHTS = os.urandom(100_000)
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch):
     files = {"model.safetensors": WEIGHTS, "config.json": b"{}"}
-    names = ("owner/copy", "inclusionAI/MingTok-Vision", "inclusionAI/Ming-UniVision-16B-A3B")
+    published = ("MingTok-Vision", "Ming-UniVision-16B-A3B", "Ming-Lite-Uni")
+    names = ("owner/copy", *(f"inclusionAI/{name}" for name in published))
     hub = FakeHub({name: dict(files) for name in names})
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("NO_PROXY", "*")
@@ -63,6 +64,12 @@ def test_switched_on_it_downloads_both_folders(pack, hub, models, monkeypatch):
     assert (models / "MingTok-Vision" / "model.safetensors").read_bytes() == WEIGHTS
     assert not list(models.rglob("*.part"))
     assert steps[-1] == (200_004, 200_004)
+
+
+def test_the_second_family_is_one_folder(pack, hub, models):
+    assert "Ming-Lite-Uni" in pack.run("Download", what="Ming-Lite-Uni")[0]
+    pack.run("Download", what="Ming-Lite-Uni", confirm=True)
+    assert [path.name for path in models.iterdir()] == ["Ming-Lite-Uni"]
 
 
 def test_a_cancel_of_the_host_ends_it_and_the_next_run_goes_on(pack, hub, models):

@@ -23,9 +23,10 @@ def inside(blueprint: dict) -> dict:
     return blueprint["definitions"]["subgraphs"][0]
 
 
-def test_there_are_three():
-    names = {path.stem.removeprefix("Ming-UniVision ") for path in FILES}
-    assert names == {"Generate", "Edit chain", "Super-resolution"}
+def test_they_are_all_there():
+    first = {f"Ming-UniVision {name}" for name in ("Generate", "Edit chain", "Super-resolution")}
+    second = {f"Ming-Lite-Uni {name}" for name in ("Edit chain", "Guidance sweep")}
+    assert {path.stem for path in FILES} == first | second
 
 
 @pytest.mark.runtime
