@@ -23,8 +23,8 @@ ASKS_A_HUB = "Download"  # the one workflow that draws nothing
 GENERIC_TITLES = {"Save Image", "Preview Image"}  # the file's name says more
 
 NOT_RUN = (
-    "Not run, because they are for {family}: {files}. The pack brings no checkpoint of that "
-    "family, and on random weights it would draw noise. Give its folder to run them."
+    "Not run, because this model is not the {family} that they ask for: {files}. Give a folder of "
+    "that family to run them; on random weights they would draw noise."
 )
 SMALL = (
     "The small bundled model knows a few flat things at a time and nothing else "

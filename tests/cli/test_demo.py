@@ -41,6 +41,7 @@ def test_results_are_gathered_and_a_failure_is_not_hidden(
     assert "2 workflows, 1 files, 1 texts" in shown
     assert "FAILED: 01 Text to image" in shown
     assert "small bundled model" in shown
+    assert "not the Ming-Lite-Uni that they ask for: 09 Lite-Uni text to image" in shown
     assert "a red square" in (tmp_path / "02 Describe and ask.txt").read_text()
     assert (tmp_path / demo.SHEET).is_file()
 
