@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,13 +93,16 @@ class RefusedError(Exception):
 class ComfyServer:
     """A running server; `base` holds its models, custom_nodes, input, output and temp."""
 
-    def __init__(self, comfyui: Path, base: Path, *options: str):
+    def __init__(
+        self, comfyui: Path, base: Path, *options: str, through: Sequence[str] = ()
+    ) -> None:
+        """Start it, through another command if one is named, which must become the server."""
         self.base = base
         self.port = _free_port()
         self._log_path = base / "server.log"
         self._client_id = uuid.uuid4().hex
         self._messages: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
-        command = [str(python_of(comfyui)), "main.py", "--cpu", "--disable-api-nodes"]
+        command = [*through, str(python_of(comfyui)), "main.py", "--cpu", "--disable-api-nodes"]
         command += ["--port", str(self.port), "--base-directory", str(base)]
         command += ["--database-url", "sqlite:///:memory:", *options]
         with self._log_path.open("wb") as log:
