@@ -8,10 +8,15 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+from ming_core.errors import ForeignError
+from ming_core.foreign_json import parse_json
+from ming_core.foreign_text import plain
 
 from .host import HostError, Interrupted, Job, NodeError, Watcher, WorkflowError, title_of
 from .websocket_client import WebSocket
@@ -28,6 +33,17 @@ class RefusedError(HostError):
         self.body = body
 
 
+@contextmanager
+def answered_as_expected(where: str) -> Generator[None, None, None]:
+    """Turn what an answer of another form leads to into a HostError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise HostError(
+            f"{where}: this is not how a ComfyUI answers ({plain(repr(error))})."
+        ) from error
+
+
 class ComfyClient:
     """One client of one server; `is_alive` tells when waiting has become useless."""
 
@@ -38,11 +54,7 @@ class ComfyClient:
 
     def get(self, path: str, **query: str) -> Any:  # noqa: ANN401 - any JSON
         """The JSON a route answers with."""
-        body = self.get_bytes(path, **query)
-        try:
-            return json.loads(body)
-        except ValueError as error:
-            raise HostError(f"{self.url}{path}: this is not how a ComfyUI answers.") from error
+        return self._parsed(path, self.get_bytes(path, **query))
 
     def get_bytes(self, path: str, **query: str) -> bytes:
         """The body a route answers with."""
@@ -52,7 +64,7 @@ class ComfyClient:
         """Send JSON; the answer's JSON, or None where the route answers nothing."""
         headers = {"Content-Type": "application/json"}
         body = self._open(path, json.dumps(content).encode(), headers)
-        return json.loads(body) if body else None
+        return self._parsed(path, body) if body else None
 
     def upload_picture(self, source: Path, name: str) -> None:
         """Put a picture into the server's input folder under `name`."""
@@ -77,7 +89,14 @@ class ComfyClient:
                 raise
         finally:
             socket.close()
-        return self.get(f"/history/{prompt_id}")[prompt_id]["outputs"]
+        return self.outputs_of(prompt_id)
+
+    def outputs_of(self, prompt_id: str) -> dict[str, dict[str, Any]]:
+        """What the output nodes of a prompt gave: {node id: ui values}."""
+        path = f"/history/{prompt_id}"
+        with answered_as_expected(f"{self.url}{path}"):
+            outputs = self.get(path)[prompt_id]["outputs"]
+            return {node_id: dict(values) for node_id, values in outputs.items()}
 
     def interrupt(self, prompt_id: str) -> None:
         """Stop a prompt and wait until it has stopped, so that no file is left half-written."""
@@ -90,7 +109,8 @@ class ComfyClient:
     def is_queued(self, prompt_id: str) -> bool:
         """True while a prompt waits or runs."""
         queue = self.get("/queue")
-        return any(entry[1] == prompt_id for part in queue.values() for entry in part)
+        with answered_as_expected(f"{self.url}/queue"):
+            return any(entry[1] == prompt_id for part in queue.values() for entry in part)
 
     def check_alive(self) -> None:
         """Raise when the server process has ended."""
@@ -111,7 +131,14 @@ class ComfyClient:
             answer = self.post("/prompt", content)
         except RefusedError as error:
             raise WorkflowError(_refusal(job, error.body)) from error
-        return answer["prompt_id"]
+        with answered_as_expected(f"{self.url}/prompt"):
+            return answer["prompt_id"]
+
+    def _parsed(self, path: str, body: bytes) -> Any:  # noqa: ANN401
+        try:
+            return parse_json(body, f"{self.url}{path}")
+        except ForeignError as error:
+            raise HostError(f"{error} This is not how a ComfyUI answers.") from error
 
     def _open(
         self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -149,8 +176,10 @@ class _Follower:
                 self._client.check_alive()
                 if not self._client.is_queued(self._prompt_id):
                     return self._check_history()
-            elif isinstance(message, str) and self._is_end(json.loads(message)):
-                return None
+            elif isinstance(message, str):
+                with answered_as_expected(f"{self._client.url}/ws"):
+                    if self._is_end(json.loads(message)):
+                        return None
 
     def _is_end(self, message: Mapping[str, Any]) -> bool:
         """Pass one message on; True once the prompt has ended."""

@@ -3,11 +3,15 @@
 Knows nothing about workflow files, only about prompts.
 """
 
+import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from .comfyui_client import ComfyClient, RefusedError
+from ming_core.foreign_text import is_text, plain, shown
+
+from .comfyui_client import ComfyClient, RefusedError, answered_as_expected
 from .comfyui_process import ComfyProcess
 from .host import Folders, HostError, Job, Product, Watcher
 from .node_definitions import NodeDefinition, parse_definitions
@@ -15,6 +19,7 @@ from .products import products_of
 
 OUR_NODE, SAVE_CONTEXT = "MingUniVision_LoadModel", "MingUniVision_SaveContext"
 _START_LIMIT = 300.0
+_LONGEST_NAME, _DEEPEST = 240, 40  # bytes, with room for .part; folders
 
 
 class ComfyHost:
@@ -40,7 +45,9 @@ class ComfyHost:
         return host
 
     def definitions(self) -> dict[str, NodeDefinition]:
-        found = parse_definitions(self._client.get("/object_info"))
+        answer = self._client.get("/object_info")
+        with answered_as_expected(f"{self._client.url}/object_info"):
+            found = parse_definitions(answer)
         if OUR_NODE not in found:
             log = f" Its log says:\n{self._process.last_lines()}" if self._process else ""
             raise HostError(
@@ -60,7 +67,8 @@ class ComfyHost:
             if self._process is None or self._process.is_alive():
                 raise
             raise HostError(f"{error}\n{self._process.last_lines()}") from error
-        products = products_of(job, outputs, self._locate)
+        with answered_as_expected(f"{self._client.url}/history"):
+            products = products_of(job, outputs, self._locate)
         if self._process is None:
             self._fetch_contexts(job, products)
         return products
@@ -103,20 +111,36 @@ class ComfyHost:
     def _locate(self, entry: Mapping[str, str]) -> Path:
         """Where a result lies here; what a server elsewhere wrote is fetched."""
         kind = entry.get("type", "output")
-        if self._process is not None and kind == "output":
-            return self.folders.output / entry.get("subfolder", "") / entry["filename"]
         root = self.folders.output if kind == "output" else self.folders.work / "temp"
         target = root / entry.get("subfolder", "") / entry["filename"]
+        if not _is_inside(target, root):
+            raise HostError(
+                f"{self._client.url}: a result is called {shown(dict(entry))}, which cannot lie in "
+                f"{root}. Do not trust this server."
+            )
+        if self._process is not None and kind == "output":
+            return target
         target = _unused(target) if kind == "output" else target
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + ".part")
         query = {key: entry[key] for key in ("filename", "subfolder", "type") if key in entry}
         try:
-            partial.write_bytes(self._client.get_bytes("/view", **query))
+            content = self._client.get_bytes("/view", **query)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
             partial.replace(target)
+        except OSError as error:
+            raise HostError(f"{plain(target)} cannot be written ({error.strerror}).") from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
         return target
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """Whether a path can be one in a folder, wherever its links lead."""
+    is_short = all(len(os.fsencode(part)) <= _LONGEST_NAME for part in path.parts)
+    is_possible = is_text(str(path)) and is_short and len(path.parts) <= _DEEPEST
+    return is_possible and path.resolve().is_relative_to(root.resolve())
 
 
 def _unused(path: Path) -> Path:

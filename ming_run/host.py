@@ -5,13 +5,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ming_core.foreign_text import plain
+
 from .node_definitions import NodeDefinition
 
+_LONGEST_MESSAGE = 10_000  # characters
 Prompt = dict[str, dict[str, Any]]  # API format: {node id: {class_type, inputs, _meta}}
 
 
 class RunError(Exception):
-    """Something `ming run` reports in one message: what was seen, expected, and what to do."""
+    """Something `ming run` reports in one message: what was seen, expected, and what to do.
+
+    Names and values of others are in it: the message is of a bounded length, and can be printed.
+    """
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return plain(super().__str__(), _LONGEST_MESSAGE)
 
 
 class WorkflowError(RunError):
@@ -94,7 +104,9 @@ class Host(Protocol):
 
 def title_of(node: Mapping[str, Any]) -> str:
     """The title a person sees on a node of an API-format prompt."""
-    return str((node.get("_meta") or {}).get("title") or node.get("class_type", "?"))
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return plain(title or node.get("class_type", "?"))
 
 
 def is_link(value: object) -> bool:

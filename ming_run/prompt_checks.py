@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ming_core.foreign_text import shown
+
 from .editor.unknown import unknown_type
 from .host import Prompt, WorkflowError, is_link, title_of
 from .node_definitions import InputDefinition, NodeDefinition, kinds_fit
@@ -170,7 +172,7 @@ def _link_faults(
 ) -> list[str]:
     slot = value[1] if len(value) == 2 else None
     if len(value) != 2 or not isinstance(slot, int):
-        return [f"input {entry.name!r} holds {value!r}; a link is [node id, output number]"]
+        return [f"input {entry.name!r} holds {shown(value)}; a link is [node id, output number]"]
     origin = prompt.get(str(value[0]))
     if origin is None:
         return [f"input {entry.name!r} is linked to node {value[0]}, which is not in the file"]
@@ -193,17 +195,17 @@ def _value_faults(entry: InputDefinition, value: Any, linked: Collection[str]) -
         return []
     kinds = set(entry.kind.split(","))
     if not entry.has_widget and kinds & {*linked} and not kinds & {*CONVERSIONS, "*"}:
-        return [f"input {entry.name!r} takes a link of type {entry.kind}, not {value!r}"]
+        return [f"input {entry.name!r} takes a link of type {entry.kind}, not {shown(value)}"]
     if entry.kind == "BOOLEAN" and isinstance(value, str):  # any text counts as true there
-        return [f"input {entry.name!r} is the text {value!r}; expected true or false"]
+        return [f"input {entry.name!r} is the text {shown(value)}; expected true or false"]
     try:
         value = CONVERSIONS.get(entry.kind, lambda same: same)(value)
     except (TypeError, ValueError, OverflowError):
-        return [f"input {entry.name!r} is {value!r}, but {entry.kind} is expected"]
+        return [f"input {entry.name!r} is {shown(value)}, but {entry.kind} is expected"]
     # A file that LoadImage will read may name another folder ("x.png [output]"): it checks itself.
     is_self_checked = entry.is_upload or entry.name in SELF_CHECKED
     if entry.choices is not None and not is_self_checked and value not in entry.choices:
-        return [f"input {entry.name!r} is {value!r}; there is {_some(entry.choices)}"]
+        return [f"input {entry.name!r} is {shown(value)}; there is {_some(entry.choices)}"]
     return _range_faults(entry, value)
 
 

@@ -4,10 +4,14 @@ Knows nothing about nodes; `editor` turns what the page saves into what it sends
 """
 
 import codecs
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ming_core.errors import ForeignError
+from ming_core.foreign_files import open_plain, read_bytes
+from ming_core.foreign_json import parse_json
+from ming_core.foreign_text import plain
 
 from .host import WorkflowError
 
@@ -27,15 +31,18 @@ _MAKE, _MODEL = 271, 272  # EXIF entries of a WebP that ComfyUI wrote: "workflow
 def read_workflow(path: Path) -> dict[str, Any]:
     """The JSON object in a workflow file of either format, or in a picture that ComfyUI saved."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WorkflowError(f"{path}: cannot be read ({error.strerror}).") from error
-    if content.startswith(_PICTURES):
+        with open_plain(path) as stream:
+            is_picture = stream.read(8).startswith(_PICTURES)
+        content = b"" if is_picture else read_bytes(path)
+    except (OSError, ForeignError) as error:
+        reason = getattr(error, "strerror", None) or plain(error)
+        raise WorkflowError(f"{path}: cannot be read ({reason}).") from error
+    if is_picture:
         return _from_picture(path)
     try:
-        read = json.loads(_decoded(content))
-    except ValueError as error:
-        raise WorkflowError(f"{path}: is not JSON ({error}).") from error
+        read = parse_json(_decoded(content), "it")
+    except (ValueError, ForeignError) as error:
+        raise WorkflowError(f"{path}: is not JSON that can be read ({plain(error)}).") from error
     if is_ui_format(read) or is_api_format(read):
         return read
     raise WorkflowError(
@@ -74,8 +81,8 @@ def _decoded(content: bytes) -> str:
 def _from_picture(path: Path) -> dict[str, Any]:
     for text in _texts_in(path):
         try:
-            read = json.loads(text)
-        except ValueError:
+            read = parse_json(text, "it")
+        except ForeignError:
             continue
         if is_ui_format(read) or is_api_format(read):
             return read

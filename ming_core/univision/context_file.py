@@ -47,14 +47,17 @@ def save_context(context: LatentContext, path: Path) -> None:
     # The safetensors writer refuses tensors that share memory, as pictures of one batch do.
     whole = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
     unfinished = path.with_name(path.name + ".part")
-    try:
-        save_file(whole, str(unfinished), metadata={HEADER_KEY: json.dumps(header)})
-        unfinished.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise ContextError(
-            f"{path} could not be written ({error}); is the folder there, writable, and the disk "
+
+    def unwritten(reason: str) -> ContextError:
+        return ContextError(
+            f"{path} could not be written ({reason}); is the folder there, writable, and the disk "
             "not full?"
-        ) from error
+        )
+
+    try:
+        with guarded(unwritten, SafetensorError, OSError):
+            save_file(whole, str(unfinished), metadata={HEADER_KEY: json.dumps(header)})
+            unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -1,0 +1,117 @@
+"""What others bring to `ming run`: odd workflow files, and servers that are no ComfyUI."""
+
+import json
+import os
+
+import pytest
+
+from ming_run.comfyui_client import ComfyClient
+from ming_run.comfyui_host import ComfyHost
+from ming_run.host import Folders, HostError, Job, RunError, WorkflowError, title_of
+from ming_run.workflow_format import read_workflow
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"nodes": ' + "[" * 100_000,
+        '{"1": {"class_type": "A", "inputs": {"seed": ' + "9" * 400 + "}}}",
+        '{"1": {"class_type": "A", "inputs": {"text": "\\ud83d"}}}',
+        '{"1": {"class_type": "A", "inputs": {}}, "1": {"class_type": "B", "inputs": {}}}',
+    ],
+    ids=["deep", "digits", "half a character", "twice"],
+)
+def test_workflow_files_are_read_with_bounds(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(WorkflowError, match=r"x\.json: is not JSON that can be read"):
+        read_workflow(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_no_workflow(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    with pytest.raises(WorkflowError, match="pipe"):
+        read_workflow(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("meta", [None, [], "text", 7, {"title": None}, {"title": ""}])
+def test_a_node_without_a_title_is_called_by_its_type(meta):
+    assert title_of({"class_type": "A", "_meta": meta}) == "A"
+    assert title_of({"class_type": "A", "_meta": {"title": "x" * 100_000}}).startswith("xxx")
+
+
+def test_messages_have_an_end_and_can_be_printed():
+    message = str(RunError("a" * 100_000 + "\ud83d"))
+    assert len(message) < 20_000 and message.encode()
+
+
+class Server(ComfyClient):
+    """A server that answers everything alike."""
+
+    def __init__(self, answers):
+        super().__init__("http://127.0.0.1:1")
+        self.answers = answers
+
+    def _open(self, path, body=None, headers=None):
+        found = self.answers.get(path.partition("?")[0], b"a picture")
+        return found if isinstance(found, bytes) else json.dumps(found).encode()
+
+    def run(self, job, watcher):
+        return self.outputs_of("id")
+
+
+@pytest.fixture
+def host(tmp_path):
+    def made(**answers) -> ComfyHost:
+        folders = Folders(tmp_path / "input", tmp_path / "out", tmp_path / "work")
+        host = ComfyHost("http://127.0.0.1:1", folders)
+        host._client = Server({"/" + key.replace("__", "/"): a for key, a in answers.items()})
+        return host
+
+    return made
+
+
+@pytest.mark.parametrize("answer", [None, [], "text", {"A": 7}, {"A": {"input": []}}, b"<html>"])
+def test_definitions_of_another_form_are_named(host, answer):
+    with pytest.raises(HostError):
+        host(object_info=answer).definitions()
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"id": 7}, {"id": {"outputs": [1]}}, b"["])
+def test_a_history_of_another_form_is_named(host, answer):
+    with pytest.raises(HostError, match="this is not how a ComfyUI answers|This is not how"):
+        host(history__id=answer).run(Job("x", {"1": {}}), None)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"filename": "../x.png"},
+        {"filename": "x.png", "subfolder": "../.."},
+        {"filename": "/x.png", "subfolder": ""},
+        {"filename": "x" * 300},
+        {"filename": "x.png", "subfolder": "a/" * 60},
+        {"filename": "a\0b"},
+        {"filename": "\ud83d"},
+    ],
+    ids=range(7),
+)
+@pytest.mark.parametrize("kind", ["output", "temp"])
+def test_results_of_a_server_stay_in_their_folder(host, tmp_path, entry, kind):
+    outputs = {"1": {"images": [{**entry, "type": kind}]}}
+    made = host(history__id={"id": {"outputs": outputs}})
+    with pytest.raises(HostError):
+        made.run(Job("x", {"1": {"class_type": "A"}}), None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_that_cannot_be_written_is_named(host, tmp_path):
+    outputs = {
+        "1": {"images": [{"filename": "a.png"}, {"filename": "b.png", "subfolder": "a.png"}]}
+    }
+    with pytest.raises(HostError, match="cannot be written"):
+        host(history__id={"id": {"outputs": outputs}}).run(
+            Job("x", {"1": {"class_type": "A"}}), None
+        )
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
