@@ -26,7 +26,7 @@ from ming_run.websocket_client import WebSocket, WebSocketError
 
 Prompt = dict[str, dict[str, Any]]
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
-START_SECONDS, RUN_SECONDS = 120, 120
+START_SECONDS, RUN_SECONDS = 600, 300  # on a busy machine
 COLOUR, LINE_HEAD = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"^\[INFO\] ", re.MULTILINE)
 TEXT, PREVIEW_WITH_METADATA = 3, 4  # binary messages of the host
 

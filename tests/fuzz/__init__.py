@@ -1,0 +1,1 @@
+"""Damaged, odd and hostile inputs by the thousand: `python -m tests.fuzz --minutes N --seed S`."""
