@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import ContextError, MingError
@@ -56,7 +56,8 @@ def save_context(context: LatentContext, path: Path) -> None:
 
     try:
         with guarded(unwritten, SafetensorError, OSError):
-            save_file(whole, str(unfinished), metadata={HEADER_KEY: json.dumps(header)})
+            # Written here: the package's own writer leaves files of other names when it is killed.
+            unfinished.write_bytes(save(whole, metadata={HEADER_KEY: json.dumps(header)}))
             unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

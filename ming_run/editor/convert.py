@@ -59,7 +59,7 @@ def convert(
             definitions, source, random or Random(), now or datetime.now().astimezone(), graph
         )
         return conversion.run()
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WorkflowError(
             f"{source}: does not follow the workflow format ({type(error).__name__}: {error}). "
             "Open it in ComfyUI and save it again."

@@ -25,7 +25,6 @@ from ming_core import (
     load_model,
     save_context,
 )
-from ming_core.univision import context_file as module
 
 KEY = "ming_context"
 
@@ -128,11 +127,11 @@ def test_a_failing_save_leaves_the_old_file_and_no_rest(long, path, monkeypatch,
 
     def fail(*_args: object, **_options: object) -> None:
         if step == "write":
-            path.with_name(path.name + ".part").write_bytes(b"half")
+            path.with_name(path.name + ".part").write_text("half")
         raise OSError(28, "No space left on device")
 
     if step == "write":
-        monkeypatch.setattr(module, "save_file", fail)
+        monkeypatch.setattr(Path, "write_bytes", fail)
     else:
         monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(ContextError, match="No space left") as refused:
@@ -145,10 +144,10 @@ def test_a_failing_save_leaves_the_old_file_and_no_rest(long, path, monkeypatch,
 
 def test_cancelling_a_save_leaves_no_rest(long: LatentContext, path: Path, monkeypatch):
     def cancel(*_args: object, **_options: object) -> None:
-        path.with_name(path.name + ".part").write_bytes(b"half")
+        path.with_name(path.name + ".part").write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "save_file", cancel)
+    monkeypatch.setattr(Path, "write_bytes", cancel)
     with pytest.raises(KeyboardInterrupt):
         save_context(long, path)
     assert not list(path.parent.iterdir())

@@ -151,8 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         kind, count = fault if isinstance(fault, tuple) else ("", len(content))
-        self.wfile.write(content[start : start + count])
-        self.wfile.flush()
+        with suppress(ConnectionError):  # whoever asked has gone
+            self.wfile.write(content[start : start + count])
+            self.wfile.flush()
         while kind == "stall" and not self.hub.is_closing:
             time.sleep(0.05)
         self.close_connection = True

@@ -7,6 +7,7 @@ import pytest
 
 from ming_run.comfyui_client import ComfyClient
 from ming_run.comfyui_host import ComfyHost
+from ming_run.editor import convert
 from ming_run.host import Folders, HostError, Job, RunError, WorkflowError, title_of
 from ming_run.workflow_format import read_workflow
 
@@ -115,3 +116,10 @@ def test_a_result_that_cannot_be_written_is_named(host, tmp_path):
             Job("x", {"1": {"class_type": "A"}}), None
         )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_a_count_without_an_end_is_named(tmp_path):
+    workflow = {"nodes": [], "links": [], "last_node_id": float("inf")}
+    definitions = {"subgraphs": [{"id": "a", "nodes": [], "links": []}]}
+    with pytest.raises(WorkflowError, match="does not follow the workflow format"):
+        convert({**workflow, "definitions": definitions}, {}, "x")

@@ -1,0 +1,96 @@
+"""Ends work by kill -9 at random moments, and lets it go on until it is through (needs fork)."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+LONGEST = 600.0  # seconds for one whole piece of work
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work, begun again and again in one folder until it is through.
+
+    do     does all of it, or goes on where it was
+    check  raises AssertionError where something half-done is taken for whole
+    """
+
+    name: str
+    do: Callable[[Path], None]
+    check: Callable[[Path], None] = lambda _folder: None
+    ignored: tuple[str, ...] = ()  # files that say when and how, beside the results
+
+
+@dataclass
+class Tally:
+    """What came of killing a piece of work: moments hit, and times it was carried to its end."""
+
+    killed: int = 0
+    finished: int = 0
+
+
+def kill_often(work: Work, folder: Path, times: int, dice: Random) -> Tally:
+    """Kill so many runs; raises AssertionError where a check fails or the results differ."""
+    reference, tally, round_ = folder / "whole", Tally(), 0
+    reference.mkdir(parents=True)
+    started = time.monotonic()
+    _run(work, reference, LONGEST)
+    takes, expected = time.monotonic() - started, contents(reference, work.ignored)
+    while tally.killed < times:
+        place, round_ = folder / f"round {round_}", round_ + 1
+        place.mkdir()
+        while not _run(work, place, dice.uniform(0, takes)):
+            tally.killed += 1
+            work.check(place)
+            if tally.killed >= times:
+                _run(work, place, LONGEST)
+                break
+        made = contents(place, work.ignored)
+        names = {name for name in made | expected if made.get(name) != expected.get(name)}
+        assert not names, f"{work.name}: other bytes in {sorted(names)}"
+        tally.finished += 1
+    return tally
+
+
+def contents(folder: Path, ignored: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the bytes of every file in a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ignored]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _run(work: Work, folder: Path, seconds: float) -> bool:
+    """Do the work in a process that is killed after so many seconds; whether it ended before."""
+    child = os.fork()
+    if child == 0:
+        _do_and_leave(work, folder)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            assert status == 0, f"{work.name} failed by itself: {status}, see above"
+            return True
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or status == 0, f"{work.name} failed by itself: {status}"
+    return not os.WIFSIGNALED(status)
+
+
+def _do_and_leave(work: Work, folder: Path) -> None:
+    """Do the work and end this process, without what others have registered for its end."""
+    status = 1
+    try:
+        work.do(folder)
+        status = 0
+    except BaseException:  # noqa: BLE001  told to the parent by the status
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
