@@ -34,7 +34,8 @@ NODES = {
 
 def test_all_nodes_are_there_with_their_displays(server):
     known = server.get_json("/object_info")
-    ours = {name.removeprefix("MingUniVision_") for name in known if name.startswith("MingUni")}
+    named = [name for name in known if name.startswith(("MingUniVision_", "MingLiteUni_"))]
+    ours = {name.removeprefix("MingUniVision_") for name in named}
     assert ours == NODES
     generate = known["MingUniVision_Generate"]
     assert generate["display_name"] == "AR Generate"
