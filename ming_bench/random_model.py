@@ -12,6 +12,7 @@ from torch import Tensor
 from ming_core import MingModel, TorchOperations
 from ming_core.operations import Operations
 from ming_core.places import Place, put
+from ming_core.processor_formats import lay_out_for_processor
 from ming_core.univision.config import MingConfig
 from ming_core.univision.model import Components
 from ming_core.univision.tokenizer import ConversationTokenizer
@@ -73,6 +74,8 @@ def random_model(
     for place in stretches(figures):
         path = f"{place.component}.{place.parameter}"
         put(parts.named(), place, weights_of(path, place.shape, generator))
+    if device.type == "cpu":
+        lay_out_for_processor(parts.named().values())
     with TemporaryDirectory() as folder:
         write_tokenizer(Path(folder))
         tokenizer = ConversationTokenizer.load(Path(folder))

@@ -61,7 +61,9 @@ def source_of(folder: Path | None, configs: Path | None, size: str) -> Source:
 
     def load(precision: str, device: torch.device) -> MingModel:
         dtype, quantise = PRECISIONS[precision]
-        return load_model(folder or Path(), dtype=dtype, quantise=quantise).to(device)
+        own, on_cpu = folder or Path(), device.type == "cpu"
+        loaded = load_model(own, dtype=dtype, quantise=quantise, on_processor=on_cpu)
+        return loaded.to(device)
 
     def draw(precision: str, device: torch.device) -> MingModel:
         dtype, quantise = PRECISIONS[precision]

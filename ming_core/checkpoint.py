@@ -16,6 +16,7 @@ from .fitting import Need
 from .foreign_text import plain
 from .operations import Operations, TorchOperations
 from .places import Place, adopt, compare, component_tensors, first_of, put
+from .processor_formats import lay_out_for_processor
 from .progress import Callback, Progress, ProgressBar, no_callback
 from .quantisation import QUANTISATIONS, operations_for, quantised_leaves
 from .tensor_files import StoredTensor, TensorFiles
@@ -207,12 +208,15 @@ def load(
     *,
     quantise: str | None = None,
     operations: Operations = TorchOperations,
+    on_processor: bool = False,
     progress: Progress | None = None,
 ) -> ModelT:
     """Load an open checkpoint into main memory, computing in `dtype`.
 
-    quantise  names one of `QUANTISATIONS`: large matrices are then kept in 8 or 4 bits. A folder
-              that was converted so stays as it is.
+    quantise      names one of `QUANTISATIONS`: large matrices are then kept in 8 or 4 bits. A
+                  folder that was converted so stays as it is.
+    on_processor  the model will never leave main memory, so few bits may be laid out for the
+                  processor's own products
 
     Raises CheckpointError naming every missing, unexpected or wrongly shaped tensor, before
     anything large is allocated.
@@ -230,6 +234,8 @@ def load(
     identity = checkpoint.identity(places, bar.check_cancelled)
     _bring_weights(checkpoint, parts, places, bar)
     _say_what_is_wider(checkpoint, parts)
+    if on_processor:
+        lay_out_for_processor(parts.named().values())
     quantisation = checkpoint.quantisation or quantise
     return checkpoint.assemble(parts, tokenizer, identity, dtype, quantisation)
 

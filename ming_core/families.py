@@ -140,11 +140,19 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     quantise: str | None = None,
     operations: Operations = TorchOperations,
+    on_processor: bool = False,
     progress: Progress | None = None,
 ) -> Any:  # noqa: ANN401  a LoadedModel, of the family's own kind
     """Load a checkpoint folder of any family into main memory (see `checkpoint.load`)."""
     with open_checkpoint(path) as checkpoint:
-        return load(checkpoint, dtype, quantise=quantise, operations=operations, progress=progress)
+        return load(
+            checkpoint,
+            dtype,
+            quantise=quantise,
+            operations=operations,
+            on_processor=on_processor,
+            progress=progress,
+        )
 
 
 def convert(

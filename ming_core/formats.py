@@ -23,6 +23,7 @@ class Format(ABC):
     name: str
     weight_dtype: torch.dtype
     scale_dtype: torch.dtype
+    is_for_processors = False  # whether only a processor reads this layout
 
     @abstractmethod
     def stored_shapes(self, shape: Shape) -> tuple[Shape, Shape]:

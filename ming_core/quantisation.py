@@ -4,12 +4,13 @@ Weights alone are quantised; activations keep the compute dtype. Which matrices 
 others are not: docs/quantisation.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from .errors import MingError
 from .formats import Format, Shape, possible, refuse_loss
 from .operations import Experts, Leaf, Operations
 
@@ -44,6 +45,15 @@ class QuantisedLeaf(Leaf):
         levels, scale = self.form.quantised(weight)
         refuse_loss(self.form, weight, scale)
         self.weight.data[index], self.scale[index] = levels, scale
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "QuantisedLeaf":  # noqa: FBT001, FBT002  as torch declares it
+        device = fn(self.weight.data.new_empty(0)).device
+        if self.form.is_for_processors and device.type not in ("cpu", "meta"):
+            raise MingError(
+                f"This model was loaded for the processor, and {device} reads its weights in "
+                "another layout. Load it again for that device."
+            )
+        return super()._apply(fn, recurse)
 
     def product(self, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         """Multiply (..., in) by stored weights, wherever they lie: (..., out)."""
@@ -150,6 +160,13 @@ class _Stacks:
         layer = kind(num_experts, in_features, out_features, form=form)
         layer.too_odd = form.name != self.wanted
         return layer
+
+
+def restore_formats(module: nn.Module) -> None:
+    """Give quantised layers without memory their own number formats again, after a cast of all."""
+    for leaf in quantised_leaves([module]):
+        with torch.device("meta"):
+            leaf.allocate(leaf.form, leaf.shape)
 
 
 def quantised_leaves(modules: Iterable[nn.Module]) -> list[QuantisedLeaf]:

@@ -16,7 +16,7 @@ from ..kv_cache import KVShape, WorkingCache
 from ..layers import grouped_mask
 from ..operations import Operations
 from ..progress import Callback, no_callback
-from ..quantisation import QuantisedLeaf
+from ..quantisation import restore_formats
 from ..stages import Stage
 from .autoencoder import LatentDecoder
 from .config import LiteUniConfig
@@ -90,9 +90,7 @@ class Parts:
             )
             for name, module in built.named().items():
                 module.to(dtype if name == "diffusion_transformer" else wide_enough(dtype))
-                for layer in module.modules():
-                    if isinstance(layer, QuantisedLeaf):  # `to` has cast their scales as well
-                        layer.allocate(layer.form, layer.shape)
+                restore_formats(module)
         return built
 
     def named(self) -> dict[str, nn.Module]:

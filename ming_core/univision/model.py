@@ -9,7 +9,7 @@ from ..abilities import DESCRIBE, EDIT, GENERATE, LATENT_CONTEXT
 from ..kv_cache import KVShape, WorkingCache
 from ..operations import Operations
 from ..progress import Callback, no_callback
-from ..quantisation import quantised_leaves
+from ..quantisation import restore_formats
 from .config import MingConfig
 from .connector import Connector
 from .flow.head import ConditionHead, VelocityNetwork
@@ -57,9 +57,7 @@ class Components:
                 PixelDecoder(config.mingtok, operations).float(),
                 LanguageModel(config, operations).to(dtype),
             )
-        for leaf in quantised_leaves([built.language_model]):  # `to` has cast the scales as well
-            with torch.device("meta"):
-                leaf.allocate(leaf.form, leaf.shape)
+        restore_formats(built.language_model)
         return built
 
     def named(self) -> dict[str, nn.Module]:

@@ -137,6 +137,7 @@ def _read(path: Path, precision: str, device: torch.device) -> HostedModel:
         dtype=dtype_of(precision, device),
         quantise=quantisation_of(precision),
         operations=HostOperations(),
+        on_processor=comfy.model_management.is_device_cpu(device),
         progress=HostProgress(),
     )
     engine.device = device  # where it will compute; the patchers bring the weights there

@@ -9,9 +9,11 @@ from torch.nn import functional as F
 
 from ... import kernels
 from ...operations import Operations
+from ...quantisation import QuantisedLeaf
 from ..config import LanguageModelConfig
 
 FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
+FEW_IN_FEW_BITS = 4  # the same where weights are in few bits, and rows cost more than reading them
 DECODED_TOKENS = 32  # the most tokens of one decode step: guidance branches times pictures
 INT4_COPIES = 3  # of the floats that unpacking 4 bits holds at once
 COPY_COST = 3  # a gathered expert is read, written and read again
@@ -76,6 +78,11 @@ class MixtureOfExperts(nn.Module):
         device, experts = tokens.device, (self.gate_up, self.down)
         is_there = device.type != "cpu" and all(leaf.is_on(device) for leaf in experts)
         return is_there and len(tokens) <= DECODED_TOKENS
+
+    def are_few(self, tokens: Tensor) -> bool:
+        """Whether reading the weights of an expert takes longer than multiplying tokens by them."""
+        is_quantised = isinstance(self.gate_up, QuantisedLeaf)
+        return len(tokens) <= (FEW_IN_FEW_BITS if is_quantised else FEW_TOKENS)
 
     def add_gathered(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` the chosen experts, a copy of its own for every choice."""
@@ -169,7 +176,7 @@ WAYS = (
     ),
     Way(
         MixtureOfExperts.add_chosen,
-        lambda _, tokens, __: len(tokens) <= FEW_TOKENS and tokens.dtype != torch.float16,
+        lambda moe, tokens, _: moe.are_few(tokens) and tokens.dtype != torch.float16,
         "reading an expert's weights takes time, not multiplying a few tokens more by them; in "
         "fp16 an expert that a token was not meant for may overflow",
     ),
