@@ -19,9 +19,10 @@ import torch
 from ming_cli.machine import Machine
 from ming_core.errors import CheckpointError, MingError
 from ming_core.families import open_checkpoint
-from ming_core.fitting import FLOATS, How, Need, Room, amount, choose, needs_of
+from ming_core.fitting import FLOATS, How, Need, Room, amount, choose, duration, needs_of
 from ming_core.operations import TorchOperations
 from ming_core.places import Place
+from ming_core.processor_speed import measured_speeds
 from ming_core.tensor_files import StoredTensor
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
@@ -60,6 +61,7 @@ class Verdict:
     working_bytes: int
     whole_bytes: int  # of the device, with room to work, when all of that lies there
     least_bytes: int  # and when what may wait comes as it is asked for
+    seconds: float | None  # a picture is estimated to take, where that can be told
     how: str  # one of HOW, or "no: ..."
 
     @classmethod
@@ -74,8 +76,14 @@ class Verdict:
             need.working,
             need.whole,
             need.least,
+            room.seconds(need),
             how,
         )
+
+    @property
+    def duration(self) -> str:
+        """The seconds a picture takes, for people."""
+        return "-" if self.seconds is None else duration(self.seconds)
 
 
 @dataclass
@@ -121,7 +129,8 @@ def inspect(folder: Path, machine: Machine) -> Inspection:
 def room_of(machine: Machine) -> Room:
     """Return the room of a machine, as Load MingUniVision sees it in ComfyUI."""
     if machine.free_vram is None:
-        return Room(None, machine.free_ram)
+        speeds = measured_speeds()
+        return Room(None, machine.free_ram, floats=speeds.floats, speeds=speeds)
     floats = "bf16" if machine.has_fast_bf16 else "fp16"
     return Room(machine.free_vram, machine.free_ram, SPARE_BYTES, floats)
 
@@ -171,12 +180,12 @@ def _describe_machine(found: Inspection) -> list[str]:
     lines += [
         "",
         f"{'precision':12} {'weights':>10} {'to draw':>10} {'working':>10} {'on device':>10} "
-        f"{'at least':>10}  runs on this machine",
+        f"{'at least':>10} {'a picture':>10}  runs on this machine",
     ]
     lines += [
         f"{v.precision:12} {amount(v.weight_bytes):>10} {amount(v.device_bytes):>10} "
-        f"{amount(v.working_bytes):>10} {amount(v.whole_bytes):>10} {amount(v.least_bytes):>10}"
-        f"  {v.how}"
+        f"{amount(v.working_bytes):>10} {amount(v.whole_bytes):>10} {amount(v.least_bytes):>10} "
+        f"{v.duration:>10}  {v.how}"
         for v in found.verdicts
     ]
     advice = found.recommended or "none: this machine cannot run it"

@@ -30,6 +30,7 @@ from .foreign_text import is_text, plain, shown
 from .graph import SWITCH as GRAPH_SWITCH
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
+from .processor_speed import measured_speeds
 from .progress import Preview, Progress
 from .prompt_rows import LIST_SUFFIXES, PROMPT, SEED, Row, file_name, read_rows, rows_of
 from .quantisation import QUANTISATIONS
@@ -128,6 +129,7 @@ __all__ = [
     "load_context",
     "load_model",
     "looks_whole",
+    "measured_speeds",
     "number",
     "paint_speck",
     "painting_stage",

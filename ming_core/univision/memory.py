@@ -1,14 +1,17 @@
 """How much memory a piece of work takes with this family, and what it needs on the device."""
 
+from collections import defaultdict
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
+from torch import nn
 
-from ..fitting import FLOATS, Need, num_bytes
+from ..fitting import FLOATS, Need, Work, num_bytes
 from ..kv_cache import BUCKET
 from ..operations import Experts, TorchOperations
-from ..quantisation import QUANTISATIONS
+from ..quantisation import QUANTISATIONS, QuantisedLeaf
 from ..stages import Stage
 from .config import MingConfig
 from .context import LatentContext
@@ -19,6 +22,9 @@ from .values import Features, Latents
 
 ANSWER_TOKENS = 512  # of text, where a machine is measured
 PROMPT_TOKENS = 512  # of a long prompt; what it really has is known only once it is read
+# Of drawing in three branches: distinct experts for each one that a row chooses; operations.
+ROUTED = 1.7
+CALLS_PER_LAYER, CALLS_PER_BLOCK = 46, 7.6
 BYTES_PER_ACTIVATION = 16  # four fp32 values alive at once per hidden unit of an MLP
 
 
@@ -138,4 +144,42 @@ def need_of(
         drawing=num_bytes(named[name] for name in STEADY),
         waiting=num_bytes(experts),
         working=working_memory(model, None, given, 1, ANSWER_TOKENS),
+        work=work_of(parts, config),
     )
+
+
+def work_of(parts: Components, config: MingConfig) -> Work:
+    """Count what drawing a picture in three branches asks of a processor."""
+    language, flow = config.language, config.flow
+    chosen = min(1.0, ROUTED * language.top_k / language.num_experts)
+    weights: defaultdict[str, float] = defaultdict(float)
+
+    def read(part: nn.Module, times: float) -> None:
+        for layer in part.modules():
+            form, count = weights_in(layer)
+            weights[form] += count * times * (chosen if isinstance(layer, Experts) else 1)
+
+    model = parts.language_model
+    velocity = model.velocity
+    for part in (model.transformer.layers, model.connector, model.condition_head):
+        read(part, 1)
+    read(parts.semantic_decoder, 1)
+    for part in (velocity.cond_embed, velocity.modulation):
+        read(part, 1)
+    for part in (velocity.input_proj, velocity.res_blocks, velocity.final_linear):
+        read(part, flow.steps)
+    layers = language.num_layers + config.mingtok.semantic.depth
+    calls = CALLS_PER_LAYER * layers + CALLS_PER_BLOCK * flow.depth * flow.steps
+    tokens = language.num_image_tokens
+    return Work({form: count * tokens for form, count in weights.items() if count}, calls * tokens)
+
+
+def weights_in(layer: nn.Module) -> tuple[str, int]:
+    """Return the format of a layer's own matrix, and how many weights it has."""
+    if isinstance(layer, QuantisedLeaf):
+        return layer.form.name, prod(layer.shape)
+    weight = getattr(layer, "weight", None)
+    if not isinstance(weight, torch.Tensor) or weight.dim() < 2:
+        return "fp32", 0
+    names = {dtype: name for name, dtype in FLOATS.items()}
+    return names[weight.dtype], weight.numel()

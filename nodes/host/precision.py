@@ -13,6 +13,7 @@ from ...ming_core import (
     QUANTISATIONS,
     CheckpointError,
     Room,
+    measured_speeds,
     pick_precision,
     stored_quantisation,
 )
@@ -60,10 +61,10 @@ def _tell(path: Path, text: str) -> None:
 
 
 def _best_floats(device: torch.device) -> str:
-    """Return the format the device is best at; a CPU computes 16-bit numbers far too slowly."""
+    """Return the format the device is best at, which on a CPU is measured."""
     mm = comfy.model_management
     if mm.is_device_cpu(device):
-        return "fp32"
+        return measured_speeds().floats
     if mm.should_use_bf16(device):
         return "bf16"
     return "fp16" if mm.should_use_fp16(device) else "fp32"
@@ -77,7 +78,8 @@ def _room(device: torch.device) -> Room:
     mm = comfy.model_management
     ram = mm.get_free_memory(torch.device("cpu"))
     if mm.is_device_cpu(device):
-        return Room(None, ram)
+        speeds = measured_speeds()
+        return Room(None, ram, floats=speeds.floats, speeds=speeds)
     # What other models hold there makes way when this one is loaded.
     others = (m for m in mm.current_loaded_models if m.device == device)
     free = mm.get_free_memory(device) + sum(model.model_loaded_memory() for model in others)

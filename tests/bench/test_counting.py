@@ -15,6 +15,8 @@ from ming_bench.counters import count_token, routed, watched_routers
 from ming_bench.random_model import SIZES, random_model
 from ming_bench.traffic import bytes_per_token
 from ming_core import ExpertLinear, MingModel, TorchOperations
+from ming_core.quantisation import operations_for
+from ming_core.univision.memory import ROUTED, work_of
 from ming_core.univision.model import Components
 
 CPU = torch.device("cpu")
@@ -64,6 +66,20 @@ def test_the_published_model_reads_what_the_page_on_performance_says():
     shown = dict(re.findall(r"^\| ([a-z ]+) \| (\d+\.\d) \|", page, flags=re.MULTILINE))
     kinds = ("head", "experts", "language_model", "semantic_decoder")
     assert list(shown.values()) == [f"{counted[kind] / 1e9:.1f}" for kind in kinds]
+
+
+@pytest.mark.parametrize("size", ["mid", "published"])
+def test_what_a_processor_is_said_to_multiply_is_what_a_token_reads(size: str):
+    figures = SIZES[size]
+    parts = Components.build(figures, TorchOperations, torch.bfloat16)
+    whole = MingModel("meta", figures, None, parts, torch.bfloat16, CPU)
+    distinct = ROUTED * figures.language.top_k
+    counted = bytes_per_token(whole, Load(3, 0, figures.flow.steps, distinct)).total() / 2
+    work = work_of(parts, figures)
+    assert work.weights["bf16"] / figures.language.num_image_tokens == pytest.approx(counted, 0.01)
+    few = Components.build(figures, operations_for(TorchOperations, "int4"), torch.bfloat16)
+    kept = work_of(few, figures).weights
+    assert sum(kept.values()) == pytest.approx(sum(work.weights.values()))
 
 
 def test_fewer_solver_steps_read_less(model: MingModel):

@@ -1,5 +1,6 @@
 """What a precision needs, and which one a machine gets: by its numbers, said in numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from torch import nn
 
 from ming_core import CheckpointError, load_model
 from ming_core.families import convert, pick_precision
-from ming_core.fitting import How, Need, Room, choose, needs_of
+from ming_core.fitting import How, Need, Room, Speeds, Work, choose, duration, needs_of
+from ming_core.processor_speed import measured_speeds
 from ming_core.univision.checkpoint import open_checkpoint
 
 GB = 10**9
@@ -76,6 +78,56 @@ def test_what_comes_by_stages_is_as_exact_as_fits(free, precision, runs):
 )
 def test_a_cpu_gets_fp32_while_main_memory_lasts(ram, precision):
     assert choose(NEEDS, Room(None, ram and ram * GB)).need.precision == precision
+
+
+SPEEDS = Speeds({"fp32": 4e-10, "bf16": 2e-10, "int8": 1e-10, "int4": 5e-11}, call=1e-6)
+
+
+def working(weights: float, calls: float = 0) -> list[Need]:
+    """The same needs, with so many weights to be multiplied in each precision."""
+    kept = {"int4-experts": "int4", "fp16": "bf16"}
+    return [
+        replace(need, work=Work({kept.get(need.precision, need.precision): weights}, calls))
+        for need in NEEDS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "ram", "precision"),
+    [
+        (1e11, 99, "fp32"),  # 40 s, 20, 10 and 5
+        (2e11, 99, "bf16"),
+        (4e11, 99, "int8"),
+        (4e11, 14, "int4-experts"),  # fast enough, but what fits is what counts first
+        (1e13, 99, "int4-experts"),  # none is fast enough: the most exact of the fastest
+        (1e13, 22, "int4-experts"),
+        (1e13, 13, "int4"),
+    ],
+)
+def test_a_cpu_gets_the_most_exact_precision_that_is_not_too_slow(weights, ram, precision):
+    room = Room(None, ram * GB, speeds=SPEEDS)
+    assert choose(working(weights), room).need.precision == precision
+
+
+def test_what_a_picture_takes_is_said_where_it_can_be_told():
+    room = Room(None, 99 * GB, speeds=SPEEDS)
+    assert choose(working(1e11, calls=2e6), room).reason.endswith("; about 42 s a picture")
+    assert "picture" not in choose(NEEDS, room).reason
+    assert room.seconds(working(1e11)[2]) is None  # fp16, which no CPU is asked for
+    assert Room(99 * GB, None, speeds=SPEEDS).seconds(working(1e11)[0]) is None
+    assert [duration(s) for s in (0.31, 42.4, 200)] == ["0.3 s", "42 s", "3 min"]
+
+
+def test_few_bits_are_computed_with_in_what_a_processor_is_faster_at():
+    assert SPEEDS.floats == "bf16"
+    assert Speeds({"fp32": 1e-10, "bf16": 3e-10}, 0).floats == "fp32"
+
+
+def test_speeds_are_measured_once_and_for_every_format():
+    speeds = measured_speeds()
+    assert measured_speeds() is speeds
+    assert set(speeds.weight) == {"fp32", "bf16", "int8", "int4"}
+    assert all(seconds > 0 for seconds in (*speeds.weight.values(), speeds.call))
 
 
 def test_too_little_is_refused_with_the_numbers_of_every_precision():
