@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+
+from ming_core import TorchOperations
+from ming_core.quantisation import operations_for
 
 from .case import Case
 from .clock import HEAD, HostClock, Mark, drawn, milliseconds, unmarked
 from .counters import count_token
 from .measure import relative_error
 from .random_model import SIZES, random_model
+from .sources import PRECISIONS
 
 CPU = torch.device("cpu")
 CONTEXT = 64
+CALIBRATED_STEPS = 6  # as a calibrated schedule has them; where they lie takes no time
 Draw = Callable[[int, Mark], object]
 TARGETS = {
     "ratio_3_rows": ">= 1.7",
     "ratio_2_rows": ">= 1.35",
     "batch4_over_4x1": "<= 0.5",
     "latent_error": "<= 1e-5",
+    "bf16_3_rows": ">= 1.4",
+    "int8_3_rows": ">= 2.2",
+    "int4_3_rows": ">= 3.5",
+    "int4_calibrated_3_rows": ">= 7.0",
     "ops_per_token": "<= 4000",
     "head_ops_per_token": "<= 1800",
     "host_time_ratio": ">= 1.8",
@@ -50,7 +59,7 @@ class Check:
 
 @torch.inference_mode()
 def cpu_checks(repeats: int) -> Iterator[Check]:
-    """Yield all figures as they become known; in fp32, on one thread."""
+    """Yield all figures as they become known; on one thread."""
     model = random_model(SIZES["mid"], torch.float32, CPU)
     three, two = (Case.read(model, rows, CONTEXT) for rows in (3, 2))
     four = three.side_by_side(4)
@@ -59,6 +68,7 @@ def cpu_checks(repeats: int) -> Iterator[Check]:
         yield Check(name, in_turn(case.draw_baseline, case.draw, repeats))
     yield Check("batch4_over_4x1", [x / 4 for x in in_turn(four.draw, three.draw, repeats)])
     yield Check("latent_error", [relative_error(ours, theirs)])
+    yield from few_bits_checks(repeats)
     # What a token asks at the published depths, where tiny widths leave the rest to do.
     case = Case.read(random_model(SIZES["deep"], torch.float32, CPU), 3, CONTEXT)
     for suffix, draw in (("", case.draw), ("_baseline", case.draw_baseline)):
@@ -66,6 +76,25 @@ def cpu_checks(repeats: int) -> Iterator[Check]:
         yield Check(f"ops_per_token{suffix}", [ops["total"]])
         yield Check(f"head_ops_per_token{suffix}", [ops[HEAD]])
     yield Check("host_time_ratio", in_turn(case.draw_baseline, case.draw, repeats))
+
+
+def few_bits_checks(repeats: int) -> Iterator[Check]:
+    """Time precisions against the published algorithm in fp32, where no cache holds the head."""
+
+    def case_of(precision: str) -> Case:
+        dtype, quantise = PRECISIONS[precision]
+        operations = operations_for(TorchOperations, quantise)
+        return Case.read(random_model(SIZES["head"], dtype, CPU, operations), 3, CONTEXT)
+
+    exact, case = case_of("fp32"), case_of("bf16")
+    yield Check("bf16_3_rows", in_turn(exact.draw_baseline, case.draw, repeats))
+    for precision in ("int8", "int4"):
+        case = case_of(precision)
+        yield Check(f"{precision}_3_rows", in_turn(exact.draw_baseline, case.draw, repeats))
+    few = replace(case, sampling=replace(case.sampling, steps=CALIBRATED_STEPS))
+    yield Check("int4_calibrated_3_rows", in_turn(exact.draw_baseline, few.draw, repeats))
+    together = in_turn(case.side_by_side(4).draw, case.draw, repeats)
+    yield Check("int4_batch4_over_4x1", [ratio / 4 for ratio in together])
 
 
 def in_turn(first: Draw, second: Draw, repeats: int) -> list[float]:

@@ -7,7 +7,7 @@ of the exact run are fed back, so that every token's error is its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from .clock import unmarked
 from .counters import watched_routers
 
 CONTEXT, ROWS = 64, 3
+AS_RUN = "as run here, in bf16"  # by the kernels of the device, beside which all else is bf16
 # Part of the model -> the modules whose matrices belong to it. The dense and the routed ones are
 # what a quantisation rounds, the rest is what it leaves alone.
 PARTS: Mapping[str, str] = {
@@ -113,8 +114,13 @@ def run(model: MingModel, tokens: int, replay: Tensor | None = None) -> Run:
     return Run(latents, chosen)
 
 
-def costs(model: MingModel, tokens: int) -> Iterator[Cost]:
-    """Yield the cost of every part in every format, and of every quantisation as a whole."""
+def costs(
+    model: MingModel, tokens: int, make: Callable[[str], MingModel] | None = None
+) -> Iterator[Cost]:
+    """Yield the cost of every part in every format, and of every quantisation as a whole.
+
+    make  gives the same weights in a precision as this device runs them: kernels round as well
+    """
     exact = run(model, tokens)
     wanted = [(part, form, {part: form}) for part in PARTS for form in FORMATS]
     for name, formats in QUANTISATIONS.items():
@@ -124,6 +130,11 @@ def costs(model: MingModel, tokens: int) -> Iterator[Cost]:
         with rounding(model, parts):
             ours = run(model, tokens, exact.latents)
         yield Cost(name, form, ours.latent_error(exact), ours.agreement(exact))
+    if make is None:
+        return
+    for name in ("bf16", *QUANTISATIONS):
+        ours = run(make(name), tokens, exact.latents)
+        yield Cost(AS_RUN, name, ours.latent_error(exact), ours.agreement(exact))
 
 
 def report(found: Sequence[Cost]) -> Iterator[str]:
@@ -133,7 +144,6 @@ def report(found: Sequence[Cost]) -> Iterator[str]:
     for part in PARTS:
         own = {cost.form: cost.cells() for cost in found if cost.name == part}
         yield f"| {part} | " + " | ".join(own[form] for form in FORMATS) + " |"
-    yield from ("", "| together | error | same experts |", "|---|---|---|")
-    for cost in found:
-        if cost.name not in PARTS:
-            yield f"| {cost.form} | {cost.cells()} |"
+    for name in ("together", AS_RUN):
+        own = [f"| {cost.form} | {cost.cells()} |" for cost in found if cost.name == name]
+        yield from ("", f"| {name} | error | same experts |", "|---|---|---|", *own)

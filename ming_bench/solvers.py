@@ -10,55 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-import torch
 from torch import Tensor
 
-from ming_core import GENERATE_PREFIX, ImageSampling, MingModel, generate
-from ming_core.univision.drawing import draw_noise
-from ming_core.univision.flow.sampler import LatentSampler
-from ming_core.univision.guidance import guidance_weights
-
-from .case import recording
+from ming_core import ImageSampling
+from ming_core.univision.conditions import Conditions
 
 TRUE_STEPS = 256
 STEPS = (16, 8, 6, 4)
 SOLVERS = ("euler", "ab2")
 SHIFTS = (None, 0.5, 2.0)
-MODULATION_BYTES = 512 << 20  # of all steps of the tokens integrated at once
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What the flow head was told for every visual token of some pictures."""
-
-    model: MingModel
-    z: Tensor  # (branches, tokens, W)
-    noise: Tensor  # (tokens, C)
-
-    @classmethod
-    @torch.inference_mode()
-    def collect(cls, model: MingModel, prompt: str, seeds: Sequence[int]) -> Conditions:
-        """Draw pictures with the published settings, and keep every token's condition."""
-        kept: list[Tensor] = []
-        head, config = model.parts.language_model.condition_head, model.config
-        hook = head.register_forward_hook(lambda _module, _inputs, z: kept.append(z.clone()))
-        with hook, recording(wanted=False):
-            generate(model, GENERATE_PREFIX + prompt, seeds=seeds)
-        noise = draw_noise(seeds, config.language.num_image_tokens, config.mingtok.latent_size)
-        noise = noise.flatten(0, 1).to(model.device)
-        return cls(model, torch.cat(kept, dim=1), noise)
-
-    @torch.inference_mode()
-    def latents(self, sampling: ImageSampling) -> Tensor:
-        """Integrate every token's flow: latents (tokens, C)."""
-        velocity = self.model.parts.language_model.velocity
-        branches = len(self.z)
-        weights = guidance_weights(sampling, has_image_branch=branches == 3)
-        sample = LatentSampler(velocity, sampling, list(weights.values()), like=self.z)
-        per_token = sampling.steps * branches * sum(velocity.block_sizes) * self.z.element_size()
-        size = max(1, MODULATION_BYTES // per_token)
-        parts = zip(self.z.split(size, dim=1), self.noise.split(size), strict=True)
-        return torch.cat([sample(z, noise) for z, noise in parts])
 
 
 @dataclass(frozen=True)

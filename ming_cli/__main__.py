@@ -13,6 +13,7 @@ TOOLS = {
     "verify": ("ming_cli.verify", "compare the engine with a folder of stored numbers"),
     "bench": ("ming_cli.bench", "time a visual token against the published algorithm"),
     "convert": ("ming_cli.convert", "write one file per component, optionally in 8 or 4 bits"),
+    "calibrate": ("ming_cli.calibrate", "find fewer flow steps that draw nearly as published"),
     "eval": ("ming_cli.eval", "judge how well a small model of drawn shapes draws, sees and edits"),
     "inspect": ("ming_cli.inspect", "say what a checkpoint folder holds and what it needs"),
     "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ming_bench import precision, report, solvers
+from ming_bench.case import recording
 from ming_bench.checks import cpu_checks
 from ming_bench.clock import clock_of, device_named, reset_peak_memory
 from ming_bench.counters import ROUTING
@@ -21,8 +23,9 @@ from ming_bench.measure import Bench, Plan, exact_latents, plans
 from ming_bench.random_model import SIZES
 from ming_bench.sources import EXACT, PRECISIONS, Source, source_of
 from ming_bench.traffic import Bandwidth
-from ming_core import SOLVERS, CheckpointError, PromptError
+from ming_core import GENERATE_PREFIX, SOLVERS, CheckpointError, PromptError, generate
 from ming_core.families import FAMILIES, family_of
+from ming_core.univision.conditions import Conditions
 
 from . import bench_lite
 from .machine import Machine
@@ -41,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--family", choices=[family.NAME for family in FAMILIES], help="of random weights")
     add("--config", type=Path, help="random weights of the config.json files in this folder")
     add("--device", help="where to compute (CUDA if there is one, else cpu)")
+    # Shared machines time reproducibly on one thread only.
+    add("--threads", type=int, default=1, help="on a CPU (1)")
     add("--precision", nargs="+", choices=PRECISIONS, help="of weights (bf16 on CUDA, else fp32)")
     add("--rows", nargs="+", type=int, choices=(1, 2, 3), default=[3], help="guidance branches (3)")
     add("--pictures", nargs="+", type=int, default=[1], help="drawn side by side (1)")
@@ -66,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     device = device_named(args.device)
     on_cuda = device.type == "cuda"
     if not on_cuda:
-        torch.set_num_threads(1)  # shared machines time reproducibly on one thread only
+        torch.set_num_threads(args.threads)
     source = source_of(args.folder, args.config, args.size or ("published" if on_cuda else "mid"))
     precisions = args.precision or ["bf16" if on_cuda else EXACT]
     if args.precision_report:
@@ -160,7 +165,7 @@ def report_precision(source: Source, device: torch.device, tokens: int) -> int:
     source.refuse(EXACT, free_bytes(device))
     model = source.make(EXACT, device)
     found: list[precision.Cost] = []
-    for cost in precision.costs(model, tokens):
+    for cost in precision.costs(model, tokens, lambda form: source.make(form, device)):
         found.append(cost)
         print(f"measured: {cost.name}, {cost.form}", file=sys.stderr, flush=True)
     rows = precision.ROWS
@@ -176,7 +181,9 @@ def compare_solvers(
     source.refuse(name, free_bytes(device))
     model = source.make(name, device)
     seeds = range(1 if args.quick else 4)
-    errors = solvers.solver_errors(solvers.Conditions.collect(model, args.prompt, seeds))
+    draw = partial(generate, model, GENERATE_PREFIX + args.prompt, seeds=seeds)
+    with recording(wanted=False):
+        errors = solvers.solver_errors(Conditions.collect(model, seeds, draw))
     if args.json:
         common = {"model": source.name, "is_trained": source.is_trained, "precision": name}
         common["against"] = f"ab2 {solvers.TRUE_STEPS}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ming_core import GENERATE_PREFIX, ImageSampling, load_model
+from ming_core import GENERATE_PREFIX, SCHEDULES, ImageSampling, load_model
 from ming_shapes.evaluation.cases import KINDS, RECONSTRUCTIONS, SEED, cases_of
 from ming_shapes.evaluation.measures import (
     Figures,
@@ -61,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-guidance", type=float, default=3.0)
     parser.add_argument("--image-guidance", type=float, default=1.1)
     parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--time-shift", type=float)
+    parser.add_argument("--schedule", choices=SCHEDULES, default=SCHEDULES[0])
 
 
 def main(args: argparse.Namespace) -> int:
@@ -75,6 +77,8 @@ def main(args: argparse.Namespace) -> int:
         text_guidance=args.text_guidance,
         image_guidance=args.image_guidance,
         temperature=args.temperature,
+        time_shift=args.time_shift,
+        schedule=args.schedule,
     )
     began = time.monotonic()
     played = play_all(folder, sampling, args)

@@ -58,7 +58,7 @@ from .univision.memory import (
 )
 from .univision.model import MingModel
 from .univision.prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region_prompt
-from .univision.sampling import SOLVERS, ImageSampling
+from .univision.sampling import SCHEDULES, SOLVERS, ImageSampling
 from .univision.turn import Reply
 from .univision.values import Features, Latents
 from .written_numbers import number, switch, whole_number
@@ -76,6 +76,7 @@ __all__ = [
     "LIST_SUFFIXES",
     "PROMPT",
     "QUANTISATIONS",
+    "SCHEDULES",
     "SEED",
     "SOLVERS",
     "AbilityError",

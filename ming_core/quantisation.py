@@ -14,6 +14,8 @@ from .errors import MingError
 from .formats import Format, Shape, possible, refuse_loss
 from .operations import Experts, Leaf, Operations
 
+STORED_AT_ONCE = 1 << 24  # weights, which take several copies in fp32 while they are quantised
+
 Index = tuple[int | slice, ...]
 
 
@@ -40,11 +42,15 @@ class QuantisedLeaf(Leaf):
         self.register_buffer("scale", torch.empty(scale, dtype=form.scale_dtype))
 
     def store(self, weight: Tensor, index: Index) -> None:
-        """Quantise one stretch of the weights."""
-        weight = weight.float()
-        levels, scale = self.form.quantised(weight)
+        """Quantise one stretch of the weights, a part at a time, which takes little memory."""
+        levels, scale = self.weight.data[index], self.scale[index]
+        rows = max(1, STORED_AT_ONCE // weight.shape[-1])
+        for start in range(0, weight.shape[-2], rows):
+            part = (..., slice(start, start + rows))
+            stretch = weight[(*part, slice(None))].float()
+            levels[(*part, slice(None))], made = self.form.quantised(stretch)
+            scale[part if scale.dim() == levels.dim() - 1 else (*part, slice(None))] = made
         refuse_loss(self.form, weight, scale)
-        self.weight.data[index], self.scale[index] = levels, scale
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "QuantisedLeaf":  # noqa: FBT001, FBT002  as torch declares it
         device = fn(self.weight.data.new_empty(0)).device

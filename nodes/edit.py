@@ -2,9 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..ming_core import Features, ImageSampling, LatentContext, edit, turn_stage
+from ..ming_core import SCHEDULES, Features, LatentContext, edit, turn_stage
 from .host import models
 from .host.progress import HostProgress
+from .sampling import NO_SHIFT, image_sampling, schedule_inputs
 from .schema import (
     ContextSocket,
     FeaturesSocket,
@@ -50,6 +51,7 @@ class EditStep(io.ComfyNode):
                 *sampling_inputs(),
                 context_input("The conversation whose last picture is edited."),
                 features_input("A picture to edit; with a context as well, it joins that one."),
+                *schedule_inputs(),
             ],
             outputs=[
                 ContextSocket.Output("context", tooltip="The conversation with this edit in it."),
@@ -76,14 +78,19 @@ class EditStep(io.ComfyNode):
         temperature: float,
         context: LatentContext | None = None,
         features: Features | None = None,
+        schedule: str = SCHEDULES[0],
+        time_shift: float = NO_SHIFT,
     ) -> io.NodeOutput:
         engine = models.conversing(model)
+        guidance = (text_guidance, image_guidance)
+        how = (steps, solver, *guidance, temperature, schedule, time_shift)
+        sampling = image_sampling(engine, *how)
         stage = turn_stage(engine, context, features, images=1, steps=steps)
         result = edit(
             models.prepare_drawing(model, stage),
             instruction,
             seed=seed,
-            sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
+            sampling=sampling,
             context=context,
             features=features,
             show_region_first=show_region_first,

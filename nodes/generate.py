@@ -4,8 +4,8 @@ from comfy_api.latest import io
 
 from ..ming_core import (
     GENERATE_PREFIX,
+    SCHEDULES,
     Features,
-    ImageSampling,
     LatentContext,
     PromptError,
     TextSampling,
@@ -14,6 +14,7 @@ from ..ming_core import (
 )
 from .host import models
 from .host.progress import HostProgress
+from .sampling import NO_SHIFT, image_sampling, schedule_inputs
 from .schema import (
     MAX_SEED,
     ContextSocket,
@@ -112,6 +113,7 @@ class Generate(io.ComfyNode):
                 "from the same context, and seeds count on from line to line. Opening words in one "
                 "line count for all; # in front passes a line over.",
             ),
+            *schedule_inputs(),
         ]
 
     @classmethod
@@ -131,7 +133,12 @@ class Generate(io.ComfyNode):
         context: LatentContext | None = None,
         features: Features | None = None,
         prompt_per_line: bool = False,  # noqa: FBT001, FBT002  the host calls by name
+        schedule: str = SCHEDULES[0],
+        time_shift: float = NO_SHIFT,
     ) -> io.NodeOutput:
+        guidance = (text_guidance, image_guidance)
+        how = (steps, solver, *guidance, temperature, schedule, time_shift)
+        sampling = image_sampling(models.conversing(model), *how)
         prompts = prompts_of(prompt, images) if prompt_per_line else [prompt]
         pictures = images * len(prompts)
         stage = turn_stage(
@@ -147,7 +154,7 @@ class Generate(io.ComfyNode):
             models.prepare_drawing(model, stage),
             prompts,
             seeds=[(seed + i) & MAX_SEED for i in range(pictures)],
-            sampling=ImageSampling(steps, solver, text_guidance, image_guidance, temperature),
+            sampling=sampling,
             context=context,
             features=features,
             text=TextSampling(max_tokens, seed=seed) if reply == MODEL_DECIDES else None,

@@ -17,7 +17,8 @@ Show = Callable[[Features], Mapping[str, str] | None]
 VERSION = 1
 MAX_CHARACTERS = 20_000  # of one text; what is cut is cut for display only
 DIGEST_LENGTH = 20
-HIDDEN_SETTINGS = ("seed", "time_shift", "renorm")  # named elsewhere, or without a widget
+HIDDEN_SETTINGS = ("seed", "renorm")  # named elsewhere, or without a widget
+USUAL = {"schedule": "uniform", "time_shift": None}  # told only where they are anything else
 
 
 def conversation_record(context: LatentContext, show: Show) -> Record:
@@ -89,4 +90,5 @@ def _traits(turn: Turn) -> Iterator[str]:
 
 def _shown(sampling: ImageSampling | TextSampling) -> Iterator[tuple[str, object]]:
     names = (field.name for field in fields(sampling) if field.name not in HIDDEN_SETTINGS)
-    return ((name, getattr(sampling, name)) for name in names)
+    told = ((name, getattr(sampling, name)) for name in names)
+    return ((name, value) for name, value in told if name not in USUAL or value != USUAL[name])

@@ -29,6 +29,8 @@ from .folders import (
 from .key_map import IGNORED, expected_tensors
 from .memory import need_of
 from .model import ABILITIES, Components, MingModel
+from .schedule_file import FILE_NAME as SCHEDULES
+from .schedule_file import read_schedules
 from .tokenizer import ConversationTokenizer
 
 # With `open_checkpoint`, what the door of families asks for.
@@ -117,7 +119,9 @@ class UniVisionCheckpoint(OpenCheckpoint[Components, ConversationTokenizer, Ming
         """Make the loaded model of parts that hold their weights."""
         if self.config.language.norm_head:
             normalise_head(parts)
-        return MingModel(identity, self.config, tokenizer, parts, dtype, quantisation=quantisation)
+        model = MingModel(identity, self.config, tokenizer, parts, dtype, quantisation=quantisation)
+        model.schedules = read_schedules(self.folder.univision, identity)
+        return model
 
     def need(self, precision: str, floats: torch.dtype) -> Need:
         """Return what the checkpoint needs in a precision; nothing is allocated."""
@@ -127,6 +131,8 @@ class UniVisionCheckpoint(OpenCheckpoint[Components, ConversationTokenizer, Ming
         """Yield configs and tokenizer, so that a converted folder stands alone."""
         yield self.folder.univision / "config.json", "config.json"
         yield self.folder.mingtok / "config.json", "MingTok-Vision/config.json"
+        if (self.folder.univision / SCHEDULES).is_file():
+            yield self.folder.univision / SCHEDULES, SCHEDULES
         for name in TOKENIZER_FILES:
             if (self.folder.tokenizer_home() / name).is_file():
                 yield self.folder.tokenizer_home() / name, name

@@ -152,7 +152,11 @@ class DecodeState:
         self._noise = noise.to(model.device)
         self._replay = None if replay is None else replay.to(self._noise)
         self._sample = LatentSampler(
-            self.parts.language_model.velocity, sampling, batch.weights, like=self.hidden
+            self.parts.language_model.velocity,
+            sampling,
+            batch.weights,
+            like=self.hidden,
+            schedules=model.schedules,
         )
         semantic = self.parts.semantic_decoder
         self._semantic_cache = semantic.new_cache(pictures, num_tokens, like=embedding)

@@ -13,6 +13,7 @@ from ..quantisation import restore_formats
 from .config import MingConfig
 from .connector import Connector
 from .flow.head import ConditionHead, VelocityNetwork
+from .flow.schedule import Schedules
 from .folders import NAME
 from .language_model.transformer import Transformer
 from .mingtok.low_level_encoder import LowLevelEncoder
@@ -75,7 +76,8 @@ class MingModel:
     """A loaded model. It holds no conversation: that is what `LatentContext` is for.
 
     `device` is where it computes; a host that moves components sets it before every call.
-    `quantisation` names how its large matrices are kept, if not as floats.
+    `quantisation` names how its large matrices are kept, if not as floats; `schedules` are those
+    calibrated for it.
     """
 
     identity: str
@@ -85,6 +87,7 @@ class MingModel:
     dtype: torch.dtype
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     quantisation: str | None = None
+    schedules: Schedules | None = None
 
     @property
     def family(self) -> str:

@@ -7,6 +7,7 @@ from ..foreign_text import shown
 from ..sampling import refuse_endless
 
 SOLVERS = ("euler", "ab2")
+UNIFORM, CALIBRATED = SCHEDULES = ("uniform", "calibrated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class ImageSampling:
     temperature: float = 1.0
     time_shift: float | None = None
     renorm: bool = False
+    schedule: str = UNIFORM
 
     def __post_init__(self) -> None:
         refuse_endless(asdict(self))
@@ -31,3 +33,11 @@ class ImageSampling:
             raise PromptError(f"temperature is {self.temperature}; use 0 or more (published: 1).")
         if self.time_shift is not None and self.time_shift <= 0:
             raise PromptError(f"time_shift is {self.time_shift}; use a figure above 0, or none.")
+        if self.schedule not in SCHEDULES:
+            known = ", ".join(SCHEDULES)
+            raise PromptError(f"schedule is {self.schedule!r}; use one of {known}.")
+        if self.schedule == CALIBRATED and (self.solver != SOLVERS[0] or self.time_shift):
+            raise PromptError(
+                "Calibrated schedules were found for euler, and without a time shift. Choose "
+                "euler and shift 1 with them, or the uniform schedule."
+            )

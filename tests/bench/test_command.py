@@ -65,10 +65,11 @@ def test_cpu_checks_end_with_one_object(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     small = SIZES["quick"]
-    monkeypatch.setattr(checks, "SIZES", {"mid": small, "deep": small})
+    monkeypatch.setattr(checks, "SIZES", {"mid": small, "deep": small, "head": small})
     lines = run(capsys, "--cpu", "--quick", "--json", "--repeats", "1")
     figures = json.loads(lines[-1])
     wanted = {"ratio_3_rows", "ratio_2_rows", "batch4_over_4x1", "ops_per_token", "latent_error"}
+    wanted |= {"bf16_3_rows", "int8_3_rows", "int4_3_rows", "int4_calibrated_3_rows"}
     assert wanted <= set(figures)
     assert figures["head_ops_per_token"] < figures["ops_per_token"]
     assert figures["latent_error"] < 1e-5

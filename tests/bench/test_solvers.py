@@ -6,21 +6,20 @@ import pytest
 import torch
 
 from ming_bench import solvers
-from ming_bench.random_model import SIZES, random_model
-from ming_bench.solvers import Conditions, report, solver_error, solver_errors
+from ming_bench.solvers import report, solver_error, solver_errors
 from ming_cli.__main__ import main
-from ming_core import ImageSampling, generate
+from ming_cli.calibrate import collect
+from ming_core import GENERATE_PREFIX, ImageSampling, MingModel, generate
+from ming_core.univision.conditions import Conditions
 
 
 @pytest.fixture(scope="module")
-def conditions() -> Conditions:
-    model = random_model(SIZES["quick"], torch.float32, torch.device("cpu"))
-    collected = Conditions.collect(model, "a red circle", seeds=[3])
-    return Conditions(model, collected.z, collected.noise)
+def conditions(model: MingModel) -> Conditions:
+    return collect(model, ["a red circle"], seed=3)
 
 
-def test_conditions_are_those_of_a_drawing(conditions: Conditions):
-    (reply,) = generate(conditions.model, solvers.GENERATE_PREFIX + "a red circle", seeds=[3])
+def test_conditions_are_those_of_a_drawing(model: MingModel, conditions: Conditions):
+    (reply,) = generate(model, GENERATE_PREFIX + "a red circle", seeds=[3])
     drawn = conditions.latents(ImageSampling())
     torch.testing.assert_close(drawn, reply.latents.values[0], rtol=1e-4, atol=1e-5)
 
@@ -29,13 +28,12 @@ def test_integrating_in_parts_changes_nothing(
     conditions: Conditions, monkeypatch: pytest.MonkeyPatch
 ):
     whole = conditions.latents(ImageSampling(steps=4))
-    monkeypatch.setattr(solvers, "MODULATION_BYTES", 1 << 20)
+    monkeypatch.setattr("ming_core.univision.conditions.MODULATION_BYTES", 1 << 20)
     torch.testing.assert_close(conditions.latents(ImageSampling(steps=4)), whole)
 
 
 def test_errors_shrink_with_steps_and_order(conditions: Conditions):
-    few = Conditions(conditions.model, conditions.z[:, :16], conditions.noise[:16])
-    errors = solver_errors(few)
+    errors = solver_errors(conditions.some(16))
     plain = {(e.solver, e.steps): e.error for e in errors if e.time_shift is None and not e.renorm}
     assert plain["euler", 16] < plain["euler", 8] < plain["euler", 4]
     assert plain["ab2", 16] < plain["ab2", 8] < plain["ab2", 4]

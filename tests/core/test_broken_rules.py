@@ -81,7 +81,7 @@ BROKEN = {
     ),
     "time shift": (
         "c",
-        "univision/flow/sampler.py",
+        "univision/flow/schedule.py",
         "grid / (grid + time_shift - time_shift * grid)",
         "grid * time_shift / (1 + (time_shift - 1) * grid)",
     ),

@@ -59,7 +59,7 @@ def test_fields_and_options_an_older_host_lacks_are_left_out(pack, monkeypatch):
 
 def test_rare_widgets_are_advanced_where_the_host_has_that(pack):
     inputs = {i.id: i for i in pack.nodes["Generate"].GET_SCHEMA().inputs}
-    rare = ["reply", "max_tokens", "prompt_per_line"]
+    rare = ["reply", "max_tokens", "prompt_per_line", "schedule", "time_shift"]
     assert [name for name, i in inputs.items() if i.advanced] == rare
 
 

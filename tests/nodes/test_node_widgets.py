@@ -1,5 +1,6 @@
 """Every widget changes what comes out: no knob does nothing."""
 
+import importlib
 import itertools
 from pathlib import Path
 
@@ -15,6 +16,8 @@ SAMPLING = {
     "text_guidance": {"text_guidance": 1.5},
     "image_guidance": {"image_guidance": 2.0},
     "temperature": {"temperature": 0.5},
+    "schedule": {"schedule": "calibrated"},
+    "time_shift": {"time_shift": 0.5},
 }
 # node -> widget -> the inputs that show its effect against the node's base inputs
 CHANGES = {
@@ -52,6 +55,9 @@ CASES = [(node, widget) for node, changes in CHANGES.items() for widget in chang
 def outcome(pack, model, context, features):
     """Run a node on the same conversation, once per set of inputs; return its outputs."""
     known = {}
+    flow = importlib.import_module(f"{pack.core.__name__}.univision.flow.schedule")
+    found = {3: flow.Calibrated((0.0, 0.2, 0.7, 1.0), 0.1)}
+    model.engine.schedules = flow.Schedules(model.engine.identity, 16, None, found)
 
     def run(node, **changed):
         key = (node, tuple(sorted(changed.items())))
@@ -61,7 +67,8 @@ def outcome(pack, model, context, features):
             known[key] = comparable(pack.run(node, model=model, **given, **inputs).args)
         return known[key]
 
-    return run
+    yield run
+    model.engine.schedules = None
 
 
 @pytest.mark.parametrize(("node", "widget"), CASES)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..sampling import ImageSampling
 from .head import VelocityNetwork
+from .schedule import Schedules, grid_of
 
 
 def guided_velocity(velocities: Tensor, weights: Tensor, *, renorm: bool) -> Tensor:
@@ -22,12 +23,6 @@ def guided_velocity(velocities: Tensor, weights: Tensor, *, renorm: bool) -> Ten
     return velocity
 
 
-def progress_grid(steps: int, time_shift: float | None) -> Tensor:
-    """Return how far from noise (0) to data (1) each step starts and ends: (steps + 1,)."""
-    grid = torch.linspace(0, 1, steps + 1)
-    return grid if time_shift is None else grid / (grid + time_shift - time_shift * grid)
-
-
 class LatentSampler:
     """Integrates latents from noise to data; made once per picture, called once per token."""
 
@@ -37,12 +32,16 @@ class LatentSampler:
         sampling: ImageSampling,
         weights: Sequence[float],
         like: Tensor,
+        schedules: Schedules | None = None,
     ) -> None:
-        """Prepare the time grid, and the guidance weights in the order of the branches of z."""
+        """Prepare the time grid, and the guidance weights in the order of the branches of z.
+
+        schedules  of the checkpoint, for settings that ask for a calibrated one
+        """
         self.network = network
         self.sampling = sampling
         self.weights = torch.tensor(weights, dtype=torch.float32, device=like.device)
-        grid = progress_grid(sampling.steps, sampling.time_shift)
+        grid = grid_of(sampling, schedules)
         self.step_sizes: list[float] = grid.diff().tolist()
         self.times = network.time_embed((1 - grid[:-1]).to(like.device), like.dtype)
 

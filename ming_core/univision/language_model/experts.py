@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from ... import kernels
 from ...operations import Operations
-from ...quantisation import QuantisedLeaf
 from ..config import LanguageModelConfig
 
 FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
@@ -81,8 +80,8 @@ class MixtureOfExperts(nn.Module):
 
     def are_few(self, tokens: Tensor) -> bool:
         """Whether reading the weights of an expert takes longer than multiplying tokens by them."""
-        is_quantised = isinstance(self.gate_up, QuantisedLeaf)
-        return len(tokens) <= (FEW_IN_FEW_BITS if is_quantised else FEW_TOKENS)
+        is_wide = self.gate_up.weight.is_floating_point()
+        return len(tokens) <= (FEW_TOKENS if is_wide else FEW_IN_FEW_BITS)
 
     def add_gathered(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` the chosen experts, a copy of its own for every choice."""

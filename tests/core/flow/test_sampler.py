@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ming_core import SOLVERS, ImageSampling, MingModel
-from ming_core.univision.flow.sampler import LatentSampler, guided_velocity, progress_grid
+from ming_core.univision.flow.sampler import LatentSampler, guided_velocity
+from ming_core.univision.flow.schedule import progress_grid
 
 
 class Field:
