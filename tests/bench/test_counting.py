@@ -74,7 +74,7 @@ def test_what_a_processor_is_said_to_multiply_is_what_a_token_reads(size: str):
     parts = Components.build(figures, TorchOperations, torch.bfloat16)
     whole = MingModel("meta", figures, None, parts, torch.bfloat16, CPU)
     distinct = ROUTED * figures.language.top_k
-    counted = bytes_per_token(whole, Load(3, 0, figures.flow.steps, distinct)).total() / 2
+    counted = bytes_per_token(whole, 0, figures.flow.steps, distinct).total() / 2
     work = work_of(parts, figures)
     assert work.weights["bf16"] / figures.language.num_image_tokens == pytest.approx(counted, 0.01)
     few = Components.build(figures, operations_for(TorchOperations, "int4"), torch.bfloat16)
