@@ -2,7 +2,7 @@
 
 They are torch's own and unfinished: missing in some versions, slow or wrong on some processors. So
 each is asked for shapes it is known to take only, and used where it was right once
-(docs/decisions/0024). Inside them activations are bf16: with any other type they are many times
+(docs/decisions/0025). Inside them activations are bf16: with any other type they are many times
 slower than plain products.
 """
 
