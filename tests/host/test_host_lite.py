@@ -91,7 +91,7 @@ def test_a_cancelled_drawing_ends_at_once_and_the_next_is_the_same(server):
     graph = sweep((20, 5.0))
     graph.prompt["draw 20 5.0"]["inputs"]["steps"] = 500
     run = server.started(graph.prompt)
-    server.wait_for(run, "progress", node="draw 20 5.0", count=2)
+    server.wait_for_progress(run, 2, node="draw 20 5.0")
     server.post("/interrupt", {"prompt_id": run.prompt_id})
     assert server.finish(run).ending == "execution_interrupted"
     again = server.run(sweep((20, 5.0)).prompt)
