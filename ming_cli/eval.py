@@ -12,6 +12,9 @@ from pathlib import Path
 from PIL import Image
 
 from ming_core import GENERATE_PREFIX, SCHEDULES, ImageSampling, load_model
+from ming_exam.examination import cases_of as outside_cases
+from ming_exam.examination import examine, figures_of
+from ming_exam.papers import PAPERS
 from ming_shapes.evaluation.cases import KINDS, RECONSTRUCTIONS, SEED, cases_of
 from ming_shapes.evaluation.measures import (
     Figures,
@@ -43,10 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line of `ming eval`."""
     parser.add_argument("folder", type=Path, nargs="?", help="checkpoint; default: the bundled one")
     parser.add_argument("--quick", action="store_true", help="a few cases of everything")
+    parser.add_argument(
+        "--outside",
+        action="store_true",
+        help="the examination that shares no word, picture or judge with the lessons",
+    )
     parser.add_argument("--plain", action="store_true", help="one thing, plain English alone")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) here")
-    parser.add_argument("--only", nargs="*", choices=sorted(KINDS), help="these lines alone")
+    parser.add_argument(
+        "--only", nargs="*", choices=sorted({*KINDS, *PAPERS}), help="these lines alone"
+    )
     parser.add_argument("--cases", type=int, help="so many cases per line instead")
     parser.add_argument("--seed", type=int, default=SEED, help="of the cases, to ask others")
     parser.add_argument(
@@ -81,21 +91,43 @@ def main(args: argparse.Namespace) -> int:
         schedule=args.schedule,
     )
     began = time.monotonic()
+    if args.outside:
+        return sit_outside(folder, sampling, args)
     played = play_all(folder, sampling, args)
     report = report_of(played)
     if not args.only or "copy" in args.only:
         count = RECONSTRUCTIONS["quick" if args.quick else "full"]
         report["reconstruct"] = reconstruct(Player(load_model(folder)), count, args.seed)
+    cases = sum(len(group) for group in played.values())
+    tell(report, f"{cases} cases in {time.monotonic() - began:.0f} s", is_json=args.json)
+    if args.sheet:
+        draw_sheet(f"ming eval - {folder}", rows_of(played)).save(args.sheet)
+    return 0
+
+
+def sit_outside(folder: Path, sampling: ImageSampling, args: argparse.Namespace) -> int:
+    """Let the checkpoint sit the examination from outside, and print its figures."""
+    began = time.monotonic()
+    parts = [part for part in args.only or PAPERS if part in PAPERS]
+    cases = [
+        case
+        for part in parts
+        for case in outside_cases(part, args.seed, args.cases, is_quick=args.quick)
+    ]
+    marks = examine(folder, cases, sampling, args.processes or usual_processes(folder))
+    took = f"{len(cases)} cases in {time.monotonic() - began:.0f} s"
+    tell(figures_of(cases, marks), took, is_json=args.json)
+    return 0
+
+
+def tell(report: dict[str, Figures], took: str, *, is_json: bool) -> None:
+    """Print the figures, a line each, and how long they took."""
     for line, figures in report.items():
         shown = "  ".join(f"{name} {value:g}" for name, value in figures.items())
         print(f"{line:<12} {shown}")
-    cases = sum(len(group) for group in played.values())
-    print(f"{cases} cases in {time.monotonic() - began:.0f} s")
-    if args.sheet:
-        draw_sheet(f"ming eval - {folder}", rows_of(played)).save(args.sheet)
-    if args.json:
+    print(took)
+    if is_json:
         print(json.dumps(report))
-    return 0
 
 
 def play_all(
@@ -105,6 +137,7 @@ def play_all(
     lines = {
         name: cases_of(name, is_quick=args.quick, is_plain=args.plain, seed=args.seed)[: args.cases]
         for name in args.only or KINDS
+        if name in KINDS
     }
     jobs = [Job(case, seed, sampling) for some in lines.values() for seed, case in enumerate(some)]
     played = iter(play_jobs(folder, jobs, args.processes or usual_processes(folder)))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "ming_core").rglob("*.py"))
 NODES = sorted((ROOT / "nodes").rglob("*.py"))
 DOWNLOADS = sorted((ROOT / "ming_download").rglob("*.py"))
-BESIDE = ("ming_bench", "ming_cli", "ming_run", "ming_shapes", "tools", "training")
+BESIDE = ("ming_bench", "ming_cli", "ming_exam", "ming_run", "ming_shapes", "tools", "training")
 OTHERS = [path for folder in BESIDE for path in sorted((ROOT / folder).rglob("*.py"))]
 EVERYTHING = [*ENGINE, *NODES, *DOWNLOADS, *OTHERS, ROOT / "__init__.py", ROOT / "quickstart.py"]
 
@@ -90,6 +90,13 @@ def test_nodes_reach_the_engine_and_the_downloads_only_and_relatively(path: Path
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ming_"):
             assert node.level > 0, f"line {node.lineno}: a second copy would be loaded in the host"
+
+
+def test_the_examination_and_the_lessons_know_nothing_of_each_other():
+    for folder, other in (("ming_exam", "ming_shapes"), ("ming_exam", "training")):
+        for one, two in ((folder, other), (other, folder)):
+            for path in sorted((ROOT / one).rglob("*.py")):
+                assert two not in {module.split(".")[0] for module in imports_of(path)}, path
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=named)

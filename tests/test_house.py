@@ -15,7 +15,15 @@ from ming_cli.__main__ import TOOLS
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-SHIPPED = ("ming_bench", "ming_cli", "ming_core", "ming_download", "ming_run", "ming_shapes")
+SHIPPED = (
+    "ming_bench",
+    "ming_cli",
+    "ming_core",
+    "ming_download",
+    "ming_exam",
+    "ming_run",
+    "ming_shapes",
+)
 FOLDERS = (*SHIPPED, "nodes", "tests")
 SOURCES = [ROOT / "__init__.py", *(p for f in FOLDERS for p in sorted((ROOT / f).rglob("*.py")))]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
