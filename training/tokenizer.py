@@ -1,7 +1,7 @@
 """The small tokenizer of the tiny model: byte-level pairs learnt from the drawn world's language.
 
-English words become one token each; Chinese is cut at the world's own words first. Anything
-else a person types still becomes bytes.
+English words become one token each; Chinese is cut at the world's own words first. Other words for
+these are read as them (`reading.py`); anything else a person types still becomes bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ming_shapes.tasks import TaskSampler
 from ming_shapes.words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
 
 from .lessons import TASKS
+from .reading import normalizer, taught_words
 
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""
@@ -47,6 +48,7 @@ def make_tokenizer() -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.normalizer = normalizer(taught_words(corpus()))
     return tokenizer
 
 
