@@ -27,7 +27,8 @@ NOT_RUN = (
     "that family to run them; on random weights they would draw noise."
 )
 SMALL = (
-    "The small bundled model knows a few flat things at a time and nothing else "
+    "The small bundled model knows a few flat things at a time and nothing else: circle, square, "
+    "triangle, star, diamond, cross and heart, in sixteen colours, on plain backgrounds "
     "(bundled/MODEL_CARD.md has the figures). The published checkpoint runs the same workflows: "
     "give its folder."
 )

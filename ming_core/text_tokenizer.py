@@ -4,7 +4,7 @@ Reads the checkpoint's `tokenizer.json`; no remote code.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -80,6 +80,12 @@ class TextTokenizer:
             )
         return read_any_json(path)
 
+    def read(self, text: str) -> str:
+        """Return a text as it is read: with the tokenizer's own other words for some of it."""
+        with guarded(_unreadable(text)):
+            normalizer = self._plain.normalizer
+            return text if normalizer is None else normalizer.normalize_str(text)
+
     def encode(self, pieces: Sequence[str | Control]) -> list[int]:
         """Tokenise a turn: neighbouring texts as one, each control token as its own id."""
         ids: list[int] = []
@@ -98,12 +104,7 @@ class TextTokenizer:
     def _encode_text(self, text: str) -> list[int]:
         if not text.isascii():
             _refuse_half_characters(text)
-        with guarded(
-            lambda reason: PromptError(
-                f"The tokenizer cannot read the text {shown(text)} ({reason}). Word it "
-                "differently, or download the checkpoint's tokenizer.json again."
-            )
-        ):
+        with guarded(_unreadable(text)):
             ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
         typed = sorted(set(ids) & set(self.ids.values()))
         if typed:  # only if a vocabulary holds a control token as an ordinary word
@@ -124,6 +125,14 @@ class TextTokenizer:
             )
         ):
             return self._full.decode(words, skip_special_tokens=True)
+
+
+def _unreadable(text: str) -> Callable[[str], PromptError]:
+    """Return what makes an error of a reason why a text cannot be read."""
+    return lambda reason: PromptError(
+        f"The tokenizer cannot read the text {shown(text)} ({reason}). Word it differently, or "
+        "download the checkpoint's tokenizer.json again."
+    )
 
 
 def _refuse_half_characters(text: str) -> None:

@@ -161,6 +161,7 @@ class Describe(io.ComfyNode):
             features=features,
             progress=HostProgress(),
         )
+        models.remark(model, question, reply.text)
         return io.NodeOutput(reply.text, reply.context, models.or_quiet(None))
 
     @classmethod

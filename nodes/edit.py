@@ -96,5 +96,6 @@ class EditStep(io.ComfyNode):
             show_region_first=show_region_first,
             progress=HostProgress(model.pace),
         )
+        models.remark(model, instruction, result.text)
         region = models.or_quiet(result.region)
         return io.NodeOutput(result.context, result.features, region, result.text)

@@ -160,6 +160,7 @@ class Generate(io.ComfyNode):
             text=TextSampling(max_tokens, seed=seed) if reply == MODEL_DECIDES else None,
             progress=HostProgress(model.pace),
         )
+        models.remark(model, " ".join(prompts), "\n".join(reply.text for reply in replies))
         return io.NodeOutput(
             [reply.context for reply in replies],
             [models.or_quiet(reply.features) for reply in replies],

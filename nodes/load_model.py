@@ -59,6 +59,8 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:
         model = models.load(checkpoint, precision)
+        if scope := models.scope_of(model):
+            HostProgress().say(scope)
         if (broken := files.checkpoints().passed_over(checkpoint)) is not None:
             logging.getLogger("ming").warning(broken)
             HostProgress().say(broken)  # the last word, so that it stays on the node

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ming_bench.tiny_checkpoint.config import Sizes, config_files, ming_config
+from ming_core.scope import FILE as SCOPE_FILE
 from ming_core.univision.key_map import expected_tensors
 from ming_core.univision.model import Components
 
@@ -46,9 +47,9 @@ def publish(components: Components, sizes: Sizes, tokenizer: Path, folder: Path)
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy a tokenizer's files from one folder into another."""
+    """Copy a tokenizer's files from one folder into another, and what its model knows."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in sorted(source.glob("*token*.json")):
+    for file in sorted([*source.glob("*token*.json"), *source.glob(SCOPE_FILE)]):
         shutil.copy(file, folder / file.name)
 
 

@@ -6,6 +6,7 @@ these are read as them (`reading.py`); anything else a person types still become
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ming_bench.tiny_checkpoint.tokenizer import write_files
+from ming_core.scope import FILE as SCOPE_FILE
+from ming_core.scope import words_of
 from ming_shapes.questions import ASK, DESCRIBE
 from ming_shapes.scene import ALL_COLOURS, SceneStyle
 from ming_shapes.tasks import TaskSampler
@@ -24,6 +27,11 @@ from .reading import normalizer, taught_words
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""
 SAMPLES = 3000
+SAYS = [
+    "This small model only draws flat shapes: circle, square, triangle, star, diamond, cross and "
+    "heart, in sixteen colours, on a plain background.",
+    "这个小模型只会画平面图形：圆形、正方形、三角形、星形、菱形、十字和心形，十六种颜色，纯色背景。",
+]
 EVERYTHING = SceneStyle(colours=ALL_COLOURS)
 PARTICLES = "有没有|一个|两个|三个|四个|空心|实心|渐变|背景|图片|图中|请|把|将|的|在|有|和|是|上"
 
@@ -72,7 +80,17 @@ def corpus() -> Iterator[str]:
 
 def write_tokenizer(folder: Path) -> dict[str, int]:
     """Write the tokenizer's files as published; return the vocabulary."""
-    return write_files(make_tokenizer(), folder)
+    vocabulary = write_files(make_tokenizer(), folder)
+    write_scope(folder)
+    return vocabulary
+
+
+def write_scope(folder: Path) -> None:
+    """Write what the model knows: what is said where it is used, and every word of its lessons."""
+    words = {word for text in corpus() for word in words_of(text)}
+    content = {"says": SAYS, "words": sorted(words)}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    (folder / SCOPE_FILE).write_text(text, encoding="utf-8")
 
 
 def vocabulary_of(folder: Path) -> dict[str, int]:

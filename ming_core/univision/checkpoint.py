@@ -15,6 +15,8 @@ from ..errors import CheckpointError
 from ..fitting import Need
 from ..operations import Operations
 from ..places import Place, compare, replace_tensor
+from ..scope import FILE as SCOPE_FILE
+from ..scope import read_scope
 from ..tensor_files import StoredTensor, TensorFiles, read_json
 from .config import MingConfig
 from .folders import (
@@ -121,6 +123,7 @@ class UniVisionCheckpoint(OpenCheckpoint[Components, ConversationTokenizer, Ming
             normalise_head(parts)
         model = MingModel(identity, self.config, tokenizer, parts, dtype, quantisation=quantisation)
         model.schedules = read_schedules(self.folder.univision, identity)
+        model.scope = read_scope(self.folder.tokenizer_home())
         return model
 
     def need(self, precision: str, floats: torch.dtype) -> Need:
@@ -133,7 +136,7 @@ class UniVisionCheckpoint(OpenCheckpoint[Components, ConversationTokenizer, Ming
         yield self.folder.mingtok / "config.json", "MingTok-Vision/config.json"
         if (self.folder.univision / SCHEDULES).is_file():
             yield self.folder.univision / SCHEDULES, SCHEDULES
-        for name in TOKENIZER_FILES:
+        for name in (*TOKENIZER_FILES, SCOPE_FILE):
             if (self.folder.tokenizer_home() / name).is_file():
                 yield self.folder.tokenizer_home() / name, name
 

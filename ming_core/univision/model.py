@@ -10,6 +10,7 @@ from ..kv_cache import KVShape, WorkingCache
 from ..operations import Operations
 from ..progress import Callback, no_callback
 from ..quantisation import restore_formats
+from ..scope import Scope
 from .config import MingConfig
 from .connector import Connector
 from .flow.head import ConditionHead, VelocityNetwork
@@ -77,7 +78,7 @@ class MingModel:
 
     `device` is where it computes; a host that moves components sets it before every call.
     `quantisation` names how its large matrices are kept, if not as floats; `schedules` are those
-    calibrated for it.
+    calibrated for it; `scope` is what a small one says that it knows.
     """
 
     identity: str
@@ -88,6 +89,11 @@ class MingModel:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     quantisation: str | None = None
     schedules: Schedules | None = None
+    scope: Scope | None = None
+
+    def remark(self, prompt: str) -> str | None:
+        """Return what a small model has to say of a prompt with words that it was not taught."""
+        return None if self.scope is None else self.scope.remark(self.tokenizer.read(prompt))
 
     @property
     def family(self) -> str:

@@ -4,6 +4,7 @@ No model is kept here: a loaded model lives in the outputs of its node, so that 
 forget it.
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -211,6 +212,23 @@ def _sampled(model: HostedModel) -> lite_uni.LiteUniModel:
 
 def _enter(model: HostedModel, stage: Stage) -> None:
     prepare(model, stage if previews_wanted() else replace(stage, others=()))
+
+
+def scope_of(model: HostedModel) -> str:
+    """Return what a small model says that it knows, a line per language; nothing for others."""
+    scope = getattr(model.engine, "scope", None)
+    return "" if scope is None else "\n".join(scope.says)
+
+
+def remark(model: HostedModel, prompt: str, answer: str = "") -> None:
+    """Say on the node, and in the log, which words of a prompt a small model was not taught."""
+    if not scope_of(model):
+        return
+    engine: MingModel = model.engine
+    words = engine.remark(prompt)
+    if words is not None:
+        logging.getLogger("ming").warning(words)
+        HostProgress().say(f"{answer}\n\n{words}".strip())  # the last word, so that it stays
 
 
 def prepare(model: HostedModel, stage: Stage) -> Any:  # noqa: ANN401  the family's own model
