@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from random import Random
 
 from .colours import COMMON, is_called
+from .expectations import PLACES, Wanted, is_at
 from .prompts import ZH_COLOURS, ZH_SHAPES, an
 from .scene import SHAPES
 from .sight import Seen, View
-from .wishes import PLACES, Wanted, is_at
 
 KEPT_MIDDLE, KEPT_RADIUS, KEPT_COLOUR = 0.04, 0.03, 45  # parts of the side; levels of 255
 RESIZED = 1.15  # times: less is not seen as another size

@@ -30,9 +30,9 @@ SHARPEN = "Refine the image for better clarity."
 
 def drawing(sitting: Sitting, random: Random, kind: str) -> Mark:
     """Draw what is asked for."""
-    words, wish = prompts.KINDS[kind](random)
+    words, expected = prompts.KINDS[kind](random)
     picture = sitting.draw(words, random.randrange(10_000)).picture
-    return float(picture is not None and wish.is_met(look(picture)))
+    return float(picture is not None and expected.is_met(look(picture)))
 
 
 def asking(sitting: Sitting, random: Random, kind: str) -> Mark:
@@ -110,9 +110,9 @@ def _after(sitting: Sitting, random: Random, kind: str, asked: tuple[str, ...]) 
 
 def _drawn(sitting: Sitting, random: Random) -> Talk | None:
     """Have one or two things drawn in plain words; None if it did not come out as asked."""
-    words, wish = random.choice((prompts.sentence, prompts.two))(random)
+    words, expected = random.choice((prompts.sentence, prompts.two))(random)
     talk = sitting.draw(words, random.randrange(10_000))
-    if talk.picture is None or not wish.is_met(look(talk.picture)):
+    if talk.picture is None or not expected.is_met(look(talk.picture)):
         return None
     return talk
 

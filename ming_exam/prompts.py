@@ -6,10 +6,10 @@ from collections.abc import Callable
 from random import Random
 
 from .colours import COMMON
+from .expectations import PLACES, RELATIONS, Expected, Wanted
 from .scene import SHAPES
-from .wishes import PLACES, RELATIONS, Wanted, Wish
 
-Asked = tuple[str, Wish]
+Asked = tuple[str, Expected]
 
 ZH_SHAPES = dict(
     zip(
@@ -84,7 +84,7 @@ def sentence(random: Random) -> Asked:
     where = {"left": "on the left", "right": "on the right", "middle": "in the middle"}
     at = where.get(place, f"at the {place}")
     words += f"A {size} {colour} {shape} {at} on {an(ground)} background."
-    return words, Wish((Wanted(shape, colour, place, size),), ground)
+    return words, Expected((Wanted(shape, colour, place, size),), ground)
 
 
 def casual(random: Random) -> Asked:
@@ -101,7 +101,7 @@ def casual(random: Random) -> Asked:
             f"gimme {an(colour)} {shape} against {ground}",
         )
     )
-    return words, Wish((Wanted(shape, colour),), ground)
+    return words, Expected((Wanted(shape, colour),), ground)
 
 
 def partly(random: Random) -> Asked:
@@ -109,15 +109,15 @@ def partly(random: Random) -> Asked:
     colour, shape, place, _, ground = _one(random)
     return random.choice(
         (
-            (f"{an(colour)} {shape}", Wish((Wanted(shape, colour),))),
-            (f"Draw {an(shape)}.", Wish((Wanted(shape),))),
-            (f"a {shape}, {ground} background", Wish((Wanted(shape),), ground)),
+            (f"{an(colour)} {shape}", Expected((Wanted(shape, colour),))),
+            (f"Draw {an(shape)}.", Expected((Wanted(shape),))),
+            (f"a {shape}, {ground} background", Expected((Wanted(shape),), ground)),
             (
                 f"Any {shape} will do, but put it at the {place}.",
-                Wish((Wanted(shape, None, place),)),
+                Expected((Wanted(shape, None, place),)),
             ),
-            (f"I need {an(colour)} {shape}.", Wish((Wanted(shape, colour),))),
-            (f"something {colour}: {an(shape)}", Wish((Wanted(shape, colour),))),
+            (f"I need {an(colour)} {shape}.", Expected((Wanted(shape, colour),))),
+            (f"something {colour}: {an(shape)}", Expected((Wanted(shape, colour),))),
         )
     )
 
@@ -136,7 +136,7 @@ def two(random: Random) -> Asked:
             f"Please put {a} next to {b} with {an(ground)} background",
         )
     )
-    return words, Wish((Wanted(one, first), Wanted(other, second)), ground)
+    return words, Expected((Wanted(one, first), Wanted(other, second)), ground)
 
 
 def relations(random: Random) -> Asked:
@@ -152,7 +152,7 @@ def relations(random: Random) -> Asked:
         "below": (f"{a} underneath {b}", f"{b}, and {a} below that"),
     }
     words = f"{random.choice(ways[relation])}, on {an(ground)} background"
-    return words, Wish((Wanted(one, first), Wanted(other, second)), ground, relation)
+    return words, Expected((Wanted(one, first), Wanted(other, second)), ground, relation)
 
 
 def numbers(random: Random) -> Asked:
@@ -169,7 +169,7 @@ def numbers(random: Random) -> Asked:
             f"a picture with {number} {colour} {several} and {an(ground)} background",
         )
     )
-    return words, Wish((Wanted(shape, colour),) * count, ground)
+    return words, Expected((Wanted(shape, colour),) * count, ground)
 
 
 def chinese(random: Random) -> Asked:
@@ -183,7 +183,7 @@ def chinese(random: Random) -> Asked:
             f"生成一张图片：{g}的背景上，{p}是一个{c}的{s}。",
         )
     )
-    return words, Wish((Wanted(shape, colour, place),), ground)
+    return words, Expected((Wanted(shape, colour, place),), ground)
 
 
 def short(random: Random) -> Asked:
@@ -198,7 +198,7 @@ def short(random: Random) -> Asked:
             f"{place}: {shape} in {colour}; the rest {ground}",
         )
     )
-    return words, Wish((Wanted(shape, colour, place),), ground)
+    return words, Expected((Wanted(shape, colour, place),), ground)
 
 
 def places(random: Random) -> Asked:
@@ -207,16 +207,16 @@ def places(random: Random) -> Asked:
     if random.random() < 0.5:
         at = random.choice(OTHER_PLACES[place])
         words = f"{an(colour)} {shape} {at}, on {an(ground)} background"
-        return words, Wish((Wanted(shape, colour, place),), ground)
+        return words, Expected((Wanted(shape, colour, place),), ground)
     words = f"{an(random.choice(OTHER_SIZES[size]))} {colour} {shape} on {an(ground)} background"
-    return words, Wish((Wanted(shape, colour, None, size),), ground)
+    return words, Expected((Wanted(shape, colour, None, size),), ground)
 
 
 def shapes(random: Random) -> Asked:
     """Name shapes otherwise."""
     colour, shape, _, _, ground = _one(random)
     other = random.choice(OTHER_SHAPES[shape])
-    return f"Draw {an(colour)} {other} on {an(ground)} background.", Wish(
+    return f"Draw {an(colour)} {other} on {an(ground)} background.", Expected(
         (Wanted(shape, colour),), ground
     )
 
@@ -225,7 +225,7 @@ def colours(random: Random) -> Asked:
     """Name colours otherwise."""
     colour, shape, _, _, ground = _one(random)
     other = random.choice(OTHER_COLOURS[colour])
-    return f"Draw {an(other)} {shape} on {an(ground)} background.", Wish(
+    return f"Draw {an(other)} {shape} on {an(ground)} background.", Expected(
         (Wanted(shape, colour),), ground
     )
 
@@ -243,7 +243,7 @@ def mistyped(random: Random) -> Asked:
             wrong[:at] + wrong[at] + wrong[at:],
         )
     )
-    return words.replace(wrong, typed, 1), Wish((Wanted(shape, colour, place),), ground)
+    return words.replace(wrong, typed, 1), Expected((Wanted(shape, colour, place),), ground)
 
 
 def free_chinese(random: Random) -> Asked:
@@ -253,11 +253,14 @@ def free_chinese(random: Random) -> Asked:
     big = {"small": "小小的", "large": "大大的"}[size]
     return random.choice(
         (
-            (f"帮我画个{c}{s}，底色用{g}的", Wish((Wanted(shape, colour),), ground)),
-            (f"来一张{g}底的图，{p}放个{c}{s}吧", Wish((Wanted(shape, colour, place),), ground)),
-            (f"我想要{big}{c}{s}，背景{g}", Wish((Wanted(shape, colour, None, size),), ground)),
-            (f"能不能画一个{c}{s}？背景要{g}色", Wish((Wanted(shape, colour),), ground)),
-            (f"{p}画{s}，{c}的，其余都是{g}色", Wish((Wanted(shape, colour, place),), ground)),
+            (f"帮我画个{c}{s}，底色用{g}的", Expected((Wanted(shape, colour),), ground)),
+            (
+                f"来一张{g}底的图，{p}放个{c}{s}吧",
+                Expected((Wanted(shape, colour, place),), ground),
+            ),
+            (f"我想要{big}{c}{s}，背景{g}", Expected((Wanted(shape, colour, None, size),), ground)),
+            (f"能不能画一个{c}{s}？背景要{g}色", Expected((Wanted(shape, colour),), ground)),
+            (f"{p}画{s}，{c}的，其余都是{g}色", Expected((Wanted(shape, colour, place),), ground)),
         )
     )
 
@@ -266,7 +269,7 @@ def capitals(random: Random) -> Asked:
     """Shout the plain sentence."""
     colour, shape, place, _, ground = _one(random)
     words = f"Draw {an(colour)} {shape} at the {place} on {an(ground)} background."
-    return words.upper(), Wish((Wanted(shape, colour, place),), ground)
+    return words.upper(), Expected((Wanted(shape, colour, place),), ground)
 
 
 KINDS: dict[str, Callable[[Random], Asked]] = {

@@ -2,7 +2,7 @@
 
 A model of a few million parameters has room for one word per thing. So its tokenizer takes another
 spelling, a capital, a hyphen or a synonym for the word it knows, as a person would explain it; it
-leaves everything alone that lessons say (decision 0023). Whole phrasings are not rewritten: those
+leaves everything alone that lessons say (decision 0026). Whole phrasings are not rewritten: those
 must be learnt.
 """
 

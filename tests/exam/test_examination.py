@@ -11,10 +11,10 @@ from ming_exam import changes, prompts, questions
 from ming_exam.answers import ACROSS, COLOURS, DOWN, NUMBERS, YES, ground_said, said, things_said
 from ming_exam.colours import COMMON, REGIONS, is_called, some_colour
 from ming_exam.examination import Case, cases_of, figures_of
+from ming_exam.expectations import PLACES, RELATIONS, Expected, Wanted
 from ming_exam.papers import ASPECTS, PAPERS
 from ming_exam.scene import SHAPES, Scene, Thing, as_jpeg, draw, some_scene
 from ming_exam.sight import look
-from ming_exam.wishes import PLACES, RELATIONS, Wanted, Wish
 
 PICTURES = 573
 GREY = (128, 128, 128)
@@ -46,58 +46,62 @@ def test_everybody_calls_a_colour_of_the_core_so_and_nothing_else_common():
     assert not any(is_called(GREY, name) for name in REGIONS if name != "grey")
 
 
-def scene_of(wish: Wish) -> Scene:
-    """A scene that is as wished; open things are settled somehow."""
+def scene_of(expected: Expected) -> Scene:
+    """A scene that is as expected; open things are settled somehow."""
     random = Random(3)
-    free = [name for name in COMMON if name not in {wish.ground, *(w.colour for w in wish.things)}]
+    free = [
+        name
+        for name in COMMON
+        if name not in {expected.ground, *(w.colour for w in expected.things)}
+    ]
     spots = [(0.2, 0.2), (0.8, 0.8), (0.2, 0.8), (0.8, 0.2)]
-    if wish.relation is not None:
-        axis, sign = RELATIONS[wish.relation]
+    if expected.relation is not None:
+        axis, sign = RELATIONS[expected.relation]
         along = [(0.25, 0.5), (0.75, 0.5)] if axis == 0 else [(0.5, 0.25), (0.5, 0.75)]
         spots = along if sign > 0 else along[::-1]
     things = []
-    for index, wanted in enumerate(wish.things):
+    for index, wanted in enumerate(expected.things):
         x, y = spots[index]
         if wanted.place is not None:
             x, y = ((third or 0) / 3 + 1 / 6 for third in PLACES[wanted.place])
         radius = {None: 0.13, "small": 0.1, "large": 0.16}[wanted.size]
         name = wanted.colour or free[-1]
         things.append(Thing(wanted.shape, name, some_colour(name, random), x, y, radius))
-    ground = wish.ground or free[0]
+    ground = expected.ground or free[0]
     return Scene(ground, some_colour(ground, random), tuple(things))
 
 
 @pytest.mark.parametrize("kind", prompts.KINDS)
 def test_what_is_as_asked_is_right_and_anything_else_wrong(kind: str):
     for number in range(30):
-        words, wish = prompts.KINDS[kind](Random(number))
-        scene = scene_of(wish)
-        assert wish.is_met(look(draw(scene))), words
+        words, expected = prompts.KINDS[kind](Random(number))
+        scene = scene_of(expected)
+        assert expected.is_met(look(draw(scene))), words
         thing = scene.things[0]
         other = next(shape for shape in SHAPES if shape != thing.shape)
         wrong = [
             replace(scene, things=scene.things[1:]),
             replace(scene, things=(replace(thing, shape=other), *scene.things[1:])),
         ]
-        if wish.ground is not None:
+        if expected.ground is not None:
             wrong.append(replace(scene, colour=GREY))
-        if wish.things[0].colour is not None:
+        if expected.things[0].colour is not None:
             wrong.append(replace(scene, things=(replace(thing, colour=(250, 150, 190)),)))
-        if wish.things[0].place is not None:
+        if expected.things[0].place is not None:
             moved = replace(thing, x=(thing.x + 0.34) % 1)
             wrong.append(replace(scene, things=(moved, *scene.things[1:])))
-        if wish.relation is not None:
+        if expected.relation is not None:
             ends = [
                 replace(t, x=o.x, y=o.y)
                 for t, o in zip(scene.things, scene.things[::-1], strict=True)
             ]
             wrong.append(replace(scene, things=tuple(ends)))
         for picture in wrong:
-            assert not wish.is_met(look(draw(picture))), words
+            assert not expected.is_met(look(draw(picture))), words
 
 
 def test_a_thing_is_matched_once():
-    two_stars = Wish((Wanted("star"), Wanted("star", "red")))
+    two_stars = Expected((Wanted("star"), Wanted("star", "red")))
     star = Thing("star", "red", some_colour("red", Random(4)), 0.25, 0.25, 0.15)
     blue = replace(star, colour=some_colour("blue", Random(4)), x=0.75)
     ground = some_colour("white", Random(4))

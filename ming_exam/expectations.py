@@ -49,7 +49,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Expected:
     """Things asked for, no more and no fewer; the first two may stand in a relation."""
 
     things: tuple[Wanted, ...]
