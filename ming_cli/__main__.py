@@ -19,7 +19,7 @@ TOOLS = {
     "demo": ("ming_cli.demo", "run the shipped workflows and show what comes out"),
 }
 
-IN_REPOSITORY = ("ming_bench", "ming_shapes")  # left out of the published package
+IN_REPOSITORY = ("ming_bench", "ming_exam", "ming_shapes")  # left out of the published package
 ADVICE = "It is in the repository: run the command in a clone of it."
 
 

@@ -51,8 +51,9 @@ def read_any_json(path: Path) -> Any:  # noqa: ANN401  any JSON
 
 
 def _integer(text: str) -> int:
-    if len(text) > MOST_DIGITS:
-        raise ValueError(f"the number {shown(text)} has {len(text)} digits")
+    num_digits = len(text.lstrip("-"))
+    if num_digits > MOST_DIGITS:
+        raise ValueError(f"the number {shown(text)} has {num_digits} digits")
     return int(text)
 
 

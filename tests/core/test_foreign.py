@@ -32,6 +32,10 @@ def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
+def test_the_smallest_number_that_hosts_tell_is_read():
+    assert parse_json("[-18446744073709551615]", "it") == [-(2**64 - 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

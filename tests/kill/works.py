@@ -12,7 +12,6 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from ming_shapes.tokenizer import write_tokenizer
 
 import ming_download
 from ming_bench.tiny_checkpoint.config import Sizes
@@ -28,6 +27,7 @@ from ming_core import (
     save_context,
 )
 from ming_core.component_files import COMPONENTS_NAME
+from training.tokenizer import write_tokenizer
 
 from .forking import Work
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +79,14 @@ class MixtureOfExperts(nn.Module):
         is_there = device.type != "cpu" and all(leaf.is_on(device) for leaf in experts)
         return is_there and len(tokens) <= DECODED_TOKENS
 
+    @property
+    def _form(self) -> Any:  # noqa: ANN401  a host may hold weights in layers of its own
+        """How few bits lie in the weights, which only their layers may read; None for floats."""
+        return getattr(self.gate_up, "form", None)
+
     def are_few(self, tokens: Tensor) -> bool:
         """Whether reading the weights of an expert takes longer than multiplying tokens by them."""
-        is_wide = self.gate_up.weight.is_floating_point()
-        return len(tokens) <= (FEW_TOKENS if is_wide else FEW_IN_FEW_BITS)
+        return len(tokens) <= (FEW_TOKENS if self._form is None else FEW_IN_FEW_BITS)
 
     def add_gathered(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` the chosen experts, a copy of its own for every choice."""
@@ -121,7 +126,8 @@ class MixtureOfExperts(nn.Module):
 
     def _batch(self, tokens: Tensor) -> int:
         """Return how many experts may be gathered or widened at once, as floats like the tokens."""
-        copies = INT4_COPIES if self.gate_up.weight.dtype == torch.uint8 else 1
+        is_int4 = self._form is not None and self._form.weight_dtype == torch.uint8
+        copies = INT4_COPIES if is_int4 else 1
         widened = 2 * self.expert_size * tokens.shape[-1] * tokens.element_size() * copies
         return max(1, BATCH_BYTES // widened)
 
