@@ -48,6 +48,7 @@ from .univision.generation import (
     expand,
     generate,
     paint_speck,
+    trim,
 )
 from .univision.memory import (
     encoding_stage,
@@ -61,9 +62,11 @@ from .univision.prompt import DESCRIBE_PROMPT, GENERATE_PREFIX, Exchange, region
 from .univision.sampling import SCHEDULES, SOLVERS, ImageSampling
 from .univision.turn import Reply
 from .univision.values import Features, Latents
+from .univision.windows import ALL, Window
 from .written_numbers import number, switch, whole_number
 
 __all__ = [
+    "ALL",
     "CONDITION",
     "DESCRIBE",
     "DESCRIBE_PROMPT",
@@ -111,6 +114,7 @@ __all__ = [
     "TextSampling",
     "TorchOperations",
     "Turn",
+    "Window",
     "decode_pixels",
     "describe",
     "edit",
@@ -149,6 +153,7 @@ __all__ = [
     "stored_quantisation",
     "switch",
     "to_pil",
+    "trim",
     "turn_stage",
     "unreadable_configs",
     "whole_number",

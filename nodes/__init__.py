@@ -14,6 +14,7 @@ from .lite_condition import EncodePrompt, Sample
 from .lite_draw import LiteEdit, LiteGenerate
 from .lite_precision import RopePrecision
 from .load_model import LoadModel
+from .memory import TrimContext
 from .prompt_list import PromptList
 from .save_image import SaveImage
 
@@ -27,6 +28,7 @@ NODES: list[type[io.ComfyNode]] = [
     Describe,
     SaveContext,
     LoadContext,
+    TrimContext,
     ContextTimeline,
     SaveImage,
     Download,

@@ -44,7 +44,7 @@ class ContextTimeline(io.ComfyNode):
         cls, context: LatentContext, model: models.HostedModel | None = None
     ) -> io.NodeOutput:
         show = thumbnails_of(model)
-        cards = [_card(turn, show) for turn in context.turns]
+        cards = [_card(turn, show, is_remembered) for turn, is_remembered in context.said]
         sheet = draw_timeline(cards, f"{len(cards)} turns, {context.num_tokens} tokens")
         # The sheet is for hosts without a browser; as "images" the node would show both.
         sheets = pictures.preview(sheet, cls.hidden)["images"]
@@ -69,13 +69,14 @@ def _paint(model: models.HostedModel, features: Features) -> Image.Image:
     return pictures.to_pictures(decode_pixels(engine, features))[0]
 
 
-def _card(turn: Turn, show: Show) -> Card:
+def _card(turn: Turn, show: Show, is_remembered: bool) -> Card:  # noqa: FBT001  as `said` has it
     """Return a turn as the sheet draws it."""
 
     def side(parts: tuple[Text | Picture, ...]) -> list[Part]:
         return [_part(part, show) for part in parts]
 
-    return Card(side(turn.parts), side(turn.reply), ", ".join(_facts(turn)))
+    facts = [*_facts(turn), *([] if is_remembered else ["not remembered"])]
+    return Card(side(turn.parts), side(turn.reply), ", ".join(facts))
 
 
 def _part(part: Text | Picture, show: Show) -> Part:

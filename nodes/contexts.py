@@ -100,14 +100,14 @@ def _last_picture(
     context: LatentContext, model: models.HostedModel | None
 ) -> list[Mapping[str, str] | None]:
     """Return the thumbnail of the last picture, if there is one and a model to paint it with."""
-    parts = [part for turn in context.turns for part in (*turn.parts, *turn.reply)]
+    parts = [part for turn, _ in context.said for part in (*turn.parts, *turn.reply)]
     pictures = [part.features for part in parts if isinstance(part, Picture)]
     return [thumbnails_of(model)(pictures[-1])] if model and pictures else []
 
 
 def _lines(context: LatentContext) -> Iterator[str]:
     """Yield what was said in each turn, and what came back, on a line of its own."""
-    for number, turn in enumerate(context.turns, start=1):
+    for number, (turn, _) in enumerate(context.said, start=1):
         yield f"{number}. {_short(turn.prompt_text)} -> {_answer(turn)}"
 
 

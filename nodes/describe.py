@@ -8,12 +8,14 @@ from ..ming_core import (
     Features,
     LatentContext,
     TextSampling,
+    Window,
     describe,
     lite_uni,
     turn_stage,
 )
 from .host import models
 from .host.progress import HostProgress
+from .memory import EVERYTHING, memory_input, window_of
 from .schema import (
     ContextSocket,
     DialogueSocket,
@@ -73,6 +75,15 @@ class Describe(io.ComfyNode):
                     "dialogue",
                     optional=True,
                     tooltip="For Ming-Lite-Uni: what was said so far; its picture is read again.",
+                ),
+                memory_input(),
+                widget(
+                    io.Boolean,
+                    "aside",
+                    default=False,
+                    optional=True,
+                    tooltip="Ask aside: the answer comes, and the conversation goes on as if "
+                    "nothing had been asked. Questions in between make later edits worse.",
                 ),
             ],
             outputs=[
@@ -134,12 +145,16 @@ class Describe(io.ComfyNode):
         features: Features | None = None,
         image: models.Tensor | None = None,
         dialogue: lite_uni.Dialogue | None = None,
+        memory: str = EVERYTHING,
+        aside: bool = False,  # noqa: FBT001, FBT002  the host calls by name
     ) -> io.NodeOutput:
         sampling = TextSampling(max_tokens, temperature, top_p, top_k, seed)
         if models.converses(model):
             refuse_foreign(MING_UNIVISION_TAKES, image=image, dialogue=dialogue)
-            return cls._in_context(model, question, sampling, context, features)
-        refuse_foreign(MING_LITE_UNI_TAKES, context=context, features=features)
+            window = window_of(memory, questions=True)
+            return cls._in_context(model, question, sampling, context, features, window, aside)
+        chosen = {"memory": memory != EVERYTHING or None, "aside": aside or None}
+        refuse_foreign(MING_LITE_UNI_TAKES, context=context, features=features, **chosen)
         return cls._in_words(model, question, sampling, image, dialogue)
 
     @classmethod
@@ -150,6 +165,8 @@ class Describe(io.ComfyNode):
         sampling: TextSampling,
         context: LatentContext | None,
         features: Features | None,
+        window: Window,
+        aside: bool,  # noqa: FBT001  as the widget has it
     ) -> io.NodeOutput:
         engine = models.conversing(model)
         stage = turn_stage(engine, context, features, max_tokens=sampling.max_tokens)
@@ -159,6 +176,8 @@ class Describe(io.ComfyNode):
             sampling=sampling,
             context=context,
             features=features,
+            window=window,
+            aside=aside,
             progress=HostProgress(),
         )
         models.remark(model, question, reply.text)

@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..ming_core import SCHEDULES, Features, LatentContext, edit, turn_stage
 from .host import models
 from .host.progress import HostProgress
+from .memory import EVERYTHING, LAST, memory_input, window_of
 from .sampling import NO_SHIFT, image_sampling, schedule_inputs
 from .schema import (
     ContextSocket,
@@ -52,6 +53,7 @@ class EditStep(io.ComfyNode):
                 context_input("The conversation whose last picture is edited."),
                 features_input("A picture to edit; with a context as well, it joins that one."),
                 *schedule_inputs(),
+                memory_input(LAST),
             ],
             outputs=[
                 ContextSocket.Output("context", tooltip="The conversation with this edit in it."),
@@ -80,6 +82,7 @@ class EditStep(io.ComfyNode):
         features: Features | None = None,
         schedule: str = SCHEDULES[0],
         time_shift: float = NO_SHIFT,
+        memory: str = EVERYTHING,
     ) -> io.NodeOutput:
         engine = models.conversing(model)
         guidance = (text_guidance, image_guidance)
@@ -94,6 +97,7 @@ class EditStep(io.ComfyNode):
             context=context,
             features=features,
             show_region_first=show_region_first,
+            window=window_of(memory),
             progress=HostProgress(model.pace),
         )
         models.remark(model, instruction, result.text)

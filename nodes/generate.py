@@ -14,6 +14,7 @@ from ..ming_core import (
 )
 from .host import models
 from .host.progress import HostProgress
+from .memory import EVERYTHING, memory_input, remembered
 from .sampling import NO_SHIFT, image_sampling, schedule_inputs
 from .schema import (
     MAX_SEED,
@@ -114,6 +115,7 @@ class Generate(io.ComfyNode):
                 "line count for all; # in front passes a line over.",
             ),
             *schedule_inputs(),
+            memory_input(),
         ]
 
     @classmethod
@@ -135,9 +137,9 @@ class Generate(io.ComfyNode):
         prompt_per_line: bool = False,  # noqa: FBT001, FBT002  the host calls by name
         schedule: str = SCHEDULES[0],
         time_shift: float = NO_SHIFT,
+        memory: str = EVERYTHING,
     ) -> io.NodeOutput:
-        guidance = (text_guidance, image_guidance)
-        how = (steps, solver, *guidance, temperature, schedule, time_shift)
+        how = (steps, solver, text_guidance, image_guidance, temperature, schedule, time_shift)
         sampling = image_sampling(models.conversing(model), *how)
         prompts = prompts_of(prompt, images) if prompt_per_line else [prompt]
         pictures = images * len(prompts)
@@ -150,23 +152,22 @@ class Generate(io.ComfyNode):
             steps=steps,
             prompts=len(prompts),
         )
+        engine = models.prepare_drawing(model, stage)
         replies = generate(
-            models.prepare_drawing(model, stage),
+            engine,
             prompts,
             seeds=[(seed + i) & MAX_SEED for i in range(pictures)],
             sampling=sampling,
-            context=context,
+            context=remembered(engine, context, memory),
             features=features,
             text=TextSampling(max_tokens, seed=seed) if reply == MODEL_DECIDES else None,
             progress=HostProgress(model.pace),
         )
-        models.remark(model, " ".join(prompts), "\n".join(reply.text for reply in replies))
-        return io.NodeOutput(
-            [reply.context for reply in replies],
-            [models.or_quiet(reply.features) for reply in replies],
-            [models.or_quiet(reply.latents) for reply in replies],
-            [reply.text for reply in replies],
-        )
+        texts = [reply.text for reply in replies]
+        models.remark(model, " ".join(prompts), "\n".join(texts))
+        drawn = [models.or_quiet(reply.features) for reply in replies]
+        latents = [models.or_quiet(reply.latents) for reply in replies]
+        return io.NodeOutput([reply.context for reply in replies], drawn, latents, texts)
 
 
 def prompts_of(text: str, images: int) -> list[str]:

@@ -28,18 +28,18 @@ def conversation_record(context: LatentContext, show: Show) -> Record:
     """
     digests = turn_digests(context)
     turns = [
-        _turn_record(turn, digest, show)
-        for turn, digest in zip(context.turns, digests, strict=True)
+        _turn_record(turn, digest, show) | ({} if is_remembered else {"is_left_out": True})
+        for (turn, is_remembered), digest in zip(context.said, digests, strict=True)
     ]
     model = context.model_identity
     return {"version": VERSION, "model": model, "tokens": context.num_tokens, "turns": turns}
 
 
 def turn_digests(context: LatentContext) -> list[str]:
-    """Return a name for each turn that stands for the model and all turns up to it."""
+    """Return a name for each turn said that stands for the model and all turns up to it."""
     digests: list[str] = []
     so_far = sha256(context.model_identity.encode()).hexdigest()
-    for turn in context.turns:
+    for turn, _ in context.said:
         so_far = sha256((so_far + "".join(_traits(turn))).encode()).hexdigest()
         digests.append(so_far[:DIGEST_LENGTH])
     return digests

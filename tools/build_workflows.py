@@ -30,8 +30,8 @@ CONTEXT_FILE = "ming/context_00001_.mingctx.safetensors [output]"
 
 REFINE = "Refine the image for better clarity."
 CHAIN_NOTE = (
-    "The published model was trained on conversations of **two turns**. Longer chains work, but "
-    "pictures degrade from step to step: keep chains short where quality counts.\n"
+    "The published model was trained on conversations of **two turns**, so each Edit Step "
+    "remembers the last turn only; its **memory** widget chooses otherwise.\n"
 )
 
 
@@ -232,17 +232,19 @@ def resume(canvas: Canvas) -> None:
         "had never ended.\n\n"
         "If *Load Latent Context* does not list the file, press **R** to refresh. A context "
         "goes on only with the model that made it; the file may be copied to another machine.\n\n"
-        + CHAIN_NOTE
+        "**Trim Latent Context** makes it remember the last turn alone; what is left out stays on "
+        "record.\n\n" + CHAIN_NOTE
     )
     model = _model(canvas)
     loaded = canvas.add("LoadContext", (0, 1), file=CONTEXT_FILE)
+    trimmed = canvas.add("TrimContext", (0, 2), model=model, context=loaded["context"])
     step = _edit(
         canvas,
         model,
         (1, 0),
         None,
         "Add a small white star at the bottom right.",
-        context=loaded["context"],
+        context=trimmed["context"],
     )
     parts = _show(canvas, model, step["features"], 1, "08_resumed")
     timeline = canvas.add("ContextTimeline", (2, 0), context=step["context"], model=model)

@@ -16,6 +16,7 @@ import { readConversations } from "./ming/records.js";
 import { TimelineStore } from "./ming/store.js";
 import { text } from "./ming/texts.js";
 import { TimelineView } from "./ming/view.js";
+import { keepAsSaved } from "./ming/younger.js";
 
 const NODE = "MingUniVision_ContextTimeline";
 const TAB = "ming-univision-timeline";
@@ -125,6 +126,7 @@ app.registerExtension({
   },
   nodeCreated(node) {
     fillPrefix(node);
+    if (`${node.comfyClass}`.startsWith("MingUniVision_")) keepAsSaved(node);
     if (node.comfyClass === NODE || node.type === NODE) furnish(node);
   },
   async afterConfigureGraph() {

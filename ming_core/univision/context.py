@@ -1,6 +1,7 @@
 """The latent context: what the model has read and drawn so far, as an immutable value."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -30,7 +31,11 @@ Part = Text | Picture
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange: what the user said and showed, what the model answered, and how."""
+    """One exchange: what the user said and showed, what the model answered, and how.
+
+    carried    a picture of turns left out before this one, shown again in front of `parts`
+    reply_ids  the tokens read of an answer with words; without them they follow from `reply`
+    """
 
     parts: tuple[Part, ...]
     reply: tuple[Part, ...]
@@ -39,6 +44,8 @@ class Turn:
     seed: int | None = None
     image_sampling: ImageSampling | None = None
     text_sampling: TextSampling | None = None
+    carried: Picture | None = None
+    reply_ids: tuple[int, ...] = ()
 
     @property
     def prompt_text(self) -> str:
@@ -51,9 +58,22 @@ class Turn:
         return " ".join(part.text for part in self.reply if isinstance(part, Text))
 
     @property
+    def shown(self) -> tuple[Part, ...]:
+        """What the model was shown: the user's parts, behind what was carried over to them."""
+        return self.parts if self.carried is None else (self.carried, *self.parts)
+
+    @property
     def pictures(self) -> tuple[Picture, ...]:
         """The pictures the model drew in this turn."""
-        return tuple(part for part in self.reply if isinstance(part, Picture))
+        return pictures_in(self.reply)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A turn that was said and is not remembered, before the remembered turn number `before`."""
+
+    before: int
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +82,24 @@ class LatentContext:
 
     `append` returns a new context that shares every earlier segment, so that two edits may
     start from one context. It rests in main memory, and no method writes to a tensor.
+
+    left_out  turns of the conversation that the model does not remember, in order
+    carried   a picture of them that the next turn shows again
     """
 
     model_identity: str
     turns: tuple[Turn, ...] = ()
     segments: tuple[KVSegment, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    carried: Picture | None = None
+
+    @property
+    def said(self) -> tuple[tuple[Turn, bool], ...]:
+        """Every turn of the conversation in order, and whether the model remembers it."""
+        turns: list[tuple[Turn, bool]] = [(turn, True) for turn in self.turns]
+        for gone in reversed(self.left_out):
+            turns.insert(gone.before, (gone.turn, False))
+        return tuple(turns)
 
     @property
     def num_tokens(self) -> int:
@@ -75,7 +108,8 @@ class LatentContext:
 
     def append(self, turn: Turn, *segments: KVSegment) -> "LatentContext":
         """Return a context with one more turn, whose keys and values are `segments`."""
-        return LatentContext(self.model_identity, (*self.turns, turn), (*self.segments, *segments))
+        turns, stretches = (*self.turns, turn), (*self.segments, *segments)
+        return replace(self, turns=turns, segments=stretches, carried=None)
 
     def refuse_other_model(self, identity: str) -> None:
         """Raise ContextError unless this model made the context: no other can read it."""
@@ -103,9 +137,16 @@ class LatentContext:
             )
 
     def _pictures(self) -> list[Tensor]:
-        parts = [part for turn in self.turns for part in (*turn.parts, *turn.reply)]
-        return [part.features.values for part in parts if isinstance(part, Picture)]
+        parts = [part for turn, _ in self.said for part in (*turn.shown, *turn.reply)]
+        shown = pictures_in((*parts, self.carried) if self.carried else parts)
+        return [picture.features.values for picture in shown]
 
     def tensors(self) -> list[Tensor]:
-        """Return the tensors held, pictures included."""
-        return [*self._pictures(), *(t for s in self.segments for t in (s.keys, s.values))]
+        """Return the tensors held, pictures included; one that is shown twice counts once."""
+        pictures = {id(values): values for values in self._pictures()}
+        return [*pictures.values(), *(t for s in self.segments for t in (s.keys, s.values))]
+
+
+def pictures_in(parts: Iterable[Part]) -> tuple[Picture, ...]:
+    """Return the pictures among parts, in order."""
+    return tuple(part for part in parts if isinstance(part, Picture))

@@ -20,7 +20,7 @@ from ..foreign_json import parse_json
 from ..foreign_text import plain, shown
 from ..places import compare, first_of
 from ..tensor_files import open_tensors
-from .context import LatentContext, Part, Text, Turn
+from .context import LatentContext, Part, Picture, Text, Turn
 from .context_header import expected_tensors, read_context
 
 HEADER_KEY = "ming_context"
@@ -38,11 +38,18 @@ def save_context(context: LatentContext, path: Path) -> None:
         tensors[f"segment.{index}.keys"] = segment.keys
         tensors[f"segment.{index}.values"] = segment.values
     turns = [_turn_header(turn, f"turn.{i}", tensors) for i, turn in enumerate(context.turns)]
+    left_out = [
+        {"before": gone.before, "turn": _turn_header(gone.turn, f"left_out.{i}", tensors)}
+        for i, gone in enumerate(context.left_out)
+    ]
     header = {
         "version": VERSION,
         "model_identity": context.model_identity,
         "num_segments": len(context.segments),
         "turns": turns,
+        # Not in files from before windows.
+        "left_out": left_out,
+        "carried": _carried_header(context.carried, "carried", tensors),
     }
     # The safetensors writer refuses tensors that share memory, as pictures of one batch do.
     whole = {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
@@ -119,7 +126,15 @@ def _turn_header(turn: Turn, name: str, tensors: dict[str, Tensor]) -> dict[str,
         "seed": turn.seed,
         "image_sampling": turn.image_sampling and asdict(turn.image_sampling),
         "text_sampling": turn.text_sampling and asdict(turn.text_sampling),
+        "carried": _carried_header(turn.carried, f"{name}.carried", tensors),
+        "reply_ids": list(turn.reply_ids),
     }
+
+
+def _carried_header(
+    carried: Picture | None, name: str, tensors: dict[str, Tensor]
+) -> list[dict[str, Any]]:
+    return [] if carried is None else _part_headers((carried,), name, tensors)
 
 
 def _part_headers(

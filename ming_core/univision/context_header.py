@@ -4,7 +4,7 @@ Nothing in it is taken for granted: what is missing, of another kind or contradi
 a LookupError, TypeError, ValueError or MingError, to which the reader of the file adds its name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, get_type_hints
 
@@ -15,7 +15,7 @@ from ..kv_cache import KVSegment
 from ..places import FLOATS, Likeness
 from ..sampling import TextSampling
 from ..tensor_files import StoredTensor
-from .context import LatentContext, Part, Picture, Text, Turn
+from .context import LatentContext, LeftOut, Part, Picture, Text, Turn, pictures_in
 from .sampling import ImageSampling
 from .values import Features
 
@@ -49,19 +49,34 @@ def expected_tensors(header: Header, stored: Mapping[str, StoredTensor]) -> dict
 
 def _pictures(header: Header) -> Iterator[tuple[str, int]]:
     """Yield the name of every picture's tensor, and its tokens, which its side of a turn holds."""
-    for index, turn in enumerate(header["turns"]):
+    left_out = [(f"left_out.{i}", gone["turn"]) for i, gone in enumerate(_new(header, "left_out"))]
+    turns = [(f"turn.{i}", turn) for i, turn in enumerate(header["turns"])]
+    for name, turn in (*turns, *left_out):
+        held = {side: list(_pictures_of(turn[side], f"{name}.{side}")) for side, _ in SIDES}
+        held["parts"] += _pictures_of(_new(turn, "carried"), f"{name}.carried")
         for side, tokens in SIDES:
-            left = turn[tokens]
-            for number, part in enumerate(turn[side]):
-                if "text" in part:
-                    continue
-                name, (rows, columns) = f"turn.{index}.{side}.{number}", part["grid"]
-                if part["picture"] != name:
-                    raise ValueError(f"the picture {name} is called {shown(part['picture'])}")
-                yield name, _count(rows) * _count(columns)
-                left -= rows * columns
-            if left < 0:
-                raise ValueError(f"turn {index} counts fewer tokens than its pictures have")
+            yield from held[side]
+            if _count(turn[tokens]) < sum(count for _, count in held[side]):
+                raise ValueError(f"{name} counts fewer tokens than its pictures have")
+    yield from _pictures_of(_new(header, "carried"), "carried")
+
+
+def _pictures_of(parts: Sequence[Header], side: str) -> Iterator[tuple[str, int]]:
+    for number, part in enumerate(parts):
+        if "text" in part:
+            continue
+        name, (rows, columns) = f"{side}.{number}", part["grid"]
+        if part["picture"] != name:
+            raise ValueError(f"the picture {name} is called {shown(part['picture'])}")
+        yield name, _count(rows) * _count(columns)
+
+
+def _new(header: Header, name: str) -> list[Any]:
+    """Return a list that files from before windows do not have."""
+    listed = header.get(name, [])
+    if not isinstance(listed, list):
+        raise TypeError(f"{name} is {shown(listed)}")
+    return listed
 
 
 def read_context(header: Header, tensors: Mapping[str, Tensor]) -> LatentContext:
@@ -77,7 +92,14 @@ def read_context(header: Header, tensors: Mapping[str, Tensor]) -> LatentContext
         for i in range(header["num_segments"])
     )
     turns = tuple(_read_turn(turn, tensors, identity) for turn in header["turns"])
-    return LatentContext(identity, turns, segments)
+    left_out = tuple(
+        LeftOut(_count(gone["before"]), _read_turn(gone["turn"], tensors, identity))
+        for gone in _new(header, "left_out")
+    )
+    places = [gone.before for gone in left_out]
+    if places != sorted(places) or any(place > len(turns) for place in places):
+        raise ValueError(f"turns left out of {len(turns)} lie before the turns {shown(places)}")
+    return LatentContext(identity, turns, segments, left_out, _carried(header, tensors, identity))
 
 
 def _read_turn(header: Header, tensors: Mapping[str, Tensor], identity: str) -> Turn:
@@ -90,7 +112,25 @@ def _read_turn(header: Header, tensors: Mapping[str, Tensor], identity: str) -> 
         seed=None if seed is None else _count(seed),
         image_sampling=_settings(ImageSampling, header["image_sampling"]),
         text_sampling=_settings(TextSampling, header["text_sampling"]),
+        carried=_carried(header, tensors, identity),
+        reply_ids=_reply_ids(header),
     )
+
+
+def _carried(header: Header, tensors: Mapping[str, Tensor], identity: str) -> Picture | None:
+    carried = _read_parts(_new(header, "carried"), tensors, identity)
+    if len(carried) > 1 or any(isinstance(part, Text) for part in carried):
+        raise TypeError("what is carried over is not one picture")
+    return next(iter(pictures_in(carried)), None)
+
+
+def _reply_ids(header: Header) -> tuple[int, ...]:
+    ids = tuple(_count(each) for each in _new(header, "reply_ids"))
+    if ids and len(ids) != header["num_reply_tokens"]:
+        raise ValueError(
+            f"a turn's tokens count {header['num_reply_tokens']}, but {len(ids)} are named"
+        )
+    return ids
 
 
 def _settings(kind: type[SettingsT], values: Header | None) -> SettingsT | None:
@@ -119,7 +159,7 @@ def _is_a(value: object, hint: Any) -> bool:  # noqa: ANN401  a type, or several
 
 
 def _read_parts(
-    headers: list[Header], tensors: Mapping[str, Tensor], identity: str
+    headers: Sequence[Header], tensors: Mapping[str, Tensor], identity: str
 ) -> tuple[Part, ...]:
     parts: list[Part] = []
     for part in headers:

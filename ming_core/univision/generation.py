@@ -15,7 +15,7 @@ from ..progress import Progress, ProgressBar
 from ..sampling import TextSampling
 from .context import LatentContext, Part, Picture, Text
 from .model import MingModel
-from .prompt import Exchange, build_prompt, region_prompt
+from .prompt import Exchange, Prompt, build_prompt, region_prompt
 from .sampling import ImageSampling
 from .turn import (
     OpenTurn,
@@ -26,6 +26,7 @@ from .turn import (
     reply_with_pictures,
 )
 from .values import Features, Latents
+from .windows import ALL, Window, windowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,7 @@ def generate(
     steps = model.config.language.num_image_tokens if text is None else text.max_tokens
     bar = ProgressBar(progress, steps * (1 if text is None else len(seeds)))
     start = context or LatentContext(model.identity)
-    layouts = [
-        build_prompt(model.tokenizer, parts_of(model, features, prompt), history)
-        for prompt in asked
-    ]
+    layouts = [_prompt(model, start, features, words, history) for words in asked]
     for number, layout in enumerate(layouts, 1):
         refuse_too_long(model, start, layout, f"Prompt {number}" if asked[1:] else "The prompt")
     turns = [OpenTurn(model, start, layout, bar) for layout in layouts]
@@ -131,12 +129,14 @@ def edit(
     context: LatentContext | None = None,
     features: Features | None = None,
     show_region_first: bool = False,
+    window: Window = ALL,
     progress: Progress | None = None,
 ) -> Edit:
     """Edit the picture of a context, or a given one, as instructed.
 
     With `show_region_first` a turn before it draws the region concerned: the visual chain of
-    thought of the paper. Raises PromptError when there is no picture, or no instruction.
+    thought of the paper. A `window` says how much of the context the edit follows on. Raises
+    PromptError when there is no picture, or no instruction.
     """
     if not instruction.strip():
         raise PromptError("The instruction is empty; write what to change.")
@@ -150,11 +150,11 @@ def edit(
     bar = ProgressBar(progress, tokens * (2 if show_region_first else 1))
 
     def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
-        layout = build_prompt(model.tokenizer, parts_of(model, shown, words))
-        turn = OpenTurn(model, start, layout, bar)
+        turn = OpenTurn(model, start, _prompt(model, start, shown, words), bar)
         return reply_with_pictures([turn], [seed], sampling)[0].context
 
-    start, region = context or LatentContext(model.identity), None
+    start = windowed(model, context or LatentContext(model.identity), window, bar)
+    region = None
     if show_region_first:
         start = after(start, region_prompt(instruction), features)
         region, features = start.turns[-1].pictures[0].features, None
@@ -172,14 +172,44 @@ def describe(
     context: LatentContext | None = None,
     features: Features | None = None,
     history: Sequence[Exchange] = (),
+    window: Window = ALL,
+    aside: bool = False,
     progress: Progress | None = None,
 ) -> Reply:
-    """Answer a question in words, about the pictures of the turn and of the context."""
+    """Answer a question in words, about the pictures of the turn and of the context.
+
+    A `window` says how much of the context is read. What is asked `aside` leaves the context as
+    it was; without one, the new context carries the last picture shown, and no word.
+    """
     sampling = sampling or TextSampling()
-    layout = build_prompt(model.tokenizer, parts_of(model, features, question), history)
-    start = context or LatentContext(model.identity)
-    turn = OpenTurn(model, start, layout, ProgressBar(progress, sampling.max_tokens))
-    return reply_freely(turn, Settings(sampling.seed, sampling))
+    before = context or LatentContext(model.identity)
+    bar = ProgressBar(progress, sampling.max_tokens)
+    start = windowed(model, before, window, bar)
+    turn = OpenTurn(model, start, _prompt(model, start, features, question, history), bar)
+    reply = reply_freely(turn, Settings(sampling.seed, sampling))
+    if not aside:
+        return reply
+    if context is None and features is not None:
+        before = replace(before, carried=Picture(features.images()[-1]))
+    return replace(reply, context=before)
+
+
+def trim(
+    model: MingModel, context: LatentContext, window: Window, progress: Progress | None = None
+) -> LatentContext:
+    """Return a context that remembers a window of the conversation alone."""
+    return windowed(model, context, window, ProgressBar(progress, 1))
+
+
+def _prompt(
+    model: MingModel,
+    start: LatentContext,
+    features: Features | None,
+    words: str,
+    history: Sequence[Exchange] = (),
+) -> Prompt:
+    """Lay out the turn that follows a context, with the picture carried over to it."""
+    return build_prompt(model.tokenizer, parts_of(model, features, words), history, start.carried)
 
 
 def parts_of(model: MingModel, features: Features | None, text: str) -> tuple[Part, ...]:
@@ -207,5 +237,6 @@ def _refuse_foreign(values: Latents | Features, model: MingModel, width: int) ->
 
 def has_picture(context: LatentContext | None) -> bool:
     """Tell whether a picture was drawn or shown in a context."""
-    turns = () if context is None else context.turns
-    return any(isinstance(part, Picture) for t in turns for part in (*t.parts, *t.reply))
+    if context is None or context.carried is not None:
+        return context is not None
+    return any(isinstance(part, Picture) for t in context.turns for part in (*t.shown, *t.reply))

@@ -80,7 +80,7 @@ def working_memory(
     """
     config = model.config
     given = 0 if features is None else len(features) * features.values.shape[1]
-    read = PROMPT_TOKENS + given + (0 if context is None else context.num_tokens)
+    read = PROMPT_TOKENS + given + (0 if context is None else _tokens_of(context))
     drawn = config.language.num_image_tokens
     batch = 3 * images
     tokens = read * (prompts + batch) + (drawn + BUCKET) * batch
@@ -94,6 +94,12 @@ def working_memory(
         + semantic_memory(model, images)
         + vision_memory(model, min(images, 1), drawn)
     )
+
+
+def _tokens_of(context: LatentContext) -> int:
+    """Return what a turn reads of a context: its tokens, and the picture carried over."""
+    carried = context.carried
+    return context.num_tokens + (0 if carried is None else carried.features.values.shape[1])
 
 
 def token_memory(model: MingModel, batch: int, steps: int) -> int:

@@ -18,14 +18,12 @@ from ..text_sampler import TextSampler
 from .context import LatentContext, Part, Picture, Text, Turn
 from .drawing import BranchBatch, Drawing, Start, draw, draw_noise
 from .guidance import Branch, guidance_weights, past_masks, prompt_masks
-from .language_model.transformer import Step
 from .model import MingModel
+from .prefill import prefill, read
 from .prompt import Prompt
 from .sampling import ImageSampling
 from .tokenizer import IMAGE, IMAGE_END
 from .values import Features, Latents
-
-PREFILL_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,8 @@ class OpenTurn:
         self._visible = {branch: torch.cat((past[branch], own[branch])) for branch in Branch}
         self.prompt_end = context.num_tokens + len(prompt.ids)
         self.cache = WorkingCache.open(model.kv_shape, context.segments, self.prompt_end)
-        self.hidden = self._prefill()
+        given = [(picture, True) for picture in prompt.pictures]
+        self.hidden = prefill(model, self.cache, prompt.ids, given, bar.check_cancelled)
         # Taken once: the contexts of all pictures drawn from here share it.
         self._prompt_segment = self.cache.take(0, context.num_tokens, self.prompt_end)
 
@@ -81,7 +80,8 @@ class OpenTurn:
     def decode_step(self, token: int) -> None:
         """Read one text token, behind every picture."""
         embedding = self.model.word_embeddings(torch.tensor([[token]]))
-        self.hidden = self._read(embedding.expand(self.cache.batch_size, -1, -1))
+        several = embedding.expand(self.cache.batch_size, -1, -1)
+        self.hidden = read(self.model, self.cache, several, self.bar.check_cancelled)
 
     def hand_over(self) -> Start:
         """Give the cache away to pictures that follow on it; this turn then reads no more."""
@@ -103,7 +103,13 @@ class OpenTurn:
         twin.cache = self.cache.widened(self.cache.batch_size, BUCKET)
         return twin
 
-    def close(self, reply: tuple[Part, ...], how: Settings, picture: int = 0) -> LatentContext:
+    def close(
+        self,
+        reply: tuple[Part, ...],
+        how: Settings,
+        picture: int = 0,
+        reply_ids: tuple[int, ...] = (),
+    ) -> LatentContext:
         """Return the context with this turn appended, as one picture's sequence has it."""
         turn = Turn(
             parts=self.prompt.parts,
@@ -113,39 +119,11 @@ class OpenTurn:
             seed=how.seed,
             image_sampling=how.image,
             text_sampling=how.text,
+            carried=self.prompt.carried,
+            reply_ids=reply_ids,
         )
         reply_segment = self.cache.take(picture, self.prompt_end, self.cache.length)
         return self.context.append(turn, self._prompt_segment, reply_segment)
-
-    def _prefill(self) -> Tensor:
-        """Prefill: read the whole prompt, given pictures in place; returns hidden states (1, H)."""
-        model, pictures = self.model, self.prompt.pictures
-        ids = torch.tensor([self.prompt.ids])
-        embeddings = model.word_embeddings(ids)
-        is_patch: Tensor | None = None
-        if pictures:
-            connector = model.parts.language_model.connector
-            values = [picture.values.to(model.device, model.dtype) for picture in pictures]
-            is_patch = (ids == model.tokenizer.image_patch).to(model.device)
-            embeddings = embeddings.clone()
-            embeddings[is_patch] = torch.cat([connector(value).flatten(0, 1) for value in values])
-        hidden = embeddings[:, -1]
-        # In stretches, because attention's mask grows with their length times all before them.
-        for start in range(0, ids.shape[1], PREFILL_TOKENS):
-            part = slice(start, start + PREFILL_TOKENS)
-            hidden = self._read(
-                embeddings[:, part], None if is_patch is None else is_patch[:, part]
-            )
-        return hidden
-
-    def _read(self, embeddings: Tensor, is_given_image: Tensor | None = None) -> Tensor:
-        """Read embeddings (batch, T, H), which see everything; returns the last hidden states."""
-        batch, tokens, _ = embeddings.shape
-        start = self.cache.length
-        positions = torch.arange(start, start + tokens, device=self.model.device)
-        step = Step(positions.expand(batch, -1), is_given_image=is_given_image)
-        transformer = self.model.parts.language_model.transformer
-        return transformer(embeddings, self.cache, step, self.bar.check_cancelled)[:, -1]
 
 
 def refuse_too_long(
@@ -242,6 +220,7 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
     tokenizer, text = turn.model.tokenizer, how.text or TextSampling()
     banned = [tokenizer.image_patch] if how.image else [tokenizer.image_patch, tokenizer.image]
     sample, answer = TextSampler(text, banned), Answer(turn.model)
+    read_ids: list[int] = []
     for count in range(1, text.max_tokens + 1):
         token = sample(turn.logits())
         turn.bar.update()
@@ -252,16 +231,18 @@ def reply_freely(turn: OpenTurn, how: Settings) -> Reply:
         turn.bar.writing(answer.text)
         if count == text.max_tokens:
             break
+        read_ids.append(token)
         if token == tokenizer.image and how.image is not None:
             # A second picture of one answer must not repeat the first one's noise.
             noise = _noise(turn.model, [how.seed + len(answer.drawn)])
             turn.bar.extend(len(noise))
             (drawing,) = draw_from([turn], noise, how.image)
+            read_ids += [tokenizer.image_patch] * len(noise)
             answer.add_picture(drawing)
             turn = turn.after(drawing)
         else:
             turn.decode_step(token)
-    context = turn.close(answer.parts(), how)
+    context = turn.close(answer.parts(), how, reply_ids=tuple(read_ids))
     if not answer.drawn:
         return Reply(context, answer.text())
     features, latents = answer.drawn[0]

@@ -13,6 +13,7 @@ MISSING = object()  # the file says nothing, and the page would send nothing
 # Buttons and switches that the page itself puts behind an input and keeps in the file.
 _BESIDE = {("Load3D", "model_file"): 3}
 _OUTSIDE_THE_FILE = ("IMAGECOMPARE",)
+OURS = "MingUniVision_"
 _SAMPLERS = ("KSampler", "KSamplerAdvanced")
 
 
@@ -40,7 +41,15 @@ def read_widgets(
     widgets = list(_layout(definition, stored, marked))
     if definition.class_type == "CustomCombo":
         widgets += _custom_options(widgets, list(stored))
-    return widgets
+    return [_as_saved(definition, widget, i, len(values)) for i, widget in enumerate(widgets)]
+
+
+def _as_saved(definition: NodeDefinition, widget: Widget, place: int, num_saved: int) -> Widget:
+    """Leave out an optional widget of ours that is younger than the file, as our page does."""
+    is_younger = num_saved and place >= num_saved and definition.class_type.startswith(OURS)
+    if is_younger and widget.entry is not None and not widget.entry.is_required:
+        return replace(widget, value=MISSING)
+    return widget
 
 
 def widget_slots(definition: NodeDefinition) -> tuple[str | None, ...]:

@@ -18,12 +18,14 @@ from ming_core import (
     encode_image,
     expand,
     generate,
+    trim,
 )
 from ming_core.pixels import ImageUse
 
 from ..render import pack, render, to_bytes
 from ..tasks import Conversation, Say, Shown
 from .judge import Array, to_picture
+from .ways import Way
 
 MOST_WORDS = 90
 
@@ -44,9 +46,9 @@ class Player:
         self.model = model
         self.sampling = sampling or ImageSampling()
 
-    def play(self, conversation: Conversation, seed: int, *, by_pixels: bool = False) -> Played:
-        """Play all turns in one context; with `by_pixels` every picture is decoded, encoded
-        again and given to a fresh context instead."""
+    def play(self, conversation: Conversation, seed: int, way: Way | None = None) -> Played:
+        """Play all turns, one after another in one context where no other way is given."""
+        way = way or Way()
         played = Played(conversation)
         context: LatentContext | None = None
         last: Features | None = None
@@ -56,8 +58,10 @@ class Player:
                 # As in the workflows: what is asked about is given larger than what is edited.
                 use: ImageUse = "understand" if isinstance(turn.answer, str) else "edit"
                 features = self.features(picture_of(turn.given), use)
-            if by_pixels and number and last is not None:
-                context, features = None, self.features(self.painted(last))
+            if way.pixels and number and last is not None:
+                context, features = None, self.features(way.pixels(self.painted(last)))
+            elif context is not None and number % way.every == 0:
+                context = trim(self.model, context, way.window)
             context, drawn = self._turn(played, turn, context, features, seed + number)
             last = drawn or features or last
         return played

@@ -17,6 +17,7 @@ from ming_core import ImageSampling, MingModel, load_model
 from ..tasks import Conversation
 from .parent import end_with_parent
 from .player import Played, Player
+from .ways import Way
 
 MOST_PROCESSES = 8
 LARGE = 2**30  # bytes of weights; each process has the model, and torch, for itself
@@ -30,7 +31,7 @@ class Job:
     conversation: Conversation
     seed: int
     sampling: ImageSampling
-    by_pixels: bool = False
+    way: Way = Way()
 
 
 def usual_processes(folder: Path) -> int:
@@ -59,7 +60,7 @@ def play_jobs(folder: Path, jobs: Sequence[Job], processes: int) -> list[Played]
 
 def _play(model: MingModel, job: Job) -> Played:
     player = Player(model, job.sampling)
-    return player.play(job.conversation, job.seed, by_pixels=job.by_pixels)
+    return player.play(job.conversation, job.seed, job.way)
 
 
 def _play_here(folder: Path, job: Job) -> Played:

@@ -63,9 +63,9 @@ BROKEN = {
     ),
     "image marks go through the text router": (
         "c",
-        "univision/turn.py",
-        "None if is_patch is None else is_patch[:, part]",
-        "None if is_patch is None else (is_patch | (ids == model.tokenizer.image))[:, part]",
+        "univision/prefill.py",
+        "None if is_given is None else is_given[:, part]",
+        "None if is_given is None else (is_given | (tokens == model.tokenizer.image))[:, part]",
     ),
     "guidance figures keep their places": (
         "c",

@@ -28,11 +28,13 @@ CHANGES = {
         "prompt_per_line": {"prompt_per_line": True},
         "reply": {"reply": "model decides", "max_tokens": 3},
         "max_tokens": {"reply": "model decides", "max_tokens": 6},
+        "memory": {"memory": "picture only"},
     },
     "EditStep": {
         **SAMPLING,
         "instruction": {"instruction": "a dog"},
         "show_region_first": {"show_region_first": True},
+        "memory": {"memory": "picture only"},
     },
     "Describe": {
         "question": {"question": "Why?"},
@@ -41,6 +43,8 @@ CHANGES = {
         "top_p": {"temperature": 1.0, "top_p": 0.05},
         "top_k": {"temperature": 1.0, "top_k": 2},
         "seed": {"temperature": 1.0, "seed": 8},
+        "memory": {"memory": "picture only"},
+        "aside": {"aside": True},
     },
 }
 BASE = {

@@ -83,6 +83,20 @@ def convert(nodes, links, **more):
     return convert_file(content, DEFINITIONS, "file.json").prompt
 
 
+def test_an_optional_widget_of_ours_that_is_younger_than_the_file_is_left_out():
+    memory = ["COMBO", {"options": ["all", "last turn"], "default": "last turn"}]
+    inputs = {"required": {"words": ["STRING", {}]}, "optional": {"memory": memory}}
+    shape = {"display_name": "", "output": [], "output_name": [], "output_is_list": []}
+    ours = parse_definitions({"MingUniVision_Step": shape | {"input": inputs, "output_node": True}})
+    for values, sent in (
+        (["hi"], {"words": "hi"}),
+        (["hi", "all"], {"words": "hi", "memory": "all"}),
+    ):
+        steps = [node(1, "MingUniVision_Step", values=values)]
+        prompt = convert_file({"nodes": steps, "links": []}, ours, "file.json").prompt
+        assert prompt["1"]["inputs"] == sent
+
+
 def test_widgets_are_read_by_position_past_the_editors_own():
     prompt = convert([source(1)], [])
     assert prompt["1"] == {
