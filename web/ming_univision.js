@@ -9,6 +9,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { copyText, insertEditStep, showNode, tell } from "./ming/actions.js";
 import { openComparison } from "./ming/compare.js";
+import { Composer } from "./ming/composer.js";
 import { attach, element } from "./ming/element.js";
 import { conversationsFromHistory } from "./ming/history.js";
 import { fillPrefix } from "./ming/prefix.js";
@@ -83,10 +84,18 @@ let sidebar = null;
 function renderSidebar(place) {
   if (sidebar && place.contains(sidebar.root)) return;
   sidebar?.destroy();
-  sidebar = new TimelineView({ actions, store, node: null });
-  place.replaceChildren(
-    element("div", { class: "ming-sidebar" }, element("h2", { text: text("title") }), sidebar.root),
-  );
+  const view = new TimelineView({ actions, store, node: null });
+  const composer = new Composer({ store, view });
+  const heading = element("h2", { text: text("title") });
+  const root = element("div", { class: "ming-sidebar" }, heading, view.root, composer.root);
+  sidebar = {
+    root,
+    destroy: () => {
+      view.destroy();
+      composer.destroy();
+    },
+  };
+  place.replaceChildren(root);
 }
 
 app.registerExtension({

@@ -1,10 +1,10 @@
 /** What a turn can be used for: its prompt copied, an Edit Step inserted, its node shown. */
 import { app } from "../../../scripts/app.js";
+import { freePlace } from "./placing.js";
 import { findSource, originOf } from "./upstream.js";
 import { text } from "./texts.js";
 
 const EDIT_STEP = "MingUniVision_EditStep";
-const GAP = 90;
 const SETTINGS = ["steps", "solver", "text_guidance", "image_guidance", "temperature"];
 
 /** Copy words; returns what to say about it. */
@@ -67,22 +67,6 @@ function takeSettings(step, turn) {
     const value = settings.get(widget.name);
     widget.value = typeof widget.value === "number" ? Number(value) : value;
   }
-}
-
-/** Right of a node, below whatever lies there. */
-function freePlace(graph, node, size) {
-  const x = node.pos[0] + node.size[0] + GAP;
-  let y = node.pos[1];
-  const others = graph.nodes ?? graph._nodes;
-  const isTaken = (other) =>
-    other.pos[0] < x + size[0] &&
-    x < other.pos[0] + other.size[0] &&
-    other.pos[1] - 40 < y + size[1] &&
-    y - 40 < other.pos[1] + other.size[1];
-  for (let other = others.find(isTaken); other; other = others.find(isTaken)) {
-    y = other.pos[1] + other.size[1] + GAP;
-  }
-  return [x, y];
 }
 
 /** Bring a node into view and select it. */

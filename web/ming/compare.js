@@ -72,7 +72,32 @@ function draw(body, [left, right], actions) {
       element("div", { class: "ming-pair" }, card(one, other, actions), card(other, one, actions)),
     );
   }
-  body.replaceChildren(...rows);
+  body.replaceChildren(...wipe(left, right, actions), ...rows);
+}
+
+/** Both last pictures in one frame, the right one uncovered as far as a slider says. */
+function wipe(left, right, actions) {
+  const [under, over] = [left, right].map(lastPicture);
+  if (!under || !over) return [];
+  const picture = (file, label) =>
+    element("img", { src: actions.pictureUrl(file), alt: text(label), draggable: "false" });
+  const frame = element("div", { class: "ming-wipe" }, picture(under, "left"), picture(over, "right"));
+  const slider = element("input", {
+    type: "range",
+    min: "0",
+    max: "100",
+    value: "50",
+    "aria-label": text("wipe"),
+    title: text("wipe"),
+    on: { input: () => frame.style.setProperty("--ming-wipe", `${slider.value}%`) },
+  });
+  return [frame, slider];
+}
+
+/** The picture a turn speaks about: its own, or the last one before it. */
+function lastPicture(turn) {
+  const parts = pathTo(turn).flatMap(({ asked, replied }) => [...asked, ...replied]);
+  return parts.findLast((part) => part.picture)?.picture;
 }
 
 const heading = (words) => element("h3", { text: words });

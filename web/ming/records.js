@@ -38,6 +38,7 @@ function readTurn(raw, previous) {
     reply: textOf(replied),
     seed,
     settings: Object.entries(raw.settings ?? {}).map(([name, value]) => [name, shown(value)]),
+    isLeftOut: raw.is_left_out === true,
     promptTokens: count(raw.prompt_tokens),
     replyTokens: count(raw.reply_tokens),
   };

@@ -45,6 +45,11 @@ export class TimelineStore extends EventTarget {
       );
   }
 
+  /** The last turn that a node shows, if any. */
+  lastTurn(node) {
+    return this.#entries.get(node)?.conversations[0]?.turns.at(-1) ?? null;
+  }
+
   /** The turns as a tree; of one node when it is given. */
   forest(only = null) {
     return buildForest(this.conversations(only));

@@ -1,6 +1,6 @@
 /** Finds the output in the graph that carries the context after a given turn. */
 
-const PREFIX = "MingUniVision_";
+export const PREFIX = "MingUniVision_";
 const PROMPTS = { Generate: "prompt", EditStep: "instruction", Describe: "question" };
 
 /** The output an input is fed by, { node, slot }; re-routes are seen through. */

@@ -46,6 +46,19 @@ export class TimelineView {
     this.draw();
   }
 
+  /** The turn whose card is current, if there is one. */
+  get current() {
+    return this.#rows.find((row) => row.digest === this.#current) ?? null;
+  }
+
+  /** Make a turn the current one and show it. */
+  choose(turn) {
+    const row = this.#rows.find((each) => each.digest === turn?.digest);
+    if (!row) return;
+    this.#mark(row);
+    this.#reveal(this.#cardOf(row.digest));
+  }
+
   destroy() {
     this.#store.removeEventListener("change", this.#draw);
     this.root.remove();
@@ -138,6 +151,7 @@ export class TimelineView {
       branches > 1
         ? element("span", { class: "ming-split", text: text("branches", branches) })
         : null,
+      row.isLeftOut ? element("span", { class: "ming-split", text: text("leftOut") }) : null,
       row.digest === this.#pinned
         ? element("span", { class: "ming-pin", text: text("marked") })
         : null,
