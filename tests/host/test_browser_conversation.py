@@ -42,9 +42,8 @@ return steps.map((node) => [node.getInputNode(node.findInputSlot('context'))?.ty
 
 
 @pytest.fixture(params=[CLASSIC, NODES_2], scope="module")
-def page(request: pytest.FixtureRequest) -> Iterator[Browser]:
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Browser]:
     """An empty canvas with the sidebar open."""
-    browser: Browser = request.getfixturevalue("browser")
     browser.use(request.param)
     browser.load({"nodes": [], "links": [], "groups": [], "version": 0.4})
     browser.run(SHOW_SIDEBAR, TAB)
