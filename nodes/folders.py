@@ -112,8 +112,9 @@ class CheckpointFolders(Choices):
             return max((looks_whole(path), size_of(path), path) for path in able.values())[2]
         if name in (AUTO, BUNDLED) and self.bundled.is_dir():
             return self.bundled
-        of = name.removeprefix(AUTO).replace(":", " of")
-        seen = f"No checkpoint{of}" if name in MARK_OF else f"No checkpoint named {shown(name)}"
+        seen = f"No checkpoint named {shown(name)}"  # which over the API may be no text at all
+        if name in MARK_OF:
+            seen = f"No checkpoint{name.removeprefix(AUTO).replace(':', ' of')}"
         there = f" There is: {', '.join(sorted(found)[:SHOWN_NAMES])}." if found else ""
         searched = ", ".join(str(root) for root in self.roots)
         hints = "".join(f" {hint}" for hint in (*self._misplaced(), *self._unreadable()))

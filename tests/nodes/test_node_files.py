@@ -149,6 +149,12 @@ def test_a_saved_context_comes_back_and_goes_on_as_the_original(pack, model, con
     assert torch.equal(*edits)
 
 
+@pytest.mark.parametrize("name", [None, 5, "../x", ""])
+def test_a_choice_that_is_none_is_refused_by_a_sentence(pack, name):
+    with pytest.raises(pack.core.CheckpointError, match="No checkpoint named"):
+        pack.files.checkpoints().resolve(name)
+
+
 def test_nothing_unfinished_stays_when_saving_fails(pack, folders, context, monkeypatch):
     write = Path.write_bytes
 
