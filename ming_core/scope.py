@@ -32,8 +32,7 @@ class Scope:
 
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text that were not taught, each once, in its order."""
-        said = dict.fromkeys(_WORD.findall(text.lower()))
-        return [word for word in said if word not in self.words]
+        return [word for word in dict.fromkeys(words_of(text)) if word not in self.words]
 
     def remark(self, text: str) -> str | None:
         """Return what to tell whoever wrote a text with unknown words; None where all are known."""

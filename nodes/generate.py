@@ -17,22 +17,23 @@ from .host.progress import HostProgress
 from .memory import EVERYTHING, memory_input, remembered
 from .sampling import NO_SHIFT, image_sampling, schedule_inputs
 from .schema import (
-    MAX_SEED,
+    MOST_IMAGES,
     ContextSocket,
     FeaturesSocket,
     LatentsSocket,
     context_input,
     features_input,
+    images_input,
     max_tokens_input,
     model_input,
     node_schema,
     sampling_inputs,
     seed_input,
+    seeds_of,
     widget,
 )
 
 PICTURE, MODEL_DECIDES = "picture", "model decides"
-MOST_IMAGES = 64  # drawn at once
 
 
 class Generate(io.ComfyNode):
@@ -76,14 +77,7 @@ class Generate(io.ComfyNode):
                 tooltip="What to draw, in English or Chinese, behind the published opening words.",
             ),
             seed_input(),
-            widget(
-                io.Int,
-                "images",
-                default=1,
-                min=1,
-                max=MOST_IMAGES,
-                tooltip="Pictures to draw at once; picture i uses seed + i.",
-            ),
+            images_input("Pictures to draw at once; picture i uses seed + i."),
             *sampling_inputs(),
             widget(
                 io.Combo,
@@ -156,7 +150,7 @@ class Generate(io.ComfyNode):
         replies = generate(
             engine,
             prompts,
-            seeds=[(seed + i) & MAX_SEED for i in range(pictures)],
+            seeds=seeds_of(seed, pictures),
             sampling=sampling,
             context=remembered(engine, context, memory),
             features=features,

@@ -11,10 +11,9 @@ from .lite_schema import (
     lite_model_input,
     sampling_inputs,
     sampling_of,
-    seeds_of,
     words_input,
 )
-from .schema import ConditionSocket, lite_schema, widget
+from .schema import ConditionSocket, lite_schema, seeds_of, widget
 
 
 class EncodePrompt(io.ComfyNode):

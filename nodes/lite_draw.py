@@ -12,10 +12,9 @@ from .lite_schema import (
     lite_model_input,
     sampling_inputs,
     sampling_of,
-    seeds_of,
     words_input,
 )
-from .schema import lite_schema, widget
+from .schema import lite_schema, seeds_of, widget
 
 
 class LiteGenerate(io.ComfyNode):

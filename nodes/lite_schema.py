@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 
 from ..ming_core import lite_uni
-from .schema import MAX_SEED, ConditionSocket, Model, seed_input, widget
+from .schema import ConditionSocket, Model, images_input, seed_input, widget
 
-MOST_IMAGES = 64
 MAX_SIDE = 8192  # pixels
 BINNED, EXACT, LIKE_INPUT = lite_uni.SIZE_MODES
 
@@ -36,14 +35,7 @@ def sampling_inputs(size_modes: Sequence[str], size_mode: str) -> list[io.Input]
 
 def _sampling() -> list[io.Input]:
     return [
-        widget(
-            io.Int,
-            "images",
-            default=1,
-            min=1,
-            max=MOST_IMAGES,
-            tooltip="Pictures to draw, one after the other; picture i uses seed + i.",
-        ),
+        images_input("Pictures to draw, one after the other; picture i uses seed + i."),
         widget(
             io.Int,
             "steps",
@@ -107,11 +99,6 @@ def _size(modes: Sequence[str], mode: str) -> list[io.Input]:
 
 def _asks(modes: Sequence[str]) -> bool:
     return LIKE_INPUT in modes
-
-
-def seeds_of(seed: int, images: int) -> list[int]:
-    """Return the seeds of so many pictures; behind the last seed there is comes 0."""
-    return [(seed + i) & MAX_SEED for i in range(images)]
 
 
 def sampling_of(steps: int, guidance: float, shift: float) -> lite_uni.DiffusionSampling:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 
 from comfy_api.latest import io
 
@@ -11,6 +12,7 @@ PREFIX, LITE_PREFIX = "MingUniVision_", "MingLiteUni_"
 CATEGORY = "MingUniVision"
 LITE_CATEGORY = f"{CATEGORY}/Lite-Uni"
 MAX_SEED = 2**64 - 1
+MOST_IMAGES = 64
 
 Model = io.Custom("MINGUV_MODEL")
 LatentsSocket = io.Custom("MINGUV_LATENTS")
@@ -24,14 +26,17 @@ _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 def node_schema(name: str, **fields: object) -> io.Schema:
     """Build the schema of node `name`, without the fields this host does not know yet."""
-    known = {key: value for key, value in fields.items() if key in _SCHEMA_FIELDS}
-    return io.Schema(node_id=PREFIX + name, category=CATEGORY, **known)
+    return _schema(PREFIX + name, CATEGORY, fields)
 
 
 def lite_schema(name: str, **fields: object) -> io.Schema:
     """Build the schema of node `name` of the second family, as `node_schema` does."""
+    return _schema(LITE_PREFIX + name, LITE_CATEGORY, fields)
+
+
+def _schema(node_id: str, category: str, fields: Mapping[str, object]) -> io.Schema:
     known = {key: value for key, value in fields.items() if key in _SCHEMA_FIELDS}
-    return io.Schema(node_id=LITE_PREFIX + name, category=LITE_CATEGORY, **known)
+    return io.Schema(node_id=node_id, category=category, **known)
 
 
 def widget(kind: type[io.ComfyTypeI], name: str, **options: object) -> io.Input:
@@ -66,6 +71,16 @@ def seed_input() -> io.Input:
         control_after_generate=True,
         tooltip="Decides the noise. The same seed and settings give the same result again.",
     )
+
+
+def images_input(tooltip: str) -> io.Input:
+    """Return the widget of how many pictures to draw; `seeds_of` says with which seeds."""
+    return widget(io.Int, "images", default=1, min=1, max=MOST_IMAGES, tooltip=tooltip)
+
+
+def seeds_of(seed: int, images: int) -> list[int]:
+    """Return the seeds of so many pictures; behind the last seed there is comes 0."""
+    return [(seed + i) & MAX_SEED for i in range(images)]
 
 
 def max_tokens_input(tooltip: str, **options: object) -> io.Input:

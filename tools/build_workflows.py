@@ -18,7 +18,14 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 from built_files import main  # noqa: E402
 from everyday_workflows import EVERYDAY  # noqa: E402
-from lite_workflows import GENERATE, LITE_DESCRIPTIONS, PICTURE_NOTE, SHAPES, save  # noqa: E402
+from lite_workflows import (  # noqa: E402
+    EDITS,
+    GENERATE,
+    LITE_DESCRIPTIONS,
+    PICTURE_NOTE,
+    SHAPES,
+    save,
+)
 from workflow_drawing import Canvas, DrawnNode, Output  # noqa: E402
 
 from ming_run.editor import convert  # noqa: E402
@@ -99,13 +106,8 @@ def edit_chain(canvas: Canvas) -> None:
     )
     model = _model(canvas)
     features, shown = _picture(canvas, model, SHAPES)
-    instructions = (
-        "Change the colour of the circle to blue.",
-        "Remove the square.",
-        "Change the background to yellow.",
-    )
     step: DrawnNode | None = None
-    for number, instruction in enumerate(instructions, start=1):
+    for number, instruction in enumerate(EDITS, start=1):
         start = {"features": features} if step is None else {"context": step["context"]}
         step = _edit(canvas, model, (number + 1, 0), f"Edit {number}", instruction, **start)
         parts = _show(canvas, model, step["features"], number + 1, f"03_edit_chain_{number}")

@@ -8,6 +8,11 @@ from workflow_drawing import Canvas, DrawnNode, Output
 SHAPES = "ming_shapes.png"
 GENERATE = "Please generate the corresponding image based on the description. "
 CHECKPOINT = "auto: Ming-Lite-Uni"
+EDITS = (
+    "Change the colour of the circle to blue.",
+    "Remove the square.",
+    "Change the background to yellow.",
+)
 GUIDANCES = (2.0, 5.0, 8.0)  # of the sweep; the middle one is published
 PICTURE_NOTE = (
     "The picture **{0}** ships with the pack in `workflows/input`: copy it into ComfyUI's input "
@@ -53,13 +58,6 @@ def edit(canvas: Canvas) -> None:
     photo = canvas.add("LoadImage", (0, 1), image=SHAPES)
     edited = _edit(canvas, _model(canvas), (1, 0), None, photo["IMAGE"], EDITS[0])
     canvas.add("SaveImage", (2, 0), **save(edited, "10_lite_edited"))
-
-
-EDITS = (
-    "Change the colour of the circle to blue.",
-    "Remove the square.",
-    "Change the background to yellow.",
-)
 
 
 def edit_chain(canvas: Canvas) -> None:

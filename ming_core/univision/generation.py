@@ -13,7 +13,7 @@ from ..errors import PromptError
 from ..pixels import ImageUse, to_image, to_pixels
 from ..progress import Progress, ProgressBar
 from ..sampling import TextSampling
-from .context import LatentContext, Part, Picture, Text
+from .context import LatentContext, Part, Picture, Text, pictures_in
 from .model import MingModel
 from .prompt import Exchange, Prompt, build_prompt, region_prompt
 from .sampling import ImageSampling
@@ -237,6 +237,7 @@ def _refuse_foreign(values: Latents | Features, model: MingModel, width: int) ->
 
 def has_picture(context: LatentContext | None) -> bool:
     """Tell whether a picture was drawn or shown in a context."""
-    if context is None or context.carried is not None:
-        return context is not None
-    return any(isinstance(part, Picture) for t in context.turns for part in (*t.shown, *t.reply))
+    if context is None:
+        return False
+    said = [part for turn in context.turns for part in (*turn.shown, *turn.reply)]
+    return context.carried is not None or bool(pictures_in(said))
