@@ -11,9 +11,11 @@ import torch
 from ming_cli.__main__ import main
 from ming_cli.calibrate import collect
 from ming_core import ImageSampling, load_model
+from ming_core.univision import calibration
 from ming_core.univision.calibration import (
     Judge,
     best_grid,
+    calibrate,
     fewer,
     looks_trained,
     rounding_error,
@@ -55,6 +57,37 @@ def test_a_searched_grid_is_nearer_than_any_it_started_from(judges: tuple[Judge,
 def test_a_grid_of_one_step_less_goes_the_same_way():
     assert fewer(uniform(6)) == pytest.approx(uniform(5))
     assert fewer((0.0, 0.1, 1.0)) == (0.0, 1.0)
+
+
+class Steps:
+    """Judges a grid by the number of its steps."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def error(self, grid: tuple[float, ...]) -> float:
+        return self.factor * (len(grid) - 1)
+
+
+def test_errors_are_of_the_prompts_left_out_and_each_search_begins_near_the_last(
+    model, monkeypatch: pytest.MonkeyPatch
+):
+    starts, heard = [], []
+
+    def search(judge: Steps, steps: int, start: tuple[float, ...] | None) -> tuple[float, ...]:
+        assert judge.factor == 1
+        starts.append(start)
+        return uniform(steps)
+
+    monkeypatch.setattr(calibration, "best_grid", search)
+    monkeypatch.setattr(calibration, "rounding_error", lambda judge, _steps: judge.error((0, 1)))
+    found = calibrate(
+        model, Steps(1), Steps(10), (4, 6, 5, 5), lambda *one: heard.append((one[0], one[2]))
+    )
+    assert {steps: one.error for steps, one in found.by_steps.items()} == {4: 40, 5: 50, 6: 60}
+    assert found.rounding == 10
+    assert heard == [(6, 6), (5, 5), (4, 4)]
+    assert starts == [None, fewer(uniform(6)), fewer(uniform(5))]
 
 
 def test_a_learnt_flow_leads_away_from_the_noise_and_a_random_one_does_not(

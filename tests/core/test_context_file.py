@@ -16,6 +16,7 @@ from ming_core import (
     MingModel,
     Reply,
     TextSampling,
+    Window,
     describe,
     edit,
     encode_image,
@@ -24,6 +25,7 @@ from ming_core import (
     load_context,
     load_model,
     save_context,
+    trim,
 )
 
 KEY = "ming_context"
@@ -52,8 +54,8 @@ def path(tmp_path: Path) -> Path:
 def damage(long: LatentContext, path: Path):
     """Save the context with another header or other tensors; return what loading it says."""
 
-    def refused(change) -> str:
-        save_context(long, path)
+    def refused(change, context: LatentContext = long) -> str:
+        save_context(context, path)
         with safe_open(str(path), framework="pt") as file:
             metadata = dict(file.metadata())
         header, tensors = json.loads(metadata[KEY]), load_file(path)
@@ -272,6 +274,29 @@ def test_tokens_moved_from_one_part_of_a_turn_to_the_other_are_noticed(damage):
 )
 def test_a_damaged_header_or_a_lost_tensor_is_a_context_error(damage, change):
     damage(change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h, _t: h["left_out"][1]["turn"]["reply_ids"].pop(),
+        lambda h, _t: h["left_out"][1]["turn"].update(reply_ids={}),
+        lambda h, _t: h["left_out"][0]["turn"].update(num_prompt_tokens=1),
+        lambda h, _t: h["left_out"][2].update(before=2),
+        lambda h, _t: h["left_out"][1].update(before=-1),
+        lambda h, _t: h["left_out"].reverse(),
+        lambda h, _t: h["left_out"][0].update(before=True),
+        lambda h, _t: h["carried"].insert(0, {"text": "and"}),
+        lambda h, _t: h["carried"].clear(),
+    ],
+)
+def test_a_damaged_window_is_a_context_error(damage, model, long, shown, change):
+    """Of what was said, the last drawing stays; a question about a picture came behind it."""
+    words = TextSampling(max_tokens=3)
+    asked = describe(model, "and this?", sampling=words, context=long, features=shown).context
+    context = trim(model, asked, Window(1, questions=False))
+    assert [gone.before for gone in context.left_out] == [0, 0, 1] and context.carried
+    damage(change, context)
 
 
 @pytest.mark.parametrize(

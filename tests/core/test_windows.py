@@ -138,6 +138,14 @@ def test_a_picture_shown_with_a_question_that_is_left_out_is_carried_over(model,
     assert torch.equal(edited.features.values, alone.features.values)
 
 
+def test_what_was_shown_last_is_carried_over_whatever_stays_before_it(model, drawn, shown):
+    asked = describe(model, "what?", sampling=WORDS, context=drawn.context, features=shown).context
+    drawing = trim(model, asked, LAST)
+    assert len(drawing.turns) == 1 and drawing.carried
+    bare = trim(model, drawing, PICTURE_ONLY)
+    assert bare.carried.features.values is asked.turns[1].parts[0].features.values
+
+
 def test_a_region_and_its_edit_are_one_step(model, drawn, quick):
     context = edit(
         model, "bluer", seed=1, sampling=quick, context=drawn.context, show_region_first=True
@@ -209,3 +217,16 @@ def test_tokens_that_no_model_has_are_refused(model, drawn, ids):
     context = replace(drawn.context, turns=(*drawn.context.turns, damaged))
     with pytest.raises(ContextError, match="damaged"):
         trim(model, replace(context, segments=context.segments * 2), Window(1))
+
+
+def test_the_first_token_behind_the_last_of_the_model_is_refused(model, drawn):
+    asked = describe(model, "what?", sampling=WORDS, context=drawn.context).context
+    size = model.config.language.vocab_size
+
+    def trimmed(last: int) -> LatentContext:
+        turn = replace(asked.turns[1], reply_ids=(last,))
+        return trim(model, replace(asked, turns=(asked.turns[0], turn)), Window(1))
+
+    assert trimmed(size - 1).turns[0].num_reply_tokens == 1
+    with pytest.raises(ContextError, match=f"tokens up to {size} of {size}"):
+        trimmed(size)

@@ -11,10 +11,10 @@ from ming_exam import changes, prompts, questions
 from ming_exam.answers import ACROSS, COLOURS, DOWN, NUMBERS, YES, ground_said, said, things_said
 from ming_exam.colours import COMMON, REGIONS, is_called, some_colour
 from ming_exam.examination import Case, cases_of, figures_of
-from ming_exam.expectations import PLACES, RELATIONS, Expected, Wanted
+from ming_exam.expectations import PLACES, RELATIONS, Expected, Wanted, is_at
 from ming_exam.papers import ASPECTS, PAPERS
 from ming_exam.scene import SHAPES, Scene, Thing, as_jpeg, draw, some_scene
-from ming_exam.sight import look
+from ming_exam.sight import Seen, View, look
 
 PICTURES = 573
 GREY = (128, 128, 128)
@@ -107,6 +107,56 @@ def test_a_thing_is_matched_once():
     ground = some_colour("white", Random(4))
     assert two_stars.is_met(look(draw(Scene("white", ground, (star, blue)))))
     assert not two_stars.is_met(look(draw(Scene("white", ground, (blue, replace(blue, x=0.25))))))
+
+
+def test_a_place_has_some_slack_and_a_relation_runs_along_its_axis():
+    for x, places in ((0.26, {"left"}), (0.3, {"left", "middle"}), (0.4, {"middle"})):
+        thing = Seen("star", GREY, x, 0.5, 0.1)
+        assert {place for place in PLACES if is_at(thing, place)} == places
+        mirrored = {{"left": "right"}.get(place, place) for place in places}
+        thing = replace(thing, x=1 - x)
+        assert {place for place in PLACES if is_at(thing, place)} == mirrored
+    beside = Expected((Wanted("star"), Wanted("heart")), relation="left of")
+    star, heart = Seen("star", GREY, 0.3, 0.5, 0.1), Seen("heart", GREY, 0.6, 0.5, 0.1)
+    for y, is_met in ((0.5, True), (0.3, True), (0.95, False)):
+        assert beside.is_met(View(GREY, (star, replace(heart, y=y)))) == is_met
+
+
+def test_one_thing_too_many_is_wrong():
+    star, heart = Seen("star", GREY, 0.3, 0.5, 0.1), Seen("heart", GREY, 0.6, 0.5, 0.1)
+    assert Expected((Wanted("star"),)).is_met(View(GREY, (star,)))
+    assert not Expected((Wanted("star"),)).is_met(View(GREY, (star, heart)))
+    assert not Expected(()).is_met(View(GREY, (star,)))
+
+
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        (changes.Change("larger", "star"), {"radius": 0.13}),
+        (changes.Change("smaller", "star"), {"radius": 0.08}),
+        (changes.Change("recolour", "star", "red"), {"colour": (220, 20, 30)}),
+        (changes.Change("replace", "star", "heart"), {"shape": "heart"}),
+        (changes.Change("remove", "star"), None),
+    ],
+)
+def test_an_edit_that_does_more_than_was_asked_is_wrong(change, made):
+    star, circle = Seen("star", GREY, 0.3, 0.3, 0.1), Seen("circle", GREY, 0.7, 0.7, 0.1)
+    before = View((250, 250, 250), (star, circle))
+    if made is None:
+        assert change.is_made(before, View(before.ground, (circle,)))
+        assert not change.is_made(before, before)
+        return
+    new = replace(star, **made)
+    assert change.is_made(before, View(before.ground, (new, circle)))
+    for wrong in (
+        (replace(new, x=0.5), circle),
+        (replace(new, shape="cross"), circle),
+        (new, circle, circle),
+        (new, replace(circle, x=0.5)),
+        (new,),
+    ):
+        assert not change.is_made(before, View(before.ground, wrong))
+    assert not change.is_made(before, View((20, 20, 200), (new, circle)))
 
 
 @pytest.mark.parametrize(

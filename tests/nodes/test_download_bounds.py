@@ -12,7 +12,15 @@ sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves ne
 from fake_hub import COMMIT, FakeHub  # noqa: E402
 
 import ming_download as downloads  # noqa: E402
-from ming_download import DownloadError, Patience, Repository, answers, web  # noqa: E402
+from ming_download import (  # noqa: E402
+    DownloadError,
+    Patience,
+    RemoteFile,
+    Repository,
+    answers,
+    transfer,
+    web,
+)
 
 NAME = "owner/tiny"
 SOURCES = list(downloads.SOURCES)
@@ -132,6 +140,13 @@ def test_a_server_that_does_not_stop_is_left_at_the_announced_size(hub, tmp_path
         downloads.download(planned(tmp_path, source), Sizes(), Patience(5, 2, 0.01))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert max(sizes, default=0) <= 10_000
+
+
+def test_bytes_beyond_the_size_are_noticed_however_small_the_pieces(tmp_path):
+    part = transfer.Part(RemoteFile("a.bin", 10, "https://a"), tmp_path / "a.bin", lambda _: None)
+    with pytest.raises(DownloadError, match="more than the 10 bytes"):
+        part.append(iter([b"1234567"] * 2))
+    assert part.path.read_bytes() == b"1234567"
 
 
 def test_an_endless_text_beside_a_redirect_is_not_read(hub, tmp_path):

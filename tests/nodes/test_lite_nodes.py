@@ -33,6 +33,17 @@ def test_encoding_and_sampling_are_what_one_node_does(pack, lite, photo, conditi
     assert same(halves, whole) and whole[0].shape[1] < whole[0].shape[2], "as wide as the photo"
 
 
+def test_every_widget_of_the_whole_nodes_reaches_the_halves(pack, lite, photo, condition, seen):
+    asked = {**FEW, **SIZE, "images": 2, "guidance": 2.0, "shift": 1.5}
+    for encoded, node, given in (
+        (condition, "MingLiteUni_Generate", {"prompt": "a cat"}),
+        (seen, "MingLiteUni_Edit", {"image": photo, "instruction": "a hat"}),
+    ):
+        halves = pack.run("MingLiteUni_Sample", model=lite, condition=encoded, **asked)
+        whole = pack.run(node, model=lite, **given, **asked)
+        assert whole[0].shape == (2, 64, 96, 3) and same(halves, whole)
+
+
 def test_every_picture_of_a_batch_is_the_one_drawn_alone_and_seeds_wrap(pack, lite, condition):
     def draw(**inputs):
         return pack.run(

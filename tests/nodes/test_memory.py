@@ -35,12 +35,20 @@ def test_a_trimmed_context_remembers_what_was_chosen(
 
 
 @pytest.mark.parametrize(
-    ("node", "output", "kept"),
-    [("EditStep", 0, [0, 0, 1, 1]), ("Generate", 0, [0, 0, 1, 1]), ("Describe", 1, [0, 0, 1, 1])],
+    ("node", "output", "memory", "kept"),
+    [
+        ("EditStep", 0, "last turn", [0, 0, 1, 1]),
+        ("Generate", 0, "last turn", [0, 0, 1, 1]),
+        ("Describe", 1, "last turn", [0, 0, 1, 1]),
+        ("EditStep", 0, "last 2 turns", [1, 0, 1, 1]),
+        ("Generate", 0, "last 2 turns", [1, 0, 1, 1]),
+        ("Describe", 1, "last 2 turns", [0, 1, 1, 1]),
+    ],
 )
-def test_the_widget_trims_what_the_turn_follows_on(pack, model, talk, node, output, kept):
+def test_the_widget_trims_what_the_turn_follows_on(pack, model, talk, node, output, memory, kept):
+    """Whoever asks is told what was asked before; whoever draws needs the drawings."""
     words = {"EditStep": "instruction", "Generate": "prompt", "Describe": "question"}[node]
-    inputs = {"model": model, "context": talk, words: "and now?", "memory": "last turn"}
+    inputs = {"model": model, "context": talk, words: "and now?", "memory": memory}
     made = pack.run(node, **inputs)[output]
     made = made[0] if isinstance(made, list) else made
     assert [remembered for _, remembered in made.said] == [bool(each) for each in kept]

@@ -85,6 +85,15 @@ def test_a_widget_changes_the_output(outcome, node, widget):
     assert outcome(node, **changed) != outcome(node, **beside)
 
 
+@pytest.mark.parametrize("node", ["Generate", "EditStep"])
+def test_a_turn_records_what_every_widget_of_sampling_asked_for(pack, model, context, node):
+    asked = {"steps": 2, "solver": "ab2", "text_guidance": 1.5, "image_guidance": 2.0}
+    asked |= {"temperature": 0.5, "time_shift": 0.7}
+    made = pack.run(node, model=model, context=context, **(BASE[node] | asked)).args[0]
+    turn = (made[0] if isinstance(made, list) else made).turns[-1]
+    assert turn.image_sampling == pack.core.ImageSampling(**asked)
+
+
 def test_the_table_above_names_every_widget(pack):
     for node, changes in CHANGES.items():
         widgets = [i.id for i in pack.nodes[node].GET_SCHEMA().inputs if hasattr(i, "default")]

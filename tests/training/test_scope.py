@@ -23,6 +23,11 @@ def test_unknown_words_are_named_once_and_in_order():
     assert SMALL.unknown("A Cat, a star and a cat 星 猫!") == ["cat", "and", "猫"]
     assert SMALL.remark("a star") is None
     assert SMALL.remark("a cat") == "Not among its words: cat. I know stars."
+    eight = " ".join("bcdefghi")
+    assert (
+        SMALL.remark(f"a {eight}") == f"Not among its words: {', '.join('bcdefghi')}. I know stars."
+    )
+    assert ", i, .... I know" in (SMALL.remark(f"{eight} j") or "")
 
 
 def test_a_remark_on_a_long_prompt_is_short():
