@@ -28,13 +28,21 @@ def refuse_endless(settings: dict[str, object]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TextSampling:
-    """How text tokens are chosen; temperature 0 is greedy, top_k 0 and top_p 1 keep all."""
+    """How text tokens are chosen; temperature 0 is greedy.
+
+    top_k 0, top_p 1 and min_p 0 keep all tokens, repetition_penalty 1 keeps all scores.
+    min_p               least probability, as a share of the likeliest token's (arXiv:2407.01082)
+    repetition_penalty  what scores of tokens already in the answer are divided by (CTRL,
+                        arXiv:1909.05858, section 4.1), or multiplied by where they are negative
+    """
 
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         refuse_endless(asdict(self))
@@ -46,3 +54,9 @@ class TextSampling:
             raise PromptError(f"top_p is {self.top_p}; use a figure above 0 and up to 1.")
         if self.top_k < 0:
             raise PromptError(f"top_k is {self.top_k}; use 0 (off) or more.")
+        if not 0 <= self.min_p <= 1:
+            raise PromptError(f"min_p is {self.min_p}; use a figure from 0 (off) to 1.")
+        if self.repetition_penalty < 1:
+            raise PromptError(
+                f"repetition_penalty is {self.repetition_penalty}; use 1 (off) or more."
+            )

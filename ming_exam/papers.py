@@ -109,8 +109,8 @@ def _after(sitting: Sitting, random: Random, kind: str, asked: tuple[str, ...]) 
 
 
 def _drawn(sitting: Sitting, random: Random) -> Talk | None:
-    """Have one or two things drawn in plain words; None if it did not come out as asked."""
-    words, expected = random.choice((prompts.sentence, prompts.two))(random)
+    """Have one or two things drawn in the card's words; None if it did not come out as asked."""
+    words, expected = random.choice((prompts.sentence, prompts.sentence_of_two))(random)
     talk = sitting.draw(words, random.randrange(10_000))
     if talk.picture is None or not expected.is_met(look(talk.picture)):
         return None

@@ -87,6 +87,19 @@ def sentence(random: Random) -> Asked:
     return words, Expected((Wanted(shape, colour, place, size),), ground)
 
 
+def sentence_of_two(random: Random) -> Asked:
+    """Ask for two things in the words of the model's card, each with its place."""
+    first, second, ground = random.sample(COMMON, 3)
+    one, other = random.sample(SHAPES, 2)
+    at, there = random.sample(("top left", "top right", "bottom left", "bottom right"), 2)
+    words = (
+        "Please generate the corresponding image based on the description. "
+        f"{an(first).capitalize()} {one} at the {at} and {an(second)} {other} at the {there} "
+        f"on {an(ground)} background."
+    )
+    return words, Expected((Wanted(one, first, at), Wanted(other, second, there)), ground)
+
+
 def casual(random: Random) -> Asked:
     """Ask as one would ask a friend."""
     colour, shape, _, _, ground = _one(random)
@@ -129,6 +142,7 @@ def two(random: Random) -> Asked:
     a, b = f"{an(first)} {one}", f"{an(second)} {other}"
     words = random.choice(
         (
+            f"{a} and {b} on {an(ground)} background",
             f"Draw {a} and {b} on {ground}.",
             f"I want two things in the picture: {a} and {b}. Background {ground}.",
             f"{a} together with {b}, both on {an(ground)} background",
@@ -276,6 +290,7 @@ KINDS: dict[str, Callable[[Random], Asked]] = {
     maker.__name__: maker
     for maker in (
         sentence,
+        sentence_of_two,
         casual,
         partly,
         two,

@@ -85,6 +85,7 @@ class Describe(io.ComfyNode):
                     tooltip="Ask aside: the answer comes, and the conversation goes on as if "
                     "nothing had been asked. Questions in between make later edits worse.",
                 ),
+                *cls._rare_sampling(),
             ],
             outputs=[
                 io.String.Output("text", tooltip="The answer."),
@@ -132,6 +133,37 @@ class Describe(io.ComfyNode):
         ]
 
     @classmethod
+    def _rare_sampling(cls) -> list[io.Input]:
+        return [
+            widget(
+                io.Float,
+                "min_p",
+                default=0.0,
+                min=0.0,
+                max=1.0,
+                step=0.01,
+                round=0.001,
+                optional=True,
+                advanced=True,
+                tooltip="Leave out tokens less likely than this share of the likeliest one's "
+                "probability (0 = off). No effect at temperature 0.",
+            ),
+            widget(
+                io.Float,
+                "repetition_penalty",
+                default=1.0,
+                min=1.0,
+                max=3.0,
+                step=0.05,
+                round=0.001,
+                optional=True,
+                advanced=True,
+                tooltip="Divides the scores of tokens that the answer has already (1 = off); "
+                "higher repeats less.",
+            ),
+        ]
+
+    @classmethod
     def execute(
         cls,
         model: models.HostedModel,
@@ -147,8 +179,11 @@ class Describe(io.ComfyNode):
         dialogue: lite_uni.Dialogue | None = None,
         memory: str = EVERYTHING,
         aside: bool = False,  # noqa: FBT001, FBT002  the host calls by name
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
     ) -> io.NodeOutput:
-        sampling = TextSampling(max_tokens, temperature, top_p, top_k, seed)
+        rare = {"min_p": min_p, "repetition_penalty": repetition_penalty}
+        sampling = TextSampling(max_tokens, temperature, top_p, top_k, seed, **rare)
         if models.converses(model):
             refuse_foreign(MING_UNIVISION_TAKES, image=image, dialogue=dialogue)
             window = window_of(memory, questions=True)

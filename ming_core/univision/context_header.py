@@ -16,11 +16,13 @@ from ..places import FLOATS, Likeness
 from ..sampling import TextSampling
 from ..tensor_files import StoredTensor
 from .context import LatentContext, LeftOut, Part, Picture, Text, Turn, pictures_in
-from .sampling import ImageSampling
+from .sampling import UNIFORM, ImageSampling
 from .values import Features
 
 Header = Mapping[str, Any]
 SettingsT = TypeVar("SettingsT", ImageSampling, TextSampling)
+# Settings that are younger than some files, and what every turn before them was made with.
+YOUNGER = {"schedule": UNIFORM, "min_p": 0.0, "repetition_penalty": 1.0}
 SIDES = (("parts", "num_prompt_tokens"), ("reply", "num_reply_tokens"))
 
 
@@ -138,6 +140,7 @@ def _settings(kind: type[SettingsT], values: Header | None) -> SettingsT | None:
     if values is None:
         return None
     names = {field.name for field in fields(kind)}
+    values = {**{name: was for name, was in YOUNGER.items() if name in names}, **values}
     if names != set(values):
         raise ValueError(
             f"{kind.__name__} has the settings {shown(sorted(names))}, a turn has "

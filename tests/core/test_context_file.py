@@ -27,6 +27,7 @@ from ming_core import (
     save_context,
     trim,
 )
+from ming_core.univision.context_header import YOUNGER
 
 KEY = "ming_context"
 
@@ -302,13 +303,34 @@ def test_a_damaged_window_is_a_context_error(damage, model, long, shown, change)
 @pytest.mark.parametrize(
     ("turn", "kind", "setting"),
     [
-        *((0, "image_sampling", field.name) for field in fields(ImageSampling)),
-        *((1, "text_sampling", field.name) for field in fields(TextSampling)),
+        (turn, name, field.name)
+        for turn, name, kind in (
+            (0, "image_sampling", ImageSampling),
+            (1, "text_sampling", TextSampling),
+        )
+        for field in fields(kind)
+        if field.name not in YOUNGER
     ],
 )
 def test_a_setting_that_is_missing_is_not_taken_from_today(damage, turn, kind, setting):
     """It would load with the default of this version, and so say something else of the turn."""
     assert kind.split("_")[1] in damage(lambda h, _t: h["turns"][turn][kind].pop(setting)).lower()
+
+
+def test_files_from_before_a_setting_was_there_load_as_what_they_were(long, path):
+    """Turns of theirs were made as if it had been off, whatever it becomes by default."""
+    save_context(long, path)
+    with safe_open(str(path), framework="pt") as file:
+        metadata = dict(file.metadata())
+    header = json.loads(metadata[KEY])
+    for turn in header["turns"]:
+        for kind in ("image_sampling", "text_sampling"):
+            for name in YOUNGER.keys() & (turn[kind] or {}).keys():
+                assert turn[kind].pop(name) == YOUNGER[name]
+    save_file(load_file(path), path, metadata={KEY: json.dumps(header)})
+    for loaded, saved in zip(load_context(path).turns, long.turns, strict=True):
+        assert loaded.image_sampling == saved.image_sampling
+        assert loaded.text_sampling == saved.text_sampling
 
 
 @pytest.mark.parametrize(

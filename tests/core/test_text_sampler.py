@@ -1,10 +1,12 @@
 """Choosing text tokens."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from ming_core import TextSampling
+from ming_core import PromptError, TextSampling
 from ming_core.text_sampler import TextSampler
 
 LOGITS = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])  # probabilities .03 .64 .09 .24 .01
@@ -66,3 +68,37 @@ def test_the_same_seed_repeats_and_another_does_not():
 
 def test_a_tiny_temperature_is_nearly_greedy_and_never_infinite():
     assert set(choices(TextSampling(temperature=1e-39), count=20, logits=LOGITS * 100)) == {1}
+
+
+@pytest.mark.parametrize(
+    ("min_p", "kept"),
+    # Shares of the likeliest at temperature 1: .05 1 .14 .37 .02
+    [(0.0, set(range(5))), (0.01, set(range(5))), (0.1, {1, 2, 3}), (0.3, {1, 3}), (1.0, {1})],
+)
+def test_min_p_keeps_what_is_near_the_likeliest(min_p: float, kept: set[int]):
+    assert set(choices(TextSampling(temperature=1.0, min_p=min_p), count=1500)) == kept
+
+
+def test_min_p_counts_probabilities_after_temperature():
+    # At temperature 3 the second has exp(-1/3) = 0.72 of the likeliest's probability.
+    assert set(choices(TextSampling(temperature=3.0, min_p=0.7))) == {1, 3}
+
+
+def test_a_repetition_penalty_divides_scores_that_are_positive_and_multiplies_the_others():
+    sample = TextSampler(TextSampling(repetition_penalty=2.0))
+    # 3 becomes 1.5, below 2; that becomes 1, below 1.5, which is not divided once more.
+    assert [sample(LOGITS) for _ in range(4)] == [1, 3, 1, 1]
+    below = TextSampler(TextSampling(repetition_penalty=2.0))
+    assert [below(torch.tensor([-1.0, -1.5])) for _ in range(2)] == [0, 1]
+
+
+def test_without_a_penalty_nothing_is_discouraged():
+    assert choices(TextSampling(), count=3) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"min_p": -0.1}, {"min_p": 1.1}, {"repetition_penalty": 0.9}, {"min_p": math.nan}]
+)
+def test_figures_without_meaning_are_refused(wrong: dict[str, float]):
+    with pytest.raises(PromptError, match=next(iter(wrong))):
+        TextSampling(**wrong)

@@ -68,7 +68,12 @@ NODES = ["EncodeImage", "SemanticExpand", "PixelDecode", "Generate", "EditStep",
 NODES += ["MingLiteUni_EncodePrompt", "MingLiteUni_Generate"]
 
 
-@pytest.mark.parametrize("name", NODES)
+QUICK_NODES = ("Generate", "MingLiteUni_Generate")  # one of each family while working
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK_NODES else pytest.param(n, marks=pytest.mark.slow) for n in NODES]
+)
 def test_a_cancelled_node_leaves_nothing_and_the_next_run_is_the_same(
     pack, calls, name, monkeypatch, folders
 ):

@@ -79,7 +79,7 @@ def test_the_new_widgets_come_last_and_are_optional(pack):
     for node, names in (
         ("EditStep", ["memory"]),
         ("Generate", ["memory"]),
-        ("Describe", ["memory", "aside"]),
+        ("Describe", ["memory", "aside", "min_p", "repetition_penalty"]),
     ):
         last = pack.nodes[node].GET_SCHEMA().inputs[-len(names) :]
         assert [slot.id for slot in last] == names

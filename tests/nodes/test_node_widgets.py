@@ -45,6 +45,8 @@ CHANGES = {
         "seed": {"temperature": 1.0, "seed": 8},
         "memory": {"memory": "picture only"},
         "aside": {"aside": True},
+        "min_p": {"temperature": 1.0, "min_p": 0.9},
+        "repetition_penalty": {"max_tokens": 60, "repetition_penalty": 3.0},
     },
 }
 BASE = {

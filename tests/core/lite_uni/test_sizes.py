@@ -100,6 +100,7 @@ def test_raw_values_are_resized_before_they_are_clamped():
     assert fitted(pixels, (1, 1)).unique().tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_no_size_becomes_a_strip():
     """Where truncation falls one short, the published crop leaves one row or column."""
     sides = range(256, 1537, 32)
