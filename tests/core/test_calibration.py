@@ -90,6 +90,14 @@ def test_errors_are_of_the_prompts_left_out_and_each_search_begins_near_the_last
     assert starts == [None, fewer(uniform(6)), fewer(uniform(5))]
 
 
+def test_some_tokens_are_spread_over_all(judges: tuple[Judge, Judge]):
+    noise = torch.arange(10.0)[:, None]
+    whole = replace(judges[0].conditions, z=noise.expand(3, 10, 1), noise=noise)
+    assert whole.some(4).noise.flatten().tolist() == [0, 3, 6, 9]
+    assert torch.equal(whole.some(4).z[1], whole.some(4).noise)
+    assert whole.some(99).noise.shape == (10, 1)
+
+
 def test_a_learnt_flow_leads_away_from_the_noise_and_a_random_one_does_not(
     judges: tuple[Judge, Judge], model
 ):

@@ -146,6 +146,16 @@ def test_what_was_shown_last_is_carried_over_whatever_stays_before_it(model, dra
     assert bare.carried.features.values is asked.turns[1].parts[0].features.values
 
 
+def test_a_turn_with_a_picture_of_its_own_is_shown_no_other(model, drawn, shown, quick):
+    context = edit(
+        model, "bluer", seed=1, sampling=quick, context=drawn.context, features=shown
+    ).context
+    alone = edit(model, "bluer", seed=1, sampling=quick, features=shown).context
+    kept = trim(model, context, LAST)
+    assert kept.turns[0].carried is None
+    assert kept.num_tokens == alone.num_tokens
+
+
 def test_a_region_and_its_edit_are_one_step(model, drawn, quick):
     context = edit(
         model, "bluer", seed=1, sampling=quick, context=drawn.context, show_region_first=True

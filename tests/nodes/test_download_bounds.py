@@ -1,5 +1,6 @@
 """Hubs that are not to be trusted: odd listings, endless bytes, tokens asked for elsewhere."""
 
+import io
 import json
 import sys
 import urllib.request
@@ -147,6 +148,18 @@ def test_bytes_beyond_the_size_are_noticed_however_small_the_pieces(tmp_path):
     with pytest.raises(DownloadError, match="more than the 10 bytes"):
         part.append(iter([b"1234567"] * 2))
     assert part.path.read_bytes() == b"1234567"
+
+
+def test_a_disk_that_takes_less_than_it_was_given_is_full(tmp_path, monkeypatch):
+    class Short(io.FileIO):
+        def write(self, chunk):
+            return super().write(chunk[:3])
+
+    part = transfer.Part(RemoteFile("a.bin", 10, "https://a"), tmp_path / "a.bin", lambda _: None)
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: Short(path, mode[:1]))
+    with pytest.raises(DownloadError, match="disk is full"):
+        part.append(iter([b"1234567"]))
+    assert part.size == part.path.stat().st_size == 3, "the next start goes on from here"
 
 
 def test_an_endless_text_beside_a_redirect_is_not_read(hub, tmp_path):

@@ -39,6 +39,16 @@ DEFINITIONS = parse_definitions(
             },
             "output": ["IMAGE"],
         },
+        "Mixed": {
+            "input": {
+                "required": {
+                    "text": ["STRING", {"forceInput": True}],
+                    "any": ["*", {}],
+                    "image": ["IMAGE", {}],
+                }
+            },
+            "output": ["IMAGE"],
+        },
         "Show": {
             "input": {"required": {"image": ["IMAGE", {}]}},
             "output": [],
@@ -221,14 +231,23 @@ def test_a_bypassed_node_passes_on_the_input_of_the_same_type():
 def test_an_equal_type_is_passed_on_before_one_that_only_fits(is_relayed):
     """What counts is the type at the end of the way, also behind a reroute, which has none."""
     inputs = [("text", "STRING", 1), ("any", "*", 1), ("image", "IMAGE", 2)]
-    nodes = [source(1), node(2, "Filter", inputs=inputs, outputs=["IMAGE"], mode=4)]
+    nodes = [source(1), node(2, "Mixed", inputs=inputs, outputs=["IMAGE"], mode=4)]
     links = [[1, 1, 1, 2, 0, "STRING"], [2, 1, 0, 2, 2, "IMAGE"], [3, 2, 0, 3, 0, "IMAGE"]]
     if is_relayed:
-        nodes.append(node(4, "Filter", inputs=[("image", "*", 3)], outputs=["IMAGE"], mode=4))
+        nodes.append(node(4, "Reroute", inputs=[("", "*", 3)], outputs=["IMAGE"]))
         links[-1] = [3, 2, 0, 4, 0, "IMAGE"]
         links.append([4, 4, 0, 3, 0, "IMAGE"])
     prompt = convert([*nodes, show(3, 3 + is_relayed)], links)
     assert prompt["3"]["inputs"] == {"image": ["1", 0]}
+
+
+def test_a_named_pipe_reaches_into_subgraphs():
+    getter = node(11, "GetNode", outputs=["IMAGE"], values=["pipe"])
+    inside = {"id": "sub", "nodes": [getter, show(12, 9)], "links": [[9, 11, 0, 12, 0, "IMAGE"]]}
+    setter = node(2, "SetNode", inputs=[("IMAGE", "IMAGE", 1)], values=["pipe"])
+    nodes, links = [source(1), setter, node(3, "sub")], [[1, 1, 0, 2, 0, "IMAGE"]]
+    prompt = convert(nodes, links, definitions={"subgraphs": [inside]})
+    assert prompt["3:12"]["inputs"] == {"image": ["1", 0]}
 
 
 def test_inputs_that_unfold_are_read_behind_their_choice():
