@@ -3,20 +3,12 @@
 Knows nothing about rows.
 """
 
-import codecs
 import re
 import unicodedata
 
 from .errors import RowError
+from .unicode_marks import unicode_encoding
 
-# The longer mark of UTF-32 begins with that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 # What Excel's plain "CSV" is in Western Europe and America, on Windows and on old Macs.
 _ONE_BYTE = ("cp1252", "mac_roman")
 _OTHER_FILES = {b"\xd0\xcf\x11\xe0": "an old Excel file", b"PK\x03\x04": "a packed spreadsheet"}
@@ -31,21 +23,12 @@ def decoded(content: bytes, source: str) -> str:
     for beginning, what in _OTHER_FILES.items():
         if content.startswith(beginning):
             raise RowError(f"{source}: is {what}, not text. {REMEDY}")
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            return _read(content, encoding, source)
-    if b"\0" in content[:2]:
-        return _read(content, "utf-16-le" if content[1:2] == b"\0" else "utf-16-be", source)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return _guessed(content, source)
-
-
-def _read(content: bytes, encoding: str, source: str) -> str:
+    encoding = unicode_encoding(content)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
+        if encoding == "utf-8":
+            return _guessed(content, source)
         raise RowError(f"{source}: is cut short or damaged ({error}). {REMEDY}") from error
 
 

@@ -3,7 +3,6 @@
 Knows nothing about nodes; `editor` turns what the page saves into what it sends.
 """
 
-import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,10 @@ from ming_core.errors import ForeignError
 from ming_core.foreign_files import open_plain, read_bytes
 from ming_core.foreign_json import parse_json
 from ming_core.foreign_text import plain
+from ming_core.unicode_marks import unicode_encoding
 
 from .host import WorkflowError
 
-# In the order of what is looked for: the longer mark of UTF-32 begins with that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _PICTURES = (b"\x89PNG", b"RIFF", b"\xff\xd8\xff", b"\x00\x00\x00")  # PNG, WebP, JPEG, AVIF
 _KEYS = ("workflow", "prompt")  # what the page prefers comes first
 _MAKE, _MODEL = 271, 272  # EXIF entries of a WebP that ComfyUI wrote: "workflow:{...}"
@@ -40,7 +32,7 @@ def read_workflow(path: Path) -> dict[str, Any]:
     if is_picture:
         return _from_picture(path)
     try:
-        read = parse_json(_decoded(content), "it")
+        read = parse_json(content.decode(unicode_encoding(content)), "it")
     except (ValueError, ForeignError) as error:
         raise WorkflowError(f"{path}: is not JSON that can be read ({plain(error)}).") from error
     if is_ui_format(read) or is_api_format(read):
@@ -66,16 +58,6 @@ def is_api_format(content: object) -> bool:
         and isinstance(node.get("inputs"), dict)
         for node in content.values()
     )
-
-
-def _decoded(content: bytes) -> str:
-    """Text by its byte order mark; without one, UTF-16 shows by the zeros beside its letters."""
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            return content.decode(encoding)
-    if content[1:2] == b"\0":
-        return content.decode("utf-16-le")
-    return content.decode("utf-16-be" if content[:1] == b"\0" else "utf-8")
 
 
 def _from_picture(path: Path) -> dict[str, Any]:
