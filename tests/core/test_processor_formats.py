@@ -85,6 +85,14 @@ def test_weights_and_rows_may_lie_anywhere_before_they_are_laid_out(offset: int)
     assert (layer(moved(x)) - expected).float().norm() < 1.5e-2 * expected.float().norm()
 
 
+def test_levels_that_fit_stay_where_they_lie():
+    levels, scale = INT8.quantised(gaussian(8, 64))
+    kept, same = ProcessorInt8().laid_out(levels, scale)
+    assert kept.data_ptr() == levels.data_ptr() and same is scale
+    wider, _ = ProcessorInt8().laid_out(levels[:, :40], scale)
+    assert wider.shape == (8, 64) and not wider[:, 40:].any()
+
+
 @needs_int4
 def test_few_and_many_rows_give_the_same_products():
     layer = filled(INT4, 128, 256)
