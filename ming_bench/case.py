@@ -85,7 +85,8 @@ class Case:
         weights = guidance_weights(self.sampling, has_image_branch=has_image_branch)
         rows = BranchBatch([Start(self.cache, self.seen)], weights, (self.pictures, tokens + 2))
         bar = ProgressBar(TokenEnds(mark), tokens)
-        with recording(wanted=graph), watched_parts(self.model, None if graph else mark):
+        watch = nullcontext() if graph else watched_parts(self.model, mark)
+        with recording(wanted=graph), watch:
             return draw(self.model, rows, self.noise(tokens), self.sampling, bar, replay).latents
 
     def draw_baseline(self, tokens: int, mark: Mark) -> Tensor:
@@ -141,11 +142,8 @@ class TokenEnds(Progress):
 
 
 @contextmanager
-def watched_parts(model: MingModel, mark: Mark | None) -> Iterator[None]:
-    """Mark where the parts of a token begin, as the modules are called; None marks nothing."""
-    if mark is None:
-        yield
-        return
+def watched_parts(model: MingModel, mark: Mark) -> Iterator[None]:
+    """Mark where the parts of a token begin, as the modules are called."""
     language, decoder = model.parts.language_model, model.parts.semantic_decoder
     begins = {language.condition_head: HEAD, decoder: SEMANTIC, language.transformer: LANGUAGE}
     with ExitStack() as hooks:

@@ -1,7 +1,5 @@
 """The checks that a CPU can make: ratios of times taken in turn, and counts; no absolute time."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

@@ -1,13 +1,11 @@
 """Time and memory of the device that computes: marks between the parts of a token."""
 
-from __future__ import annotations
-
 import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import Any
 
 import torch
@@ -100,12 +98,9 @@ class Timeline:
         """
         self._clock.settle()
         tokens: list[Seconds] = []
-        current: Seconds | None = None
-        for (name, start), (following, end) in pairwise(self._marks):
-            if current is None and name in (HEAD, TOKEN):
-                current = defaultdict(float)
-            if current is None:
-                continue
+        current: Seconds = defaultdict(float)
+        known = dropwhile(lambda mark: mark[0] not in (HEAD, TOKEN), self._marks)
+        for (name, start), (following, end) in pairwise(known):
             current[REST if name == TOKEN else name] += self._clock.seconds(start, end)
             if following == TOKEN:
                 tokens.append(current)

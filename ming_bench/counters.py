@@ -1,7 +1,5 @@
 """What one visual token asks of the device: operations, waits, experts; and where it is sent."""
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """One case measured whole: times in turn with the published algorithm, counts, traffic, errors."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

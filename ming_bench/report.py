@@ -1,10 +1,9 @@
 """What was measured, as JSON lines and as a table."""
 
-from __future__ import annotations
-
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,10 +47,8 @@ def revision() -> str:
 def triton_version() -> str | None:
     """Return the version of Triton, if there is one."""
     for package in ("triton", "triton-windows", "pytorch-triton"):
-        try:
+        with suppress(PackageNotFoundError):
             return version(package)
-        except PackageNotFoundError:
-            continue
     return None
 
 

@@ -4,8 +4,6 @@ The conditions of all tokens are those of one drawing with the published setting
 of one token does not enter the next one's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product

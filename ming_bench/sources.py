@@ -1,7 +1,5 @@
 """Where the model that is measured comes from: a checkpoint, or random weights of some size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ming_core import CheckpointError, MingModel, TorchOperations, load_model, stored_quantisation
-from ming_core.fitting import amount, num_bytes
+from ming_core.fitting import FLOATS, amount, num_bytes
 from ming_core.quantisation import QUANTISATIONS, operations_for
 from ming_core.tensor_files import read_json
 from ming_core.univision.config import MingConfig
@@ -20,9 +18,7 @@ from .random_model import SIZES, random_model
 
 # precision: dtype that is computed in, and how the large matrices are quantised
 PRECISIONS: dict[str, tuple[torch.dtype, str | None]] = {
-    "fp32": (torch.float32, None),
-    "bf16": (torch.bfloat16, None),
-    "fp16": (torch.float16, None),
+    **{name: (dtype, None) for name, dtype in FLOATS.items()},
     **{name: (torch.bfloat16, name) for name in QUANTISATIONS},
 }
 EXACT = "fp32"

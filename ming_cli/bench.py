@@ -1,7 +1,5 @@
 """`ming bench`: what a visual token costs, side by side with the published algorithm."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
