@@ -15,6 +15,7 @@ from ..ming_core import (
 )
 from .host import models
 from .host.progress import HostProgress
+from .lite_schema import refuse_nothing
 from .memory import EVERYTHING, memory_input, window_of
 from .schema import (
     ContextSocket,
@@ -35,6 +36,11 @@ MING_UNIVISION_TAKES = (
 MING_LITE_UNI_TAKES = (
     "is Ming-Lite-Uni, which has no latent context and reads pictures itself: connect the picture "
     "to image, and go on from dialogue."
+)
+NO_WINDOW = (
+    "memory and aside are about a latent context, and the connected model is Ming-Lite-Uni, which "
+    f"has none: set memory to {EVERYTHING}, and switch aside off. To ask aside, let the next "
+    "question go on from the dialogue before this one."
 )
 
 
@@ -61,7 +67,7 @@ class Describe(io.ComfyNode):
                 ),
                 max_tokens_input("The most text tokens the answer may have."),
                 *cls._text_sampling(),
-                seed_input(),
+                seed_input("which tokens are chosen", " No effect at temperature 0."),
                 context_input("The conversation the question belongs to."),
                 features_input("Pictures to look at (encode them with use = understand)."),
                 widget(
@@ -188,8 +194,9 @@ class Describe(io.ComfyNode):
             refuse_foreign(MING_UNIVISION_TAKES, image=image, dialogue=dialogue)
             window = window_of(memory, questions=True)
             return cls._in_context(model, question, sampling, context, features, window, aside)
-        chosen = {"memory": memory != EVERYTHING or None, "aside": aside or None}
-        refuse_foreign(MING_LITE_UNI_TAKES, context=context, features=features, **chosen)
+        refuse_foreign(MING_LITE_UNI_TAKES, context=context, features=features)
+        if aside or memory != EVERYTHING:
+            raise AbilityError(NO_WINDOW)
         return cls._in_words(model, question, sampling, image, dialogue)
 
     @classmethod
@@ -227,6 +234,7 @@ class Describe(io.ComfyNode):
         image: models.Tensor | None,
         dialogue: lite_uni.Dialogue | None,
     ) -> io.NodeOutput:
+        refuse_nothing(question, image)
         reply = lite_uni.ask(
             models.conditioned(model),
             question,

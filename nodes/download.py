@@ -17,8 +17,7 @@ from .schema import node_schema, widget
 
 BOTH, LITE = "Ming-UniVision-16B-A3B and MingTok-Vision", "Ming-Lite-Uni"
 NAMED = "the repository named below"
-CONSENT = "I have read the licence; download it (Ming-UniVision: about 40 GB)"
-NO_CONSENT = "only tell me what, how large, and where to"
+CONSENT, NO_CONSENT = "licence read: get it", "only tell me"  # side by side in Nodes 2.0
 _CHOICES = {BOTH: PUBLISHED, LITE: FAMILIES[LITE]}
 _EXPECTED = {
     BOTH: "Expected: inclusionAI/Ming-UniVision-16B-A3B (about 38 GB) and "
@@ -70,7 +69,9 @@ class Download(io.ComfyNode):
                     default=False,
                     label_on=CONSENT,
                     label_off=NO_CONSENT,
-                    tooltip="Off: nothing is downloaded. The report names every size and licence.",
+                    tooltip="Off: nothing is downloaded; the report names every size and licence. "
+                    "On: I have read the licence, and all of it is downloaded (Ming-UniVision: "
+                    "about 40 GB).",
                 ),
             ],
             outputs=[io.String.Output("report", tooltip="What there is, how large, where to.")],

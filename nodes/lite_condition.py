@@ -9,6 +9,7 @@ from .lite_schema import (
     BINNED,
     condition_output,
     lite_model_input,
+    refuse_nothing,
     sampling_inputs,
     sampling_of,
     words_input,
@@ -43,6 +44,7 @@ class EncodePrompt(io.ComfyNode):
         cls, model: models.HostedModel, prompt: str, image: models.Tensor | None = None
     ) -> io.NodeOutput:
         engine = models.conditioned(model)
+        refuse_nothing(prompt, image)
         return io.NodeOutput(lite_uni.encode(engine, prompt, image, progress=HostProgress()))
 
 

@@ -10,6 +10,7 @@ from .lite_schema import (
     EXACT,
     LIKE_INPUT,
     lite_model_input,
+    refuse_nothing,
     sampling_inputs,
     sampling_of,
     words_input,
@@ -50,8 +51,10 @@ class LiteGenerate(io.ComfyNode):
         width: int,
         height: int,
     ) -> io.NodeOutput:
+        engine = models.conditioned(model)
+        refuse_nothing(prompt, None)
         pictures = lite_uni.generate(
-            models.conditioned(model),
+            engine,
             prompt,
             seeds=seeds_of(seed, images),
             size=(height, width),

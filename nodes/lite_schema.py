@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from comfy_api.latest import io
 
-from ..ming_core import lite_uni
+from ..ming_core import PromptError, lite_uni
 from .schema import ConditionSocket, Model, images_input, seed_input, widget
 
 MAX_SIDE = 8192  # pixels
@@ -99,6 +99,15 @@ def _size(modes: Sequence[str], mode: str) -> list[io.Input]:
 
 def _asks(modes: Sequence[str]) -> bool:
     return LIKE_INPUT in modes
+
+
+def refuse_nothing(words: str, picture: object) -> None:
+    """Raise PromptError where neither words nor a picture say what is wanted.
+
+    The engine draws and answers even then, as published; nobody means to wait for it.
+    """
+    if picture is None and not words.strip():
+        raise PromptError("The prompt is empty; write what to draw, change or describe.")
 
 
 def sampling_of(steps: int, guidance: float, shift: float) -> lite_uni.DiffusionSampling:

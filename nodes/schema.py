@@ -60,8 +60,8 @@ def features_input(tooltip: str) -> io.Input:
     return widget(FeaturesSocket, "features", optional=True, tooltip=tooltip)
 
 
-def seed_input() -> io.Input:
-    """Return the seed widget with its control after generation."""
+def seed_input(decides: str = "the noise", more: str = "") -> io.Input:
+    """Return the seed widget with its control after generation; it says what it decides."""
     return widget(
         io.Int,
         "seed",
@@ -69,7 +69,7 @@ def seed_input() -> io.Input:
         min=0,
         max=MAX_SEED,
         control_after_generate=True,
-        tooltip="Decides the noise. The same seed and settings give the same result again.",
+        tooltip=f"Decides {decides}. The same seed and settings give the same result again.{more}",
     )
 
 

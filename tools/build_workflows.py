@@ -99,7 +99,7 @@ def edit_chain(canvas: Canvas) -> None:
         "before it, so no picture is decoded and encoded in between. Change the third "
         "instruction and run again: only the third step is computed.\n\n"
         "**Context Timeline** draws the conversation. **Save Latent Context** writes it to "
-        "`output/ming`; workflow 08 goes on from that file.\n\n"
+        "**output/ming**; workflow 08 goes on from that file.\n\n"
         + CHAIN_NOTE
         + "\n"
         + PICTURE_NOTE.format(SHAPES)

@@ -28,7 +28,7 @@ def list_of_prompts(canvas: Canvas) -> None:
         "**Save Image with Context** names the pictures as the list does and writes the "
         "conversation, the seed and the settings into each. It gives its pictures on, so that more "
         "can be done with what was saved.\n\n"
-        "The first error ends the run; `ming batch` goes on and can be resumed.\n"
+        "The first error ends the run; *ming batch* goes on and can be resumed.\n"
     )
     model = canvas.add("LoadModel", (0, 0))["model"]
     prompts = "\n".join(p if p.startswith("#") else GENERATE_PREFIX + p for p in PROMPTS)
@@ -99,7 +99,7 @@ def ask_about_a_photograph(canvas: Canvas) -> None:
     canvas.note = (
         "## Ask about a photograph\n"
         "Choose a picture, ask about it, read the answer. The picture that is chosen here ships "
-        "with the pack in `workflows/input`: copy it into ComfyUI's input folder, or take one of "
+        "with the pack in **workflows/input**: copy it into ComfyUI's input folder, or take one of "
         "your own.\n\n" + APP_NOTE
     )
     model = canvas.add("LoadModel", (0, 0))["model"]

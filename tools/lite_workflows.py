@@ -15,13 +15,13 @@ EDITS = (
 )
 GUIDANCES = (2.0, 5.0, 8.0)  # of the sweep; the middle one is published
 PICTURE_NOTE = (
-    "The picture **{0}** ships with the pack in `workflows/input`: copy it into ComfyUI's input "
+    "The picture **{0}** ships with the pack in **workflows/input**: copy it into ComfyUI's input "
     "folder, or choose a picture of your own in *Load Image*. It shows plain shapes, so that a "
     "look tells whether an edit did what was asked.\n"
 )
 WEIGHTS_NOTE = (
-    "Needs a **Ming-Lite-Uni** folder in `models/ming_univision`; the pack brings none. *Download "
-    "Ming-UniVision* says how large it is.\n"
+    "Needs a **Ming-Lite-Uni** folder in **models/ming_univision**; the pack brings none. "
+    "*Download Ming-UniVision* says how large it is.\n"
 )
 NO_MEMORY_NOTE = (
     "Ming-Lite-Uni has **no latent context**: each edit reads the picture it is given and nothing "

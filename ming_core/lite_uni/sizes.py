@@ -64,10 +64,15 @@ def picture_size(request: Size, mode: str, sample_size: int, pixels_per_latent: 
     if min(request) < 1:
         raise PromptError(f"The size {_text(request)} has no pixels; use 1 or more on each side.")
     if mode == "exact":
-        if any(side % pixels_per_latent for side in request):
+        unit = pixels_per_latent
+        near = (
+            max(unit, round(request[0] / unit) * unit),
+            max(unit, round(request[1] / unit) * unit),
+        )
+        if near != request:
             raise PromptError(
                 f"The size {_text(request)} cannot be drawn exactly: both sides must be multiples "
-                f"of {pixels_per_latent}. Change them, or choose the mode 'binned'."
+                f"of {unit}. Ask for {_text(near)}, or choose the mode 'binned'."
             )
         return PictureSize(request, request)
     nearest = nearest_size(request, sample_size)

@@ -51,7 +51,10 @@ def test_it_only_tells_unless_the_switch_is_on(pack, hub, models):
 def test_the_switch_names_licence_and_size(pack):
     inputs = {i.id: i for i in pack.nodes["Download"].GET_SCHEMA().inputs}
     assert inputs["confirm"].default is False
-    assert "licence" in inputs["confirm"].label_on and "40 GB" in inputs["confirm"].label_on
+    assert "licence" in inputs["confirm"].label_on
+    assert "licence" in inputs["confirm"].tooltip and "40 GB" in inputs["confirm"].tooltip
+    labels = (inputs["confirm"].label_on, inputs["confirm"].label_off)
+    assert max(map(len, labels)) <= 20, "Nodes 2.0 draws both beside each other"
 
 
 def test_switched_on_it_downloads_both_folders(pack, hub, models, monkeypatch):

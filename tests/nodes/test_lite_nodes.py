@@ -124,6 +124,9 @@ def test_a_node_says_which_family_it_got_and_what_to_do(pack, model, lite, photo
         pack.run("Describe", model=lite, context=context)
     with pytest.raises(refused, match="image came in.*is Ming-UniVision.*features"):
         pack.run("Describe", model=model, image=photo)
+    for choice in ({"memory": "last turn"}, {"aside": True}):
+        with pytest.raises(refused, match="set memory to all, and switch aside off"):
+            pack.run("Describe", model=lite, image=photo, **choice)
 
 
 def test_bad_sizes_batches_and_empty_words_are_refused(pack, lite, photo, condition):
@@ -138,6 +141,13 @@ def test_bad_sizes_batches_and_empty_words_are_refused(pack, lite, photo, condit
         pack.run("MingLiteUni_Edit", model=lite, image=two, instruction="red")
     with pytest.raises(pack.core.PromptError, match="instruction is empty"):
         pack.run("MingLiteUni_Edit", model=lite, image=photo, instruction=" ")
+    for node in ("EncodePrompt", "Generate"):
+        with pytest.raises(pack.core.PromptError, match="prompt is empty"):
+            pack.run(f"MingLiteUni_{node}", model=lite, prompt=" \n")
+    with pytest.raises(pack.core.PromptError, match="prompt is empty"):
+        pack.run("Describe", model=lite, question=" ")
+    shown = pack.run("MingLiteUni_EncodePrompt", model=lite, prompt="", image=photo)[0]
+    assert shown.made_by == condition.made_by, "a picture says something"
 
 
 def test_a_condition_of_another_model_is_refused(pack, folders, lite, condition):

@@ -164,6 +164,11 @@ def test_a_note_explains_it(workflow: dict):
     assert notes[0]["widgets_values"][0].startswith("## ")
 
 
+def test_no_note_has_code_in_it_which_nodes_2_draws_blue_on_the_notes_brown(workflow: dict):
+    notes = [node["widgets_values"][0] for node in workflow["nodes"] if node["type"] in NOTES]
+    assert not [note for note in notes if "`" in note]
+
+
 def test_long_chains_warn(workflow: dict):
     num_edits = sum(node["type"].endswith("EditStep") for node in workflow["nodes"])
     text = json.dumps(workflow)

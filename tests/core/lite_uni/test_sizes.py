@@ -63,8 +63,10 @@ def test_the_first_of_two_equally_near_sizes_is_taken():
 
 def test_exact_sizes_are_drawn_as_asked_or_refused():
     assert picture_size((96, 160), "exact", 16, 32) == PictureSize((96, 160), (96, 160))
-    with pytest.raises(PromptError, match=r"170 x 96.*multiples of 32"):
+    with pytest.raises(PromptError, match=r"170 x 96.*multiples of 32. Ask for 160 x 96"):
         picture_size((96, 170), "exact", 16, 32)
+    with pytest.raises(PromptError, match="Ask for 64 x 32"):
+        picture_size((1, 50), "exact", 16, 32)
 
 
 def test_like_the_input_is_the_nearest_trained_size_as_it_is():
