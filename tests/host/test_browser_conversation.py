@@ -149,6 +149,19 @@ def test_another_try_has_another_seed(page: Browser):
     assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
 
 
+def test_what_the_small_model_was_never_taught_is_said_below_the_turns(page: Browser):
+    for words in ("Change the circle to an elephant.", "Where is the elephant?"):
+        assert "Not among its words: elephant." in typed(page, words)
+        card = page.find(f"{SIDE}.ming-turn[aria-current=true]")[0].get_attribute("textContent")
+        line_above = page.find(".ming-composer")[0].rect["y"]
+        assert words in card and "Not among" not in card
+        current = page.find(f"{SIDE}.ming-turn[aria-current=true]")[0].rect
+        assert current["y"] + current["height"] <= line_above + 1, "nothing lies over the new turn"
+        page.find(".ming-composer [data-action=undo]")[0].click()
+        page.run("await wait(400)")
+        line(page).clear()
+
+
 def test_the_graph_is_the_truth_after_reloading(page: Browser):
     before = labels(page)
     saved = json.loads(page.run("return JSON.stringify(app.graph.serialize())"))

@@ -177,6 +177,7 @@ export class Composer {
     const { step, timeline, targets, words } = this.#made.at(-1);
     const [said, picture, written] = this.#open(words);
     let isUnwanted = false; // cancelled before the server knows of it
+    let told = ""; // by the node: its reply, and behind it a remark, if it has one
     this.#cancel = () => (isUnwanted = true);
     this.#show();
     const { state, message } = await runStep({
@@ -189,16 +190,18 @@ export class Composer {
       tell: (news) => {
         if (news.picture) picture.src = this.#preview(news.picture);
         if (news.picture) picture.hidden = false;
-        if (news.text) written.textContent = news.text;
+        if (news.text) written.textContent = told = news.text;
         if (news.share) said.dataset.share = `${Math.round(100 * news.share)} %`;
       },
     });
     this.#cancel = null;
     this.#forgetPreview();
-    if (state === "done") this.#say("");
+    const turn = this.#store.lastTurn(timeline);
+    if (state === "done") this.#say(remarkIn(told, turn?.reply ?? ""));
     else this.#say(state === "cancelled" ? text("cancelled") : message || text("failed"), state);
-    if (state === "done") this.#view.choose(this.#store.lastTurn(timeline));
     this.#show();
+    this.#view.root.style.setProperty("--ming-covered", `${this.root.offsetHeight + 4}px`);
+    if (state === "done") this.#view.choose(turn);
   }
 
   /** Show the words and, behind them, what comes back while it is made. */
@@ -226,4 +229,9 @@ export class Composer {
     if (this.#url) URL.revokeObjectURL(this.#url);
     this.#url = null;
   }
+}
+
+/** What a node said beyond its reply, such as words that a small model was never taught. */
+function remarkIn(told, reply) {
+  return told.startsWith(reply.trim()) ? told.slice(reply.trim().length).trim() : "";
 }
