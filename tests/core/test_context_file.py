@@ -289,6 +289,10 @@ def test_a_damaged_header_or_a_lost_tensor_is_a_context_error(damage, change):
         lambda h, _t: h["left_out"][0].update(before=True),
         lambda h, _t: h["carried"].insert(0, {"text": "and"}),
         lambda h, _t: h["carried"].clear(),
+        lambda h, t: (
+            h["carried"].append(h["carried"][0] | {"picture": "carried.1"})
+            or t.update({"carried.1": t["carried.0"].clone()})
+        ),
     ],
 )
 def test_a_damaged_window_is_a_context_error(damage, model, long, shown, change):

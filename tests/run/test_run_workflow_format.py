@@ -250,6 +250,21 @@ def test_a_named_pipe_reaches_into_subgraphs():
     assert prompt["3:12"]["inputs"] == {"image": ["1", 0]}
 
 
+@pytest.mark.parametrize("is_shown_outside", [False, True])
+def test_the_outermost_widget_shown_for_a_value_gives_it(is_shown_outside):
+    words = {"name": "words", "type": "STRING", "link": 5, "widget": {"name": "words"}}
+    inner = {
+        **{"id": "inner", "nodes": [{**source(20), "inputs": [words]}]},
+        **{"links": [[5, -10, 0, 20, 0, "STRING"]], "inputs": [{"name": "words", "linkIds": [5]}]},
+    }
+    host = node(10, "inner", inputs=[("words", "STRING", None)], values=["inside"])
+    outer = {"id": "outer", "nodes": [host], "links": []}
+    shown = {"proxyWidgets": [["10", "words"]]} if is_shown_outside else {}
+    nodes = [node(3, "outer", values=["outside"], properties=shown)]
+    prompt = convert(nodes, [], definitions={"subgraphs": [outer, inner]})
+    assert prompt["3:10:20"]["inputs"]["words"] == ("outside" if is_shown_outside else "inside")
+
+
 def test_inputs_that_unfold_are_read_behind_their_choice():
     unfolding = node(1, "Unfolding", values=["b", 7, "x", 2.5])
     assert convert([unfolding], [])["1"]["inputs"] == {
