@@ -25,7 +25,7 @@ from .families import (
 )
 from .fitting import FLOATS, Room
 from .foreign_files import entries_of, is_plain_file, read_text
-from .foreign_json import parse_json, read_any_json
+from .foreign_json import parse_json
 from .foreign_text import is_text, plain, shown
 from .graph import SWITCH as GRAPH_SWITCH
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
@@ -141,7 +141,6 @@ __all__ = [
     "parse_json",
     "pick_precision",
     "plain",
-    "read_any_json",
     "read_rows",
     "read_text",
     "region_prompt",
