@@ -25,6 +25,16 @@ def test_any_encoding_of_the_west(tmp_path, encoding):
     assert read(tmp_path, TABLE.encode(encoding)) == ROWS
 
 
+def test_a_capital_inside_a_word_tells_of_an_old_mac(tmp_path):
+    assert "caf\u00e9".encode("mac_roman").decode("cp1252") == "caf\u017d"
+    assert read(tmp_path, "prompt\ncaf\u00e9\n".encode("mac_roman"))[0][1]["prompt"] == "caf\u00e9"
+
+
+def test_a_name_has_as_many_bytes_as_files_may_have(tmp_path):
+    ((name, _),) = read(tmp_path, "name,prompt\na" + "\u5706" * 100 + ",x\n")
+    assert name == "a" + "\u5706" * 39
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [

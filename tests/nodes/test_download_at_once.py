@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))  # pytest's importlib mode leaves ne
 from fake_hub import FakeHub  # noqa: E402
 
 import ming_download as downloads  # noqa: E402
-from ming_download import DownloadError, Patience, Repository  # noqa: E402
+from ming_download import DownloadError, Patience, Repository, lock  # noqa: E402
 from ming_download.lock import LOCK_NAME, held  # noqa: E402
 
 SHARDS = {f"model-{number}.safetensors": bytes([number]) * 400_000 for number in range(8)}
@@ -158,6 +158,21 @@ def test_a_disk_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr("ming_download.lock._lock", refuse)
     with held(tmp_path):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps what is open")
+def test_a_lock_that_its_holder_has_just_removed_is_taken_anew(tmp_path, monkeypatch):
+    own, streams = lock._lock, []
+
+    def late(stream):
+        own(stream)
+        streams.append(stream)
+        if len(streams) == 1:
+            (tmp_path / LOCK_NAME).unlink()
+
+    monkeypatch.setattr(lock, "_lock", late)
+    with held(tmp_path):
+        assert len(streams) == 2 and (tmp_path / LOCK_NAME).stat().st_size > 0
 
 
 def test_what_is_renamed_is_what_was_checked(hub, tmp_path):
