@@ -179,6 +179,7 @@ def test_answers_are_read(text: str, words: dict[str, tuple[str, ...]], names: l
 def test_descriptions_are_read():
     text = "A small blue triangle at the top, a red star, on a green background."
     assert things_said(text) == [("blue", "triangle"), ("red", "star")]
+    assert things_said("A red star above a heart.") == [("red", "star")], "a colour counts once"
     assert ground_said(text) == "green"
     assert ground_said("绿色的背景上有一个蓝色的圆形。") == "green"
     whole = questions.Whole("green", (("red", "star"), ("blue", "triangle")))

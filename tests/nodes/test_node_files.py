@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 pytestmark = pytest.mark.runtime
 
@@ -32,6 +33,18 @@ def test_auto_takes_the_largest_checkpoint(pack, folders, checkpoint, monkeypatc
     found = pack.files.checkpoints()
     assert found.resolve("auto").is_relative_to(folders)
     assert found.resolve(checkpoint) == small
+
+
+def test_auto_takes_the_largest_checkpoint_that_is_whole(pack, folders, checkpoint, tmp_path):
+    for name in ("large", "small"):
+        shutil.copytree(folders / "models" / "ming_univision" / "tiny", tmp_path / name)
+    more = tmp_path / "large" / "Ming-UniVision" / "more.safetensors"
+    save_file({"more": torch.zeros(1 << 20)}, more)
+    found = type(pack.files.checkpoints())((tmp_path,), tmp_path / "bundled")
+    assert found.resolve("auto") == more.parent
+    weights = next(path for path in more.parent.glob("*.safetensors") if path != more)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert found.resolve("auto") == tmp_path / "small" / "Ming-UniVision"
 
 
 def test_extra_model_folders_are_searched_too(pack, tmp_path, checkpoint, folders):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ming_run.batch.outcomes import Journal, execute
+from ming_run.batch.outcomes import Journal, Outcome, execute
 from ming_run.batch.tasks import Task
 from ming_run.host import Folders, Job, Product
 
@@ -52,6 +52,17 @@ def test_an_answer_that_looks_like_a_saved_context_is_an_answer(folders, name):
     found = outcome_of(folders, f"{name} [output]")
     assert found.texts == [f"{name} [output]"] and found.items == []
     assert outside.exists() and (folders.output / "ming" / "plain.txt").exists()
+
+
+def test_a_line_cut_short_spoils_no_line_behind_it(tmp_path):
+    (tmp_path / "ming-batch.jsonl").write_text('{"row": "a", "sta')
+    tasks = [Task(name, "key", Job(name, {}), {}) for name in ("b", "c")]
+    journal = Journal(tmp_path)
+    for task in tasks:
+        journal.add(task, Outcome(), [])
+    again = Journal(tmp_path)
+    assert all(again.is_done(task) for task in tasks)
+    assert len((tmp_path / "ming-batch.jsonl").read_text().splitlines()) == 3
 
 
 def test_odd_lines_of_a_journal_are_passed_over(tmp_path):
