@@ -332,7 +332,7 @@ class TestShipped:
         )
         assert "before the context was saved" in told[0][0]
         assert told[0][1] == "An Edit Step now goes on from turn 2."
-        assert told[1] == 2 and "MingUniVision_LoadContext" in told[2]
+        assert told[1] == 2 and "MingUniVision_TrimContext" in told[2]
 
     def test_it_speaks_chinese_and_so_do_the_nodes_and_their_help(self, browser: Browser, shots):
         browser.set("Comfy.Locale", "zh")

@@ -44,8 +44,11 @@ function follow(store, { conversation, index }) {
   for (let last = conversation.turns.length - 1; last > index; ) {
     const kind = at.node.type?.startsWith?.(PREFIX) ? at.node.type.slice(PREFIX.length) : "";
     if (kind === "LoadContext") return { problem: "inFile" };
-    if (!(kind in PROMPTS)) return { problem: "insideSubgraph" };
-    if (!makes(at.node, PROMPTS[kind], conversation.turns[last])) return { problem: "changed" };
+    const isTrim = kind === "TrimContext"; // it adds no turn, and keeps all on record
+    if (!isTrim && !(kind in PROMPTS)) return { problem: "insideSubgraph" };
+    if (!isTrim && !makes(at.node, PROMPTS[kind], conversation.turns[last])) {
+      return { problem: "changed" };
+    }
     last -= turnsOf(at.node, kind);
     if (last < index) return { problem: "inRegion" };
     const before = originOf(at.node, "context");
@@ -71,6 +74,7 @@ function makes(node, name, turn) {
 
 /** How many turns a node adds: an Edit Step that shows its region first adds two. */
 function turnsOf(node, kind) {
+  if (kind === "TrimContext") return 0;
   const region = node.widgets?.find((widget) => widget.name === "show_region_first")?.value;
   return kind === "EditStep" && region === true ? 2 : 1;
 }
