@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ming_core import CheckpointError
+from ming_core.foreign_text import several
 from ming_core.lite_uni.condition import Condition
 from ming_core.lite_uni.generation import encode
 from ming_core.lite_uni.model import LiteUniModel
@@ -95,7 +96,7 @@ def refuse_unknown(recorded: Recorded, *left: dict[str, Tensor]) -> None:
     unknown = sorted(name for tensors in left for name in tensors)
     if unknown:
         raise CheckpointError(
-            f"{recorded.folder} records {', '.join(unknown)}, which is nothing known here."
+            f"{recorded.folder} records {several(unknown)}, which is nothing known here."
         )
 
 

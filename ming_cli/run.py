@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from ming_core.foreign_text import several
 from ming_run.comfyui_process import checked_comfyui, find_comfyui, terminated_as_interrupted
 from ming_run.console import Console
 from ming_run.editor import Converted, convert
@@ -227,7 +228,7 @@ def set_checkpoint(prompt: dict, checkpoint: str, definitions: dict[str, NodeDef
     if not fitting:
         seen = "no checkpoint (no config.json and safetensors files)" if is_folder else "unknown"
         raise WorkflowError(
-            f"--checkpoint {checkpoint}: {seen}. The nodes find: {', '.join(choices) or 'none'}. "
+            f"--checkpoint {checkpoint}: {seen}. The nodes find: {several(choices) or 'none'}. "
             "`ming inspect FOLDER` says what a folder holds."
         )
     loaders = [n["inputs"] for n in prompt.values() if n["class_type"] == LOADER_TYPE]

@@ -27,6 +27,7 @@ from ming_core import (
     load_model,
 )
 from ming_core.families import family_of
+from ming_core.foreign_text import shown
 from ming_core.kv_cache import WorkingCache
 from ming_core.pixels import ImageUse, to_pixels
 from ming_core.places import put
@@ -206,7 +207,9 @@ def check_preprocessing(report: Report, folder: Path) -> None:
     for name, pixels in recorded.items():
         named = re.fullmatch(r"(odd_)?(edit|understand)_(\d+)", name)
         if named is None:
-            raise CheckpointError(f"{name!r} in {folder} is no way of resizing that is known here.")
+            raise CheckpointError(
+                f"{shown(name)} in {folder} is no way of resizing that is known here."
+            )
         odd, size = named[1], int(named[3])
         use: ImageUse = "edit" if named[2] == "edit" else "understand"
         with Image.open(folder / ("photo_odd.png" if odd else "photo.png")) as photo:

@@ -26,7 +26,7 @@ from .families import (
 from .fitting import FLOATS, Room
 from .foreign_files import entries_of, is_plain_file, read_text
 from .foreign_json import parse_json
-from .foreign_text import is_text, plain, shown
+from .foreign_text import is_text, plain, several, shown
 from .graph import SWITCH as GRAPH_SWITCH
 from .operations import ExpertLinear, Experts, Leaf, Operations, TorchOperations
 from .pixels import to_pil
@@ -147,6 +147,7 @@ __all__ = [
     "require",
     "rows_of",
     "save_context",
+    "several",
     "shown",
     "slots_within",
     "stored_quantisation",

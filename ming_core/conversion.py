@@ -93,11 +93,14 @@ def _claim(target: Path, sources: Sequence[Path], note: dict[str, Any]) -> None:
         raise CheckpointError(f"{target} is a file; name a new folder.")
     notes = [target / name for name in (COMPONENTS_NAME, UNFINISHED_NAME)]
     found = [read_json(path) for path in notes if is_plain_file(path)]
-    if target.is_dir() and any(target.iterdir()) and found[:1] != [note]:
+    begun = notes[1].with_name(UNFINISHED_NAME + ".part")  # of a try that was killed over its note
+    is_used = target.is_dir() and any(path != begun for path in target.iterdir())
+    if is_used and found[:1] != [note]:
         held = f"the conversion of {shown(found[0])}" if found else "files of another kind"
         raise CheckpointError(f"{target} holds {held}; name an empty folder, or delete it first.")
     target.mkdir(parents=True, exist_ok=True)
-    notes[1].write_text(json.dumps(note, indent=1), encoding="utf-8")
+    begun.write_text(json.dumps(note, indent=1), encoding="utf-8")
+    begun.replace(notes[1])
     notes[0].unlink(missing_ok=True)
 
 

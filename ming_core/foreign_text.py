@@ -5,11 +5,13 @@ an answer of a hub, the words of another package's error.
 """
 
 import reprlib
+from collections.abc import Iterable
 from itertools import islice
 from unicodedata import category
 
 LONGEST = 120  # characters of a value
 LONGEST_REASON = 400  # characters of another program's words
+MOST = 20  # of many names
 
 
 class _Short(reprlib.Repr):
@@ -51,6 +53,13 @@ def plain(words: object, longest: int = LONGEST_REASON) -> str:
         text = f"<{type(words).__name__}>"
     kept = _cut(text, longest)
     return "".join(c if c == "\n" or is_text(c) else ascii(c)[1:-1] for c in kept)
+
+
+def several(names: Iterable[object], between: str = ", ") -> str:
+    """Return the first of many names, each without quotes, and how many more there are."""
+    all_ = list(names)
+    rest = f" and {len(all_) - MOST} more" if len(all_) > MOST else ""
+    return between.join(plain(name, 2 * LONGEST) for name in all_[:MOST]) + rest
 
 
 def is_text(words: str) -> bool:

@@ -15,12 +15,11 @@ from .errors import CheckpointError, ForeignError, MingError
 from .foreign_code import guarded
 from .foreign_files import is_plain_file, open_plain
 from .foreign_json import parse_json, read_any_json
-from .foreign_text import plain, shown
+from .foreign_text import plain, several, shown
 
 INDEX_PATTERN = "*.safetensors.index.json"  # model, or diffusion_pytorch_model
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MOST_HEADER = 100_000_000  # bytes, by the format
-SHOWN_NAMES = 20
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -70,14 +69,14 @@ def weight_files(folder: Path) -> list[Path]:
     missing = [plain(path.name) for path in paths if not is_plain_file(path)]
     if missing:
         raise CheckpointError(
-            f"{folder} lacks {_listed(missing)}, which its index names. "
+            f"{folder} lacks {several(missing)}, which its index names. "
             "The download is incomplete: fetch the missing files."
         )
     if not paths:
         pickles = [plain(f.name) for f in folder.iterdir() if f.suffix in PICKLE_SUFFIXES]
         if pickles:
             raise CheckpointError(
-                f"{folder} holds only pickle files ({_listed(sorted(pickles))}), which "
+                f"{folder} holds only pickle files ({several(sorted(pickles))}), which "
                 "can run code when read. Only safetensors is read: download that version."
             )
         raise CheckpointError(
@@ -99,12 +98,6 @@ def read_index(folder: Path) -> dict[str, str]:
         if not isinstance(file, str) or Path(file).name != file:
             raise CheckpointError(f"{path} names {shown(file)}, which lies outside its folder.")
     return weight_map
-
-
-def _listed(names: list[str]) -> str:
-    """Return the first of many names."""
-    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(names[:SHOWN_NAMES]) + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +178,7 @@ class TensorFiles:
         if lost:
             raise CheckpointError(
                 f"{index_of(self.folder)} names tensors its files do not hold: "
-                f"{_listed(lost)}. Download the index and the shards again, together."
+                f"{several(lost)}. Download the index and the shards again, together."
             )
 
 

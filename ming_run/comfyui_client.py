@@ -215,24 +215,23 @@ class _Follower:
     def _title(self, node_id: str) -> str:
         real_id = node_id.split(".")[0]  # nodes made while running are called "12.0.0.1"
         node = self._job.prompt.get(real_id)
-        return title_of(node) if node else node_id
+        return title_of(node) if node else plain(node_id)
 
 
 def _refusal(job: Job, body: bytes) -> str:
     """The server's reasons for refusing a prompt, one a line."""
     try:
         answer = json.loads(body)
-        lines = [answer["error"]["message"] + _detail(answer["error"])]
+        lines = [plain(answer["error"]["message"]) + _detail(answer["error"])]
     except (ValueError, KeyError, TypeError):
         return f"{job.name}: ComfyUI refused it: {body.decode(errors='replace')[:500]}"
     for node_id, entry in (answer.get("node_errors") or {}).items():
         node = job.prompt.get(node_id) or entry
         for error in entry.get("errors", []):
-            lines.append(
-                f"  - node {node_id} {title_of(node)!r}: {error['message']}{_detail(error)}"
-            )
+            message = plain(error["message"]) + _detail(error)
+            lines.append(f"  - node {plain(node_id)} {title_of(node)!r}: {message}")
     return f"{job.name}: ComfyUI refused it: " + "\n".join(lines)
 
 
 def _detail(error: Mapping[str, Any]) -> str:
-    return f" ({error['details']})" if error.get("details") else ""
+    return f" ({plain(error['details'])})" if error.get("details") else ""

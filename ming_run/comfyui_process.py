@@ -16,6 +16,7 @@ from typing import Any
 from .host import Folders, HostError
 
 PACK_FOLDER = "ming-univision-nodes"
+GUARD = Path(__file__).with_name("guard.py")
 _LEFT_OUT = (".git", ".venv", ".quickstart", "output", "models", "tests", "docs", "__pycache__")
 _PYTHONS = (
     ".venv/bin/python",
@@ -95,18 +96,18 @@ class ComfyProcess:
         return "\n".join(f"  | {line}" for line in lines[-count:])
 
     def stop(self) -> None:
-        """End the server and whatever it started, gently first."""
-        if self.is_alive():
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        """End the server, gently first: its guard ends it when our end of the pipe is closed."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
 
 
 def _start(command: list[str], root: Path, log: Path) -> "subprocess.Popen[Any]":
-    """Start in a group of its own: Ctrl-C in the terminal reaches us alone, and we pass it on."""
+    """Start in a group of its own: Ctrl-C in the terminal reaches us alone, and we pass it on.
+
+    Its guard ends it when we are killed.
+    """
+    command = [sys.executable, "-I", str(GUARD), *command]
     environment = {key: os.environ[key] for key in os.environ if key not in ("PYTHONSAFEPATH",)}
     environment["PYTHONUNBUFFERED"] = "1"
     group: dict[str, Any] = {"start_new_session": True}
@@ -117,7 +118,7 @@ def _start(command: list[str], root: Path, log: Path) -> "subprocess.Popen[Any]"
             command,
             cwd=root,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=stream,
             stderr=subprocess.STDOUT,
             **group,

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ming_core.foreign_text import plain
+
 from .host import (
     Folders,
     HostError,
@@ -320,7 +322,7 @@ def _check_constants(runtime: ModuleType, job: Job, node_id: str) -> None:
     verdict = node_class.validate_inputs(**{name: constants.get(name) for name in names})
     if verdict is not True:
         reason = verdict or "it refuses one of its values"
-        raise WorkflowError(f"{job.name}: node {node_id} {title_of(node)!r}: {reason}")
+        raise WorkflowError(f"{job.name}: node {plain(node_id)} {title_of(node)!r}: {reason}")
 
 
 def _shape_of(node_class: Any) -> NodeDefinition:  # noqa: ANN401

@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ming_core.foreign_text import shown
+
 from .picture_files import read_picture
 
 
@@ -35,7 +37,7 @@ class LoadImage:
         """Pixels (frames, H, W, 3) in 0..1 and mask (frames, H, W), 1 where transparent."""
         path = Path(folder_paths.get_annotated_filepath(image))
         if not path.is_file():
-            raise FileNotFoundError(f"There is no picture {image!r} in {path.parent}.")
+            raise FileNotFoundError(f"There is no picture {shown(image)} in {path.parent}.")
         pixels, mask = read_picture(path)
         return torch.from_numpy(pixels), torch.from_numpy(mask)
 

@@ -36,7 +36,7 @@ class NodeError(RunError):
     """A node raised while it ran."""
 
     def __init__(self, title: str, class_type: str, message: str) -> None:
-        super().__init__(f"node {title!r} ({class_type}) failed: {message}")
+        super().__init__(f"node {title!r} ({plain(class_type)}) failed: {message}")
         self.title = title
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ming_core.foreign_text import shown
+from ming_core.foreign_text import plain, several, shown
 
 from .editor.unknown import unknown_type
 from .host import Prompt, WorkflowError, is_link, title_of
@@ -85,7 +85,7 @@ def _visit(start: str, prompt: Prompt, order: dict[str, None], source: str) -> N
             del pending[node_id]
         elif following in pending:
             circle = [*open_nodes[open_nodes.index(following) :], following]
-            names = " -> ".join(f"{i} {title_of(prompt[i])!r}" for i in circle)
+            names = several((f"{i} {title_of(prompt[i])!r}" for i in circle), " -> ")
             raise WorkflowError(
                 f"{source}: these nodes wait for each other in a circle: {names}. "
                 "Remove one of the links."
@@ -145,15 +145,16 @@ class _Check:
 
     @property
     def _where(self) -> str:
-        return f"node {self.node_id} {title_of(self.node)!r}"
+        return f"node {plain(self.node_id)} {title_of(self.node)!r}"
 
     @property
     def _takes_all(self) -> bool:
         return self.definition.accepts_all or self.definition.class_type == "CustomCombo"
 
     def _unknown(self, name: str) -> str:
-        known = ", ".join(entry.name for entry in self.definition.inputs) or "none"
-        return f"{self.definition.class_type} has no input {name!r}; its inputs are: {known}"
+        known = several(entry.name for entry in self.definition.inputs) or "none"
+        kind = plain(self.definition.class_type)
+        return f"{kind} has no input {shown(name)}; its inputs are: {known}"
 
 
 def _entry_for(name: str, definition: NodeDefinition) -> InputDefinition | None:
@@ -175,7 +176,9 @@ def _link_faults(
         return [f"input {entry.name!r} holds {shown(value)}; a link is [node id, output number]"]
     origin = prompt.get(str(value[0]))
     if origin is None:
-        return [f"input {entry.name!r} is linked to node {value[0]}, which is not in the file"]
+        return [
+            f"input {entry.name!r} is linked to node {plain(value[0])}, which is not in the file"
+        ]
     kinds = definitions[origin["class_type"]].output_kinds
     if not 0 <= slot < len(kinds):
         return [
@@ -216,12 +219,12 @@ def _range_faults(entry: InputDefinition, value: Any) -> list[str]:  # noqa: ANN
         return [f"input {entry.name!r} is not a number (NaN); expected {entry.kind}"]
     low, high = entry.options.get("min"), entry.options.get("max")
     if (low is not None and value < low) or (high is not None and value > high):
-        return [f"input {entry.name!r} is {value}, outside {low} to {high}"]
+        return [f"input {entry.name!r} is {shown(value)}, outside {low} to {high}"]
     return []
 
 
 def _some(choices: tuple[Any, ...]) -> str:
     if not choices:
         return "nothing to choose from"
-    shown = ", ".join(repr(choice) for choice in choices[:8])
-    return f"only {shown}" + (f" and {len(choices) - 8} more" if len(choices) > 8 else "")
+    first = ", ".join(map(shown, choices[:8]))
+    return f"only {first}" + (f" and {len(choices) - 8} more" if len(choices) > 8 else "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ming_core.foreign_text import plain, several, shown
 from ming_core.written_numbers import number, switch, whole_number
 
 from .host import Prompt, WorkflowError, title_of
@@ -32,7 +33,7 @@ class Setting:
     value: str
 
     def __str__(self) -> str:
-        return f"--set {self.node}.{self.input}={self.value}"
+        return f"--set {plain(f'{self.node}.{self.input}={self.value}')}"
 
 
 def parse_setting(text: str) -> Setting:
@@ -41,7 +42,7 @@ def parse_setting(text: str) -> Setting:
     node, dot, name = target.rpartition(".")
     if not (equals and dot and node and name):
         raise WorkflowError(
-            f"--set {text}: expected NODE.INPUT=VALUE, for example --set 3.seed=7 or "
+            f"--set {plain(text)}: expected NODE.INPUT=VALUE, for example --set 3.seed=7 or "
             "--set 'AR Generate.prompt=a red square'."
         )
     return Setting(node.strip(), name.strip(), value)
@@ -64,10 +65,10 @@ def apply_settings(
             for inner in _meant(setting, prompt, (places or {}).get(key, {}))
         ]
         if not found:
-            names = [
+            nodes = [
                 f"{i} {title_of(n)!r}" for prompt in prompts.values() for i, n in prompt.items()
             ]
-            raise WorkflowError(f"{setting}: no such node. The nodes are: {', '.join(names)}.")
+            raise WorkflowError(f"{setting}: no such node. The nodes are: {several(nodes)}.")
 
 
 def _meant(setting: Setting, prompt: Prompt, places: Places) -> list[Setting]:
@@ -86,7 +87,7 @@ def _find_node(setting: Setting, prompt: Prompt) -> str | None:
         matches = [node_id for node_id, node in prompt.items() if key(node) == setting.node]
         if len(matches) > 1:
             raise WorkflowError(
-                f"{setting}: nodes {', '.join(matches)} are all called {setting.node!r}. "
+                f"{setting}: nodes {several(matches)} are all called {shown(setting.node)}. "
                 "Give the id instead."
             )
         if matches:
@@ -103,7 +104,7 @@ def _set_value(
     widgets = [item.name for item in definition.inputs if item.has_widget] if definition else []
     if entry is None or not entry.has_widget:
         raise WorkflowError(
-            f"{setting}: {title_of(node)!r} has no such value. It has: {', '.join(widgets)}."
+            f"{setting}: {title_of(node)!r} has no such value. It has: {several(widgets)}."
         )
     node["inputs"][setting.input] = _typed(setting, entry)
 
@@ -114,7 +115,7 @@ def _typed(setting: Setting, entry: InputDefinition) -> Any:  # noqa: ANN401 - w
             return _READERS[entry.widget_kind](setting.value)
     except ValueError as error:
         raise WorkflowError(
-            f"{setting}: {setting.value!r} is not a value of type {entry.kind}: {error}."
+            f"{setting}: {shown(setting.value)} is not a value of type {entry.kind}: {error}."
         ) from error
     if entry.choices is not None and setting.value not in entry.choices:
         return _choice_like(setting.value, entry.choices)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ming_core.foreign_text import shown
+
 from .host import Watcher, is_link
 from .node_definitions import NodeDefinition
 from .prompt_checks import CONVERSIONS
@@ -71,7 +73,7 @@ def _slices(gathered: Mapping[str, list[Any]], is_input_list: bool) -> list[dict
     empty = [name for name, values in gathered.items() if not values]
     if empty:
         raise ValueError(
-            f"input {empty[0]!r} received an empty list. The node before it gave nothing; "
+            f"input {shown(empty[0])} received an empty list. The node before it gave nothing; "
             "check that one."
         )
     length = max(map(len, gathered.values()), default=1)

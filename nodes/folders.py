@@ -24,6 +24,7 @@ from ..ming_core import (
     is_text,
     list_checkpoints,
     looks_whole,
+    several,
     shown,
     unreadable_configs,
 )
@@ -32,7 +33,6 @@ AUTO, AUTO_LITE, BUNDLED = "auto", "auto: Ming-Lite-Uni", "bundled"
 # What marks the family that either of them takes the largest checkpoint of.
 MARK_OF = {AUTO: LATENT_CONTEXT, AUTO_LITE: CONDITION}
 CONTEXT_SUFFIX = ".mingctx.safetensors"
-SHOWN_NAMES = 20
 _OUTPUT_MARK, _INPUT_MARK = " [output]", " [input]"
 
 _WHAT_TO_PUT = (
@@ -115,7 +115,7 @@ class CheckpointFolders(Choices):
         seen = f"No checkpoint named {shown(name)}"  # which over the API may be no text at all
         if name in MARK_OF:
             seen = f"No checkpoint{name.removeprefix(AUTO).replace(':', ' of')}"
-        there = f" There is: {', '.join(sorted(found)[:SHOWN_NAMES])}." if found else ""
+        there = f" There is: {several(sorted(found))}." if found else ""
         searched = ", ".join(str(root) for root in self.roots)
         hints = "".join(f" {hint}" for hint in (*self._misplaced(), *self._unreadable()))
         raise CheckpointError(

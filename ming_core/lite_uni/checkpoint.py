@@ -17,6 +17,7 @@ from ..component_files import Converted
 from ..errors import CheckpointError
 from ..fitting import Need
 from ..foreign_files import is_folder, is_plain_file
+from ..foreign_text import several
 from ..operations import Operations
 from ..places import Place, compare
 from ..tensor_files import StoredTensor, TensorFiles
@@ -105,7 +106,7 @@ class LiteUniCheckpoint(OpenCheckpoint[Parts, LiteTokenizer, LiteUniModel]):
         """Yield what is missing or misshapen; what the glue holds besides was for training."""
         spare = [name for name in self.stored if name.startswith(f"{GLUE}/") and name not in places]
         if spare:
-            log.warning("not read: %s", ", ".join(spare))
+            log.warning("not read: %s", several(spare))
         yield from compare(self.stored, places, IGNORED)
 
     def figures(self) -> object:

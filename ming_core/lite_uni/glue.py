@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ConfigError
+from ..foreign_text import plain
 from ..operations import Operations
 
 # The parameter that shows each size, and the axis it is on.
@@ -42,8 +43,9 @@ class GlueConfig:
         for size, (name, axis) in SIZES.items():
             if len(shapes.get(name, ())) != 2:
                 raise ConfigError(
-                    f"mlp/model.safetensors: {name} is {shapes.get(name, 'missing')}; expected a "
-                    "matrix, whose shape says how large the model is. Download the file again."
+                    f"mlp/model.safetensors: {name} is "
+                    f"{plain(shapes.get(name, 'missing'))}; expected a matrix, whose "
+                    "shape says how large the model is. Download the file again."
                 )
             sizes[size] = shapes[name][axis]
         named = (re.fullmatch(r"query_tokens_dict\.(\d+)x\1", name) for name in shapes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..foreign_files import is_plain_file
+from ..foreign_text import several
 from ..tensor_files import StoredTensor, TensorFiles, read_json
 from .config import LiteUniConfig
 from .folders import (
@@ -23,8 +24,6 @@ from .folders import (
 from .key_map import OVERRIDE, TRAINED
 from .qwen import QwenConfig
 from .sequence import MARKUP, MEDIA, LiteTokenizer
-
-SHOWN_NAMES = 5
 
 
 def particulars(
@@ -83,8 +82,7 @@ def _beside(files: Sequence[TensorFiles]) -> str:
     spare = [n for n in names if n not in overriding and not TRAINED.fullmatch(n)]
     text = f"{len(overriding)} tensors of {OVERRIDE}*"
     if spare:
-        more = ", ..." if len(spare) > SHOWN_NAMES else ""
-        text += f"; {len(spare)} that nothing reads: {', '.join(spare[:SHOWN_NAMES])}{more}"
+        text += f"; {len(spare)} that nothing reads: {several(spare)}"
     return text
 
 

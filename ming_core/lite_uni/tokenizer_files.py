@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..foreign_files import is_plain_file, read_text
 from ..foreign_json import read_any_json
+from ..foreign_text import plain, shown
 
 VOCABULARY, MERGES, CONFIG = "vocab.json", "merges.txt", "tokenizer_config.json"
 WORDS = (
@@ -31,7 +32,9 @@ def older_layout(folder: Path) -> dict[str, Any]:
     listed = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
     odd = next((pair for pair in listed if len(pair) != 2), None)
     if odd is not None:
-        raise CheckpointError(f"{folder / MERGES} merges {odd}; expected pairs. Download it again.")
+        raise CheckpointError(
+            f"{folder / MERGES} merges {shown(odd)}; expected pairs. Download it again."
+        )
     vocabulary = read_any_json(folder / VOCABULARY)
     if not isinstance(vocabulary, dict):
         raise CheckpointError(f"{folder / VOCABULARY} numbers no tokens. Download it again.")
@@ -70,6 +73,7 @@ def _added(path: Path) -> list[dict[str, Any]]:
         found = [{"id": int(number), **token} for number, token in numbered.items()]
     except (AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: added_tokens_decoder does not number tokens ({error}). Download it again."
+            f"{path}: added_tokens_decoder does not number tokens ({plain(error)}). "
+            "Download it again."
         ) from error
     return sorted(found, key=lambda token: token["id"])

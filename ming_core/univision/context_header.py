@@ -130,7 +130,7 @@ def _reply_ids(header: Header) -> tuple[int, ...]:
     ids = tuple(_count(each) for each in _new(header, "reply_ids"))
     if ids and len(ids) != header["num_reply_tokens"]:
         raise ValueError(
-            f"a turn's tokens count {header['num_reply_tokens']}, but {len(ids)} are named"
+            f"a turn's tokens count {shown(header['num_reply_tokens'])}, but {len(ids)} are named"
         )
     return ids
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ming_core.foreign_text import plain
+
 from ..host import Folders, HostError, Job
 from .outcomes import Outcome, execute
 from .tasks import Task
@@ -109,7 +111,7 @@ def _connect(ray: Any, address: str, num_workers: int | None) -> None:  # noqa: 
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise HostError(
-            f"Ray at {address or 'this machine'!r} cannot be used ({error}). Look at "
+            f"Ray at {address or 'this machine'!r} cannot be used ({plain(error)}). Look at "
             "`ray status`, or leave the address out to use this machine."
         ) from error
 
@@ -138,11 +140,11 @@ def _outcome_of(ray: Any, ended: Any) -> Outcome:  # noqa: ANN401
     try:
         return ray.get(ended)
     except ray.exceptions.RayTaskError as error:
-        raise HostError(f"A Ray worker cannot run: {error.cause}") from error
+        raise HostError(f"A Ray worker cannot run: {plain(error.cause)}") from error
     except ray.exceptions.RayActorError as error:
         if "creation task" in str(error):
-            raise HostError(f"A Ray worker cannot start: {error}") from error
-        return Outcome(error=f"its worker ended {RETRIES + 1} times ({error})")
+            raise HostError(f"A Ray worker cannot start: {plain(error)}") from error
+        return Outcome(error=f"its worker ended {RETRIES + 1} times ({plain(error)})")
 
 
 class _Silence:

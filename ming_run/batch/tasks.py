@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from ming_core.foreign_text import several, shown
 from ming_core.prompt_rows import PROMPT, Row
 
 from ..host import Job, Prompt, RunError, WorkflowError, title_of
@@ -42,7 +43,7 @@ class Cell(Setting):
     column: str = ""
 
     def __str__(self) -> str:
-        return f"column {self.column!r}"
+        return f"column {shown(self.column)}"
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,17 @@ class Pattern:
             return self._named_place(column, node, name)
         if not found:
             raise WorkflowError(
-                f"column {column!r}: no node of the workflow has such an input. There is: "
-                f"{', '.join(sorted(self._inputs()))}; or NODE.INPUT for a single place."
+                f"column {shown(column)}: no node of the workflow has such an input. There is: "
+                f"{several(sorted(self._inputs()))}; or NODE.INPUT for a single place."
             )
         is_shared = all(entry.kind in SHARED_KINDS for _, entry in found)
         if len(found) > 1 and not is_shared:
-            titles = ", ".join(
+            titles = several(
                 f"{node_id} {title_of(self.prompt[node_id])!r}" for node_id, _ in found
             )
             raise WorkflowError(
-                f"column {column!r}: several nodes have this input ({titles}). Name the column "
-                f"NODE.{found[0][1].name}, such as {found[0][0]}.{found[0][1].name}."
+                f"column {shown(column)}: several nodes have this input ({titles}). Name the "
+                f"column NODE.{found[0][1].name}, such as {found[0][0]}.{found[0][1].name}."
             )
         return found
 
@@ -103,9 +104,9 @@ class Pattern:
         matches = matches or [i for i, n in self.prompt.items() if title_of(n) == node]
         found = [place for place in self._nodes_with(name) if place[0] in matches]
         if len(found) != 1:
-            nodes = ", ".join(f"{i} {title_of(n)!r}" for i, n in self.prompt.items())
+            nodes = several(f"{i} {title_of(n)!r}" for i, n in self.prompt.items())
             raise WorkflowError(
-                f"column {column!r}: expected NODE.INPUT with the id or the title of one node "
+                f"column {shown(column)}: expected NODE.INPUT with the id or the title of one node "
                 f"that has this input. The nodes are: {nodes}."
             )
         return found
@@ -143,7 +144,7 @@ class Pattern:
             if place.is_file():
                 return place
         raise WorkflowError(
-            f"column {column!r}: there is no file {text!r} in "
+            f"column {shown(column)}: there is no file {shown(text)} in "
             f"{' or '.join(str(folder) for folder in self.folders)}."
         )
 

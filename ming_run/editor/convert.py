@@ -6,6 +6,8 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
+from ming_core.foreign_text import plain, shown
+
 from ..host import Prompt, WorkflowError
 from ..node_definitions import NodeDefinition
 from .graph import Graph, Node, read_graph
@@ -61,8 +63,8 @@ def convert(
         return conversion.run()
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WorkflowError(
-            f"{source}: does not follow the workflow format ({type(error).__name__}: {error}). "
-            "Open it in ComfyUI and save it again."
+            f"{source}: does not follow the workflow format ({type(error).__name__}: "
+            f"{plain(error)}). Open it in ComfyUI and save it again."
         ) from error
 
 
@@ -161,17 +163,17 @@ class _Conversion:
             value = inputs.get(widget.name)
             if widget.entry is None or widget.name not in inputs or isinstance(value, list):
                 continue
-            where = f"{self.source}: {node.title!r}"
+            where = f"{self.source}: {shown(node.title)}"
             made = _MADE_BY_THE_PAGE.get(widget.entry.widget_kind)
             if made and not isinstance(value, dict):
                 raise WorkflowError(
-                    f"{where} (node {name}): {made} is made by the page while it sends a "
+                    f"{where} (node {plain(name)}): {made} is made by the page while it sends a "
                     f"workflow. {EXPORT_HINT}"
                 )
             if not _may_hold(widget.entry.widget_kind, value):
                 raise WorkflowError(
-                    f"{where}: its widget {widget.name!r} holds {value!r}, but the node expects "
-                    f"{widget.entry.widget_kind}. The file was probably saved with another "
+                    f"{where}: its widget {shown(widget.name)} holds {shown(value)}, but the node "
+                    f"expects {widget.entry.widget_kind}. The file was probably saved with another "
                     "version of the node: open it in ComfyUI, check that node's values and save."
                 )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ming_core.foreign_text import shown
+
 from ..host import WorkflowError
 from ..node_definitions import NodeDefinition
 from .numbering import renumbered
@@ -129,7 +131,7 @@ class _Reader:
         """One level per subgraph: its nodes are shared by all that stand for it, as on the page."""
         if number in inside:
             name = self.blueprints[number].get("name", number)
-            raise WorkflowError(f"{self.source}: the subgraph {name!r} contains itself.")
+            raise WorkflowError(f"{self.source}: the subgraph {shown(name)} contains itself.")
         if number not in self.made:
             self.made[number] = self.graph(self.blueprints[number], (*inside, number))
         return self.made[number]

@@ -6,6 +6,8 @@ Through reroutes, bypassed nodes, named pipes (Set and Get), into subgraphs and 
 from dataclasses import dataclass
 from typing import Any
 
+from ming_core.foreign_text import plain, shown
+
 from ..host import WorkflowError
 from .graph import BYPASSED, INPUT_NODE, MUTED, NOTES, PRIMITIVE, REROUTE, Graph, Input, Link, Node
 
@@ -85,8 +87,8 @@ def follow(
     step = (scope.name_of(node), "in", entry.name)
     if step in seen:
         raise WorkflowError(
-            f"{scope.source}: the links behind input {entry.name!r} of {node.title!r} run in a "
-            "circle. Remove one of them."
+            f"{scope.source}: the links behind input {shown(entry.name)} of {shown(node.title)} "
+            "run in a circle. Remove one of them."
         )
     link = scope.graph.links.get(entry.link)
     if link is None:
@@ -147,8 +149,8 @@ def _from_setter(scope: Scope, getter: Node, seen: Seen, kind: str) -> Found:
                 return follow(level, node, node.inputs[0], seen, kind)
         level = level.parent
     raise WorkflowError(
-        f"{scope.source}: node {scope.name_of(getter)} gets {name!r}, but no Set node of the file "
-        "has that name. Open it in ComfyUI and connect it again."
+        f"{scope.source}: node {plain(scope.name_of(getter))} gets {shown(name)}, but no Set "
+        "node of the file has that name. Open it in ComfyUI and connect it again."
     )
 
 
@@ -185,7 +187,7 @@ def _may_connect(one: str, other: str) -> bool:
 
 def _broken(scope: Scope, node: Node, entry: Input) -> WorkflowError:
     return WorkflowError(
-        f"{scope.source}: input {entry.name!r} of {node.title!r} is linked by link {entry.link}, "
-        "which leads to no node. The file was edited by hand or cut short: open it in ComfyUI, "
-        "connect that input again and save."
+        f"{scope.source}: input {shown(entry.name)} of {shown(node.title)} is linked "
+        f"by link {plain(entry.link)}, which leads to no node. The file was edited by hand or cut "
+        "short: open it in ComfyUI, connect that input again and save."
     )

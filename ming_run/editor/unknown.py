@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from ming_core.foreign_text import plain, shown
+
 EXPORT_HINT = "Open it in ComfyUI and export it with File > Export (API), then run that file."
 _LIKENESS = 0.75  # below it a suggestion is no help
 
@@ -13,10 +15,10 @@ def unknown_type(
     """Says which node type is missing, what looks like it, and how to get it."""
     types = list(known)
     close = difflib.get_close_matches(class_type, types, n=1, cutoff=_LIKENESS)
-    origin = f" It comes from the pack {pack!r}." if pack and pack != "comfy-core" else ""
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    origin = f" It comes from the pack {shown(pack)}." if pack and pack != "comfy-core" else ""
+    hint = f" Did you mean {shown(close[0])}?" if close else ""
     return (
-        f"{source}: node {name} has the type {class_type!r}, which is not among the {len(types)} "
-        f"known here.{hint}{origin} Run it in a ComfyUI that has it (`ming run --server URL`), or "
-        f"remove the node. If only the page has it: {EXPORT_HINT}"
+        f"{source}: node {plain(name)} has the type {shown(class_type)}, which is not among "
+        f"the {len(types)} known here.{hint}{origin} Run it in a ComfyUI that has it "
+        f"(`ming run --server URL`), or remove the node. If only the page has it: {EXPORT_HINT}"
     )

@@ -122,6 +122,13 @@ def test_a_stop_leaves_nothing_that_looks_whole(step, quantise, whole, tmp_path)
     assert contents(tmp_path / "ming") == contents(whole)
 
 
+def test_it_goes_on_from_half_a_note(whole, quantise, tmp_path):
+    (tmp_path / "ming").mkdir()
+    (tmp_path / "ming" / "ming_components.unfinished.json.part").write_text('{"version"')
+    convert(GOLDEN, tmp_path / "ming", quantise=quantise)
+    assert contents(tmp_path / "ming") == contents(whole)
+
+
 def test_a_flipped_bit_on_disk_is_noticed_and_the_file_goes(whole, quantise, tmp_path):
     shutil.copytree(whole, tmp_path / "ming")
     path = tmp_path / "ming" / "pixel_decoder.safetensors"

@@ -12,7 +12,7 @@ from ming_core.families import open_checkpoint
 from ming_core.foreign_code import guarded
 from ming_core.foreign_files import entries_of, is_plain_file, read_text
 from ming_core.foreign_json import DEEPEST, parse_json, read_any_json
-from ming_core.foreign_text import is_text, plain, shown
+from ming_core.foreign_text import is_text, plain, several, shown
 from ming_core.tensor_files import TensorFiles
 from ming_core.text_tokenizer import TextTokenizer
 from ming_core.univision.tokenizer import ConversationTokenizer
@@ -111,6 +111,12 @@ def test_messages_name_values_in_short_and_can_be_printed(value):
     for text in (shown(value), plain(value), plain([value])):
         assert 0 < len(text) < 600
         text.encode()
+
+
+def test_of_many_names_the_first_are_listed():
+    assert several(["a", "b"], " -> ") == "a -> b" and several([]) == ""
+    listed = several(["x" * 100_000] * 100_000)
+    assert listed.endswith(" and 99980 more") and len(listed) < 6000
 
 
 def test_short_values_are_shown_whole():

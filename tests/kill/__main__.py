@@ -10,7 +10,7 @@ from random import Random
 import torch
 
 from .forking import kill_often
-from .works import WORKS, batch
+from .works import WORKS
 
 
 def main() -> int:
@@ -18,18 +18,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", default=[], choices=[*WORKS, "server"])
-    parser.add_argument("--server", metavar="URL", help="a ComfyUI for the batch called server")
+    parser.add_argument("--only", action="append", default=[], choices=WORKS)
     args = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     for name in args.only or WORKS:
         with tempfile.TemporaryDirectory() as place:
-            if name == "server":
-                work = batch(name, Path(place) / "first", "--server", args.server)
-            else:
-                work = WORKS[name](Path(place) / "first")
+            work = WORKS[name](Path(place) / "first")
             started = time.monotonic()
-            tally = kill_often(work, Path(place) / "killed", args.times, Random(args.seed))
+            try:
+                tally = kill_often(work, Path(place) / "killed", args.times, Random(args.seed))
+            finally:
+                work.close()
         spent = time.monotonic() - started
         print(
             f"{name}: killed {tally.killed} times, carried to its end {tally.finished} times with "

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 LONGEST = 600.0  # seconds for one whole piece of work
+EARLY = 0.1  # of the kills may come before the work has written anything
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class Work:
 
     do     does all of it, or goes on where it was
     check  raises AssertionError where something half-done is taken for whole
+    close  ends what the work needs beside it
     """
 
     name: str
     do: Callable[[Path], None]
     check: Callable[[Path], None] = lambda _folder: None
     ignored: tuple[str, ...] = ()  # files that say when and how, beside the results
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -38,13 +41,12 @@ def kill_often(work: Work, folder: Path, times: int, dice: Random) -> Tally:
     """Kill so many runs; raises AssertionError where a check fails or the results differ."""
     reference, tally, round_ = folder / "whole", Tally(), 0
     reference.mkdir(parents=True)
-    started = time.monotonic()
-    _run(work, reference, LONGEST)
-    takes, expected = time.monotonic() - started, contents(reference, work.ignored)
+    begins, takes = _time(work, reference)
+    expected = contents(reference, work.ignored)
     while tally.killed < times:
         place, round_ = folder / f"round {round_}", round_ + 1
         place.mkdir()
-        while not _run(work, place, dice.uniform(0, takes)):
+        while not _run(work, place, _moment(dice, begins, takes)):
             tally.killed += 1
             work.check(place)
             if tally.killed >= times:
@@ -57,13 +59,31 @@ def kill_often(work: Work, folder: Path, times: int, dice: Random) -> Tally:
     return tally
 
 
+def _time(work: Work, folder: Path) -> tuple[float, float]:
+    """Do all of the work; the seconds until it has written something, and until its end."""
+    started, began = time.monotonic(), 0.0
+
+    def look() -> None:
+        nonlocal began
+        if not began and any(folder.iterdir()):
+            began = time.monotonic() - started
+
+    assert _run(work, folder, LONGEST, look), f"{work.name} takes too long"
+    return began, time.monotonic() - started
+
+
+def _moment(dice: Random, begins: float, takes: float) -> float:
+    """Draw when to kill: mostly while there is something half-done."""
+    return dice.uniform(0 if dice.random() < EARLY else begins, takes)
+
+
 def contents(folder: Path, ignored: tuple[str, ...]) -> dict[str, bytes]:
     """Return the bytes of every file in a folder."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ignored]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def _run(work: Work, folder: Path, seconds: float) -> bool:
+def _run(work: Work, folder: Path, seconds: float, look: Callable[[], None] = lambda: None) -> bool:
     """Do the work in a process that is killed after so many seconds; whether it ended before."""
     child = os.fork()
     if child == 0:
@@ -74,6 +94,7 @@ def _run(work: Work, folder: Path, seconds: float) -> bool:
         if ended:
             assert status == 0, f"{work.name} failed by itself: {status}, see above"
             return True
+        look()
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)

@@ -6,8 +6,11 @@ import io
 import json
 import os
 import sys
+import tempfile
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -27,12 +30,15 @@ from ming_core import (
     save_context,
 )
 from ming_core.component_files import COMPONENTS_NAME
+from ming_run.comfyui_process import find_comfyui
 from training.tokenizer import write_tokenizer
 
 from .forking import Work
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tests" / "nodes"))
+sys.path += [str(ROOT / "tests" / "nodes"), str(ROOT / "tests" / "host")]
+from bases import make_base  # noqa: E402
+from comfy_server import ComfyServer  # noqa: E402
 from fake_hub import FakeHub  # noqa: E402
 
 JOURNAL, PROMPTS = "ming-batch.jsonl", "a circle\na square\na star\ntwo squares\n"
@@ -116,14 +122,15 @@ class _Watch:
     def check_cancelled(self) -> None: ...
 
 
-def batch(name: str, folder: Path, *options: str) -> Work:
+def batch(name: str, folder: Path, *options: str, repeats: int = 1) -> Work:
     """A list of prompts, each drawn and saved under the name of its row."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = folder / "rows.txt"
-    rows.write_text(PROMPTS, encoding="utf-8")
+    rows.write_text(PROMPTS * repeats, encoding="utf-8")
     command = ["batch", str(rows), str(WORKFLOW), *options, "--set", "AR Generate.steps=1"]
 
     def do(place: Path) -> None:
+        tempfile.tempdir = str(folder)  # what a killed command leaves goes with the rest
         told = io.StringIO()
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
             status = ming([*command, "--output", str(place)])
@@ -136,6 +143,42 @@ def batch(name: str, folder: Path, *options: str) -> Work:
             assert all((place / file).stat().st_size for file in entry["files"]), entry
 
     return Work(name, do, check, ignored=(JOURNAL,))
+
+
+def on_server(folder: Path) -> Work:
+    """A batch on a ComfyUI that runs already."""
+    running = ComfyServer(_comfyui(), make_base(folder / "base"))
+    url = f"http://127.0.0.1:{running.port}"
+    return replace(batch("server", folder, "--server", url, repeats=6), close=running.stop)
+
+
+def in_own_comfyui(folder: Path) -> Work:
+    """A batch that starts a ComfyUI, which must end with it."""
+    tiny = make_tiny(folder / "tiny")
+    options = ("--comfyui", str(_comfyui()), "--checkpoint", str(tiny))
+    work = batch("comfyui", folder, *options, repeats=6)
+
+    def check(place: Path) -> None:
+        work.check(place)
+        deadline = time.monotonic() + 60
+        while left := [line for line in _command_lines() if f"{folder}/ming-run-" in line]:
+            assert time.monotonic() < deadline, f"still runs: {left}"
+            time.sleep(0.1)
+
+    return replace(work, check=check)
+
+
+def _comfyui() -> Path:
+    found = find_comfyui(ROOT)
+    assert found is not None, "no ComfyUI was found: name its folder in COMFYUI_PATH"
+    return found
+
+
+def _command_lines() -> Iterator[str]:
+    """The commands that run now (Linux)."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def _whole_lines(lines: list[str]) -> list[Mapping[str, list[str]]]:
@@ -197,6 +240,8 @@ WORKS: Mapping[str, Callable[[Path], Work]] = {
     "batch": lambda folder: batch(
         "batch", folder, "--headless", "--checkpoint", str(make_tiny(folder / "tiny"))
     ),
+    "server": on_server,
+    "comfyui": in_own_comfyui,
     "ray": lambda folder: batch(
         "ray", folder, "--ray", "local", "--checkpoint", str(make_tiny(folder / "tiny"))
     ),

@@ -2,13 +2,18 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from ming_run.batch.tasks import Pattern
 from ming_run.comfyui_client import ComfyClient
 from ming_run.comfyui_host import ComfyHost
 from ming_run.editor import convert
 from ming_run.host import Folders, HostError, Job, RunError, WorkflowError, title_of
+from ming_run.node_definitions import parse_definitions
+from ming_run.prompt_checks import check_prompt
+from ming_run.prompt_settings import apply_settings, parse_setting
 from ming_run.workflow_format import read_workflow
 
 
@@ -29,6 +34,30 @@ def test_workflow_files_are_read_with_bounds(tmp_path, content):
         read_workflow(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not JSON"),
+        ("[]", "neither a ComfyUI workflow"),
+        ('{"1": {"class_type": "X"}}', "neither a ComfyUI workflow"),
+        ("{}", "neither a ComfyUI workflow"),
+    ],
+)
+def test_unusable_files_say_what_they_are(tmp_path: Path, text: str | None, message: str):
+    path = tmp_path / "file.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(WorkflowError, match=message):
+        read_workflow(path)
+
+
+def test_both_formats_are_read(tmp_path: Path):
+    for content in ({"nodes": [], "links": []}, {"1": {"class_type": "X", "inputs": {}}}):
+        (tmp_path / "file.json").write_text(json.dumps(content))
+        assert read_workflow(tmp_path / "file.json") == content
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_a_pipe_is_no_workflow(tmp_path):
     os.mkfifo(tmp_path / "x.json")
@@ -45,6 +74,48 @@ def test_a_node_without_a_title_is_called_by_its_type(meta):
 def test_messages_have_an_end_and_can_be_printed():
     message = str(RunError("a" * 100_000 + "\ud83d"))
     assert len(message) < 20_000 and message.encode()
+
+
+LONG = "x" * 100_000
+NODES = parse_definitions(
+    {"Draw": {"input": {"required": {"seed": ["INT", {}]}}, "output": [], "output_node": True}}
+)
+
+
+def draw(kind="Draw", title="a", seed: object = 1):
+    """A node of the API format."""
+    return {"class_type": kind, "inputs": {"seed": seed}, "_meta": {"title": title}}
+
+
+def of_the_editor(kind, title, values):
+    """A workflow file of the editor that holds one node."""
+    entry = {"id": 1, "type": kind, "title": title, "widgets_values": values}
+    return {"nodes": [entry | {"inputs": [], "outputs": [{"type": "INT"}]}], "links": []}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda: parse_setting(LONG),
+        lambda: apply_settings([parse_setting(f"{LONG}.seed={LONG}")], {"": {"1": draw()}}, NODES),
+        lambda: apply_settings([parse_setting(f"1.{LONG}=1")], {"": {"1": draw()}}, NODES),
+        lambda: apply_settings([parse_setting(f"1.seed={LONG}")], {"": {"1": draw()}}, NODES),
+        lambda: apply_settings(
+            [parse_setting("b.seed=1")], {"": {f"{i}": draw(title=LONG) for i in range(999)}}, NODES
+        ),
+        lambda: check_prompt({LONG: draw(LONG)}, NODES, "file"),
+        lambda: check_prompt({LONG: draw(title=LONG, seed=[LONG, 0])}, NODES, "file"),
+        lambda: check_prompt({"1": draw(seed=LONG)}, NODES, "file"),
+        lambda: Pattern({"1": draw(title=LONG)}, NODES, {}, []).targets([LONG]),
+        lambda: Pattern({"1": draw(title=LONG)}, NODES, {}, []).targets([f"{LONG}.seed"]),
+        lambda: convert(of_the_editor("Draw", LONG, [LONG]), NODES, "file"),
+        lambda: convert(of_the_editor(LONG, LONG, []), NODES, "file"),
+    ],
+)
+def test_long_values_are_repeated_in_short(run):
+    with pytest.raises(WorkflowError) as raised:
+        run()
+    assert 0 < len(str(raised.value)) < 9000  # less than where every message ends
 
 
 class Server(ComfyClient):

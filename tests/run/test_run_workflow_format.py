@@ -1,14 +1,10 @@
 """The editor's format becomes the API format as the editor itself would send it."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from ming_run.editor import convert as convert_file
 from ming_run.host import WorkflowError
 from ming_run.node_definitions import parse_definitions
-from ming_run.workflow_format import read_workflow
 
 BRANCHES = [
     {"key": "a", "inputs": {"required": {"image": ["IMAGE", {}]}}},
@@ -304,27 +300,3 @@ def test_reroutes_in_a_circle_are_named():
 def test_a_damaged_file_is_one_message():
     with pytest.raises(WorkflowError, match="does not follow the workflow format"):
         convert([{"type": "Show"}], [])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "cannot be read"),
-        ("{", "is not JSON"),
-        ("[]", "neither a ComfyUI workflow"),
-        ('{"1": {"class_type": "X"}}', "neither a ComfyUI workflow"),
-        ("{}", "neither a ComfyUI workflow"),
-    ],
-)
-def test_unusable_files_say_what_they_are(tmp_path: Path, text: str | None, message: str):
-    path = tmp_path / "file.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(WorkflowError, match=message):
-        read_workflow(path)
-
-
-def test_both_formats_are_read(tmp_path: Path):
-    for content in ({"nodes": [], "links": []}, {"1": {"class_type": "X", "inputs": {}}}):
-        (tmp_path / "file.json").write_text(json.dumps(content))
-        assert read_workflow(tmp_path / "file.json") == content
