@@ -10,6 +10,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from ming_core.foreign_text import plain
 from .host import HostError, Interrupted, Job, NodeError, Watcher, WorkflowError, title_of
 from .websocket_client import WebSocket
 
+MOST_BYTES = 1 << 30  # of one answer
 _WAIT = 2.0  # seconds between looks at whether the server still lives
 _INTERRUPT_WAIT = 60.0
 
@@ -38,7 +40,7 @@ def answered_as_expected(where: str) -> Generator[None, None, None]:
     """Turn what an answer of another form leads to into a HostError."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ForeignError) as error:
         raise HostError(
             f"{where}: this is not how a ComfyUI answers ({plain(repr(error))})."
         ) from error
@@ -146,11 +148,15 @@ class ComfyClient:
         request = urllib.request.Request(self.url + path, data=body, headers=dict(headers or {}))  # noqa: S310 - the person names the server
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return answer.read()
+                content = answer.read(MOST_BYTES + 1)
         except urllib.error.HTTPError as error:
-            raise RefusedError(f"{self.url}{path}: ComfyUI says {error}.", error.read()) from error
-        except OSError as error:
-            raise HostError(f"{self.url}: ComfyUI does not answer ({error}).") from error
+            said = error.read(MOST_BYTES)
+            raise RefusedError(f"{self.url}{path}: ComfyUI says {plain(error)}.", said) from error
+        except (OSError, HTTPException) as error:
+            raise HostError(f"{self.url}: ComfyUI does not answer ({plain(error)}).") from error
+        if len(content) > MOST_BYTES:
+            raise HostError(f"{self.url}{path}: ComfyUI sends more than {MOST_BYTES:,} bytes.")
+        return content
 
 
 class _Follower:
@@ -178,7 +184,7 @@ class _Follower:
                     return self._check_history()
             elif isinstance(message, str):
                 with answered_as_expected(f"{self._client.url}/ws"):
-                    if self._is_end(json.loads(message)):
+                    if self._is_end(parse_json(message, "a message")):
                         return None
 
     def _is_end(self, message: Mapping[str, Any]) -> bool:
@@ -207,10 +213,12 @@ class _Follower:
 
     def _check_history(self) -> None:
         """The end was missed on the WebSocket: read what happened from the history."""
-        entry = self._client.get(f"/history/{self._prompt_id}").get(self._prompt_id, {})
-        for kind, content in entry.get("status", {}).get("messages", []):
-            if kind in ("execution_error", "execution_interrupted"):
-                self._is_end({"type": kind, "data": {**content, "prompt_id": self._prompt_id}})
+        path = f"/history/{self._prompt_id}"
+        with answered_as_expected(f"{self._client.url}{path}"):
+            entry = self._client.get(path).get(self._prompt_id, {})
+            for kind, content in entry.get("status", {}).get("messages", []):
+                if kind in ("execution_error", "execution_interrupted"):
+                    self._is_end({"type": kind, "data": {**content, "prompt_id": self._prompt_id}})
 
     def _title(self, node_id: str) -> str:
         real_id = node_id.split(".")[0]  # nodes made while running are called "12.0.0.1"
@@ -221,9 +229,9 @@ class _Follower:
 def _refusal(job: Job, body: bytes) -> str:
     """The server's reasons for refusing a prompt, one a line."""
     try:
-        answer = json.loads(body)
+        answer = parse_json(body, "the answer")
         lines = [plain(answer["error"]["message"]) + _detail(answer["error"])]
-    except (ValueError, KeyError, TypeError):
+    except (ForeignError, LookupError, TypeError):
         return f"{job.name}: ComfyUI refused it: {body.decode(errors='replace')[:500]}"
     for node_id, entry in (answer.get("node_errors") or {}).items():
         node = job.prompt.get(node_id) or entry

@@ -4,11 +4,12 @@ NODE is a node's id, its title, or its type where only one node of the file has 
 inside a subgraph has the id "outer:inner"; the node of the subgraph itself takes its widgets.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ming_core.errors import ForeignError
+from ming_core.foreign_json import parse_json
 from ming_core.foreign_text import plain, several, shown
 from ming_core.written_numbers import number, switch, whole_number
 
@@ -125,7 +126,7 @@ def _typed(setting: Setting, entry: InputDefinition) -> Any:  # noqa: ANN401 - w
 def _choice_like(value: str, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401
     """A choice that is a number or a switch, when the text spells it; else the text."""
     try:
-        read = json.loads(value)
-    except ValueError:
+        read = parse_json(value, "it")
+    except ForeignError:
         return value
     return next((choice for choice in choices if choice == read), value)

@@ -11,6 +11,9 @@ import ssl
 import struct
 from urllib.parse import urlsplit
 
+MOST_BYTES = 1 << 28  # of one message; no preview of a ComfyUI is a tenth as large
+_MOST_HEADER = 1 << 16
+_LONGEST_PING = 125  # fixed by the RFC
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # fixed by the RFC
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -30,7 +33,7 @@ class WebSocket:
         if is_secure:
             raw = ssl.create_default_context().wrap_socket(raw, server_hostname=host)
         self._socket = raw
-        self._received = b""
+        self._received = bytearray()
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         self._shake_hands(target, f"{host}:{port}")
 
@@ -48,14 +51,14 @@ class WebSocket:
             is_last, code, payload = self._read_frame()
             if code == _CLOSE:
                 raise WebSocketError("the server closed the connection")
-            if code == _PING:
+            if code == _PING and len(payload) <= _LONGEST_PING:
                 self._send(_PONG, payload)
             if code >= _CLOSE:
                 continue
             kind = kind or code
-            message += payload
+            message = _joined(message, payload)
             if is_last:
-                return message.decode() if kind == _TEXT else message
+                return _decoded(message) if kind == _TEXT else message
 
     def send_text(self, text: str) -> None:
         """Send one text message."""
@@ -77,6 +80,8 @@ class WebSocket:
         )
         self._socket.sendall("\r\n".join((*lines, "", "")).encode())
         while b"\r\n\r\n" not in self._received:
+            if len(self._received) > _MOST_HEADER:
+                raise WebSocketError("the server did not answer as one with WebSockets does")
             self._read_more()
         header, _, self._received = self._received.partition(b"\r\n\r\n")
         digest = hashlib.sha1((key + _GUID).encode(), usedforsecurity=False).digest()
@@ -94,8 +99,11 @@ class WebSocket:
         return bool(first & 0x80), first & 0x0F, self._take(size)
 
     def _take(self, count: int) -> bytes:
+        if count > MOST_BYTES:
+            raise _too_long()
         self._fill(count)
-        taken, self._received = self._received[:count], self._received[count:]
+        taken = bytes(self._received[:count])
+        del self._received[:count]
         return taken
 
     def _fill(self, count: int) -> None:
@@ -118,3 +126,20 @@ class WebSocket:
             header = struct.pack("!BBH", 0x80 | code, 0x80 | 126, size)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
         self._socket.sendall(header + mask + masked)
+
+
+def _joined(begun: bytes, more: bytes) -> bytes:
+    if len(begun) + len(more) > MOST_BYTES:
+        raise _too_long()
+    return begun + more
+
+
+def _too_long() -> WebSocketError:
+    return WebSocketError(f"the server sent more than {MOST_BYTES:,} bytes as one message")
+
+
+def _decoded(message: bytes) -> str:
+    try:
+        return message.decode()
+    except UnicodeDecodeError:
+        raise WebSocketError("the server sent a text that is not UTF-8") from None

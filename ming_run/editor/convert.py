@@ -6,6 +6,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
+from ming_core.errors import ForeignError
 from ming_core.foreign_text import plain, shown
 
 from ..host import Prompt, WorkflowError
@@ -30,6 +31,8 @@ SAVERS = frozenset(
         *("MingUniVision_SaveImage", "MingUniVision_SaveContext"),
     )
 )
+_FAULTS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_FAULTS += (ForeignError,)
 # Values that the page makes when it sends.
 _MADE_BY_THE_PAGE = {VIEW: "a view of the scene", "WEBCAM": "a picture of the camera"}
 
@@ -61,7 +64,7 @@ def convert(
             definitions, source, random or Random(), now or datetime.now().astimezone(), graph
         )
         return conversion.run()
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except _FAULTS as error:
         raise WorkflowError(
             f"{source}: does not follow the workflow format ({type(error).__name__}: "
             f"{plain(error)}). Open it in ComfyUI and save it again."

@@ -14,6 +14,7 @@ from ..node_definitions import NodeDefinition
 from .numbering import renumbered
 from .widgets import MISSING, Widget, read_widgets
 
+DEEPEST, MOST_NODES = 50, 100_000  # subgraphs in one another; nodes when all are unfolded
 MUTED, BYPASSED = 2, 4
 INPUT_NODE = "-10"  # where links into a subgraph begin inside it
 NOTES = ("Note", "MarkdownNote")
@@ -87,6 +88,7 @@ class Graph:
     links: dict[str, Link]
     inputs: tuple[Boundary, ...] = ()
     outputs: tuple[Boundary, ...] = ()
+    num_nodes: int = 0  # with every subgraph unfolded, as often as a node stands for it
 
     def input_of(self, link: Link) -> tuple[Node, Input] | None:
         """The node and the input that a link leads to."""
@@ -120,11 +122,15 @@ class _Reader:
     def graph(self, content: Mapping[str, Any], inside: tuple[str, ...]) -> Graph:
         links = [_link(entry) for entry in content.get("links") or () if entry]
         nodes = [self._node(entry, inside) for entry in content["nodes"]]
+        unfolded = sum(1 + (node.subgraph.num_nodes if node.subgraph else 0) for node in nodes)
+        if unfolded > MOST_NODES:
+            raise WorkflowError(f"{self.source}: unfolds to more than {MOST_NODES:,} nodes.")
         return Graph(
             {node.number: node for node in nodes},
             {link.number: link for link in links},
             _boundaries(content.get("inputs")),
             _boundaries(content.get("outputs")),
+            unfolded,
         )
 
     def _subgraph(self, number: str, inside: tuple[str, ...]) -> Graph:
@@ -132,6 +138,8 @@ class _Reader:
         if number in inside:
             name = self.blueprints[number].get("name", number)
             raise WorkflowError(f"{self.source}: the subgraph {shown(name)} contains itself.")
+        if len(inside) == DEEPEST:
+            raise WorkflowError(f"{self.source}: more than {DEEPEST} subgraphs lie in one another.")
         if number not in self.made:
             self.made[number] = self.graph(self.blueprints[number], (*inside, number))
         return self.made[number]

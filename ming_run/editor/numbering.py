@@ -3,10 +3,11 @@
 Without it an id in a prompt would not be the one that the page shows.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
+
+from ming_core.foreign_json import parse_json
 
 KEEPS_IDS = "keeps_ids"  # set on what a group node became: its ids are places in a list
 _ENDS = ("origin_id", "target_id")
@@ -59,6 +60,6 @@ def _follow_proxies(node: Mapping[str, Any], changed: Mapping[str, int]) -> None
     properties = node.get("properties") or {}
     listed = properties.get("proxyWidgets")
     if isinstance(listed, str):
-        listed = properties["proxyWidgets"] = json.loads(listed)
+        listed = properties["proxyWidgets"] = parse_json(listed, "proxyWidgets")
     for entry in listed or ():
         entry[0] = str(changed.get(str(entry[0]), entry[0]))

@@ -3,9 +3,10 @@
 Changes the values of a graph in place, in the order in which the page does.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from ming_core.foreign_json import parse_json
 
 from .graph import PRIMITIVE, REROUTE, Boundary, Graph, Node
 
@@ -84,7 +85,7 @@ def _override(host: Node, inside: Graph, place: tuple[str, str], value: Any) -> 
 def _proxies(host: Node) -> Iterator[tuple[str, str]]:
     listed = host.properties.get("proxyWidgets") or []
     if isinstance(listed, str):
-        listed = json.loads(listed)
+        listed = parse_json(listed, "proxyWidgets")
     for entry in listed:
         yield str(entry[0]), str(entry[1])
 

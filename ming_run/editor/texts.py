@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from random import Random
 
-_COMMENT = re.compile(r"/\*[\s\S]*?\*/|//[^\n\r\u2028\u2029]*")
+_COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
 _ESCAPED = re.compile(r"\\([{}|])")
 _PLACE = re.compile(r"%([^%]+)%")
 _DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
@@ -17,7 +17,7 @@ Lookup = Callable[[str, str], "str | None"]
 
 def dynamic_prompt(text: str, random: Random) -> str:
     """Drop comments, and draw one of every {a|b}; choices may hold choices, `\\{` is a brace."""
-    text = _COMMENT.sub("", text)
+    text = _without_comments(text)
     drawn: list[str] = []
     position = 0
     while position < len(text):
@@ -34,24 +34,43 @@ def dynamic_prompt(text: str, random: Random) -> str:
     return _ESCAPED.sub(r"\1", "".join(drawn))
 
 
+def _without_comments(text: str) -> str:
+    """The text without `/* */` and what follows `//`; a `/*` that nothing closes is text."""
+    kept: list[str] = []
+    begin = position = 0
+    may_close = True
+    while (found := _COMMENT.search(text, position)) is not None:
+        end = found.end()
+        if found[0] == "/*":
+            close = text.find("*/", end) if may_close else -1
+            may_close = close >= 0
+            if not may_close:
+                position = found.start() + 1
+                continue
+            end = close + len("*/")
+        kept.append(text[begin : found.start()])
+        begin = position = end
+    return "".join((*kept, text[begin:]))
+
+
 def _options(text: str, position: int) -> tuple[Sequence[str], int]:
     """The alternatives of a block that begins at `position`, and where the text goes on."""
-    options, depth = [""], 0
+    options, depth = [list[str]()], 0
     while position < len(text):
         letter = text[position]
         position += 1
         if letter == "\\":
-            options[-1] += _escape(text, position)
+            options[-1].append(_escape(text, position))
             position += 1
             continue
         if letter == "}" and not depth:
             break
         if letter == "|" and not depth:
-            options.append("")
+            options.append([])
             continue
         depth += {"{": 1, "}": -1}.get(letter, 0)
-        options[-1] += letter
-    return options, position
+        options[-1].append(letter)
+    return ["".join(option) for option in options], position
 
 
 def _escape(text: str, position: int) -> str:

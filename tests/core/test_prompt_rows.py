@@ -1,5 +1,10 @@
 """Lists are read as Excel, LibreOffice, Numbers and pandas write them."""
 
+import io
+import itertools
+import sys
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -114,7 +119,50 @@ def test_a_workbook_is_read_where_its_reader_is_installed(tmp_path):
     ]
 
 
+def packed(**parts: bytes) -> bytes:
+    """A file of the kind that workbooks are, with nothing of a workbook in it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+class Sheet:
+    """Stands in for the reader of workbooks: a sheet of this many rows, or one that is broken."""
+
+    def __init__(self, rows: int | None):
+        self.rows, self.active = rows, self
+
+    def load_workbook(self, _file: object, **_options: object) -> "Sheet":
+        return self
+
+    def iter_rows(self, **_options: object) -> Iterator[tuple[None, ...]]:
+        if self.rows is None:
+            raise KeyError("x" * 100_000)
+        yield from itertools.repeat((None,) * 16384, self.rows)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("rows", "content", "message"),
+    [
+        (1 << 20, packed(a=b""), "too large for a list"),
+        (1, packed(a=b"\0" * (300 << 20)), "too large for a list"),
+        (None, packed(a=b""), "cannot be read as an Excel file"),
+        (1, b"PK\x03\x04", "cannot be read as an Excel file"),
+    ],
+    ids=["cells", "bytes", "broken", "cut"],
+)
+def test_a_workbook_is_read_within_bounds(tmp_path, monkeypatch, rows, content, message):
+    monkeypatch.setitem(sys.modules, "openpyxl", Sheet(rows))
+    with pytest.raises(RowError, match=message) as raised:
+        read(tmp_path, content, "rows.xlsx")
+    assert len(str(raised.value)) < 2000
+
+
 def test_a_workbook_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(RowError, match="pip install openpyxl"):
         read(tmp_path, b"PK\x03\x04", "rows.xlsx")

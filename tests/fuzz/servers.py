@@ -3,7 +3,8 @@
 from pathlib import Path
 from random import Random
 
-from ming_run.comfyui_client import ComfyClient
+from ming_run.batch.on_ray import _Silence
+from ming_run.comfyui_client import ComfyClient, _Follower
 from ming_run.comfyui_host import OUR_NODE, ComfyHost
 from ming_run.host import Folders, Job, RunError
 
@@ -14,6 +15,17 @@ from .mutators import mutated_json
 PICTURE = {"filename": "a.png", "subfolder": "ming", "type": "output"}
 OUTPUTS = {"1": {"images": [PICTURE], "text": ["ming/a.mingctx.safetensors [output]"]}}
 HISTORY = {"id": {"outputs": OUTPUTS, "status": {"messages": [["execution_success", {}]]}}}
+ERROR = {"node_id": "1", "node_type": "A", "exception_message": "a", "exception_type": "B"}
+MESSAGES = [
+    {"type": kind, "data": {"prompt_id": "id", **content}}
+    for kind, content in (
+        ("executing", {"node": "1"}),
+        ("progress", {"node": "1", "value": 1, "max": 2}),
+        ("execution_error", ERROR),
+        ("execution_error", {**ERROR, "exception_type": "ExecutionBlocked"}),
+        ("execution_interrupted", {"node_id": "1"}),
+    )
+]
 NODES = {
     OUR_NODE: {
         "input": {
@@ -49,6 +61,9 @@ def servers(folder: Path) -> Case:
                 expect(
                     product.text is not None or _is_inside(product.path, work, output), "outside"
                 )
+        with ours(RunError):
+            told = [mutated_json(dice, message) for message in dice.sample(MESSAGES, 4)]
+            _Follower(host._client, _Socket(told), job, "id", _Silence()).follow()
 
     return case
 
@@ -57,12 +72,28 @@ def _is_inside(path: Path | None, *folders: Path) -> bool:
     return path is not None and any(path.resolve().is_relative_to(f.resolve()) for f in folders)
 
 
+class _Socket:
+    """A connection over which these messages come, and then no more."""
+
+    def __init__(self, messages: list[bytes]) -> None:
+        self._left = iter(messages)
+
+    def receive(self, _timeout: float) -> str | None:
+        """Return the next message."""
+        message = next(self._left, None)
+        return None if message is None else message.decode(errors="replace")
+
+
 class _Told(ComfyClient):
     """A client that is told what the server answers."""
 
     def __init__(self, bodies: dict[str, bytes]) -> None:
         super().__init__("http://127.0.0.1:1")
         self._bodies = bodies
+
+    def is_queued(self, _prompt_id: str) -> bool:
+        """Whether a prompt still runs: none does."""
+        return False
 
     def run(self, job: Job, _watcher: object) -> dict[str, dict[str, object]]:
         """Return what the history holds, as after a run."""

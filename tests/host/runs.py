@@ -27,8 +27,12 @@ def digest_of(server: ComfyServer, run: Run) -> str:
 
 def peak_bytes(server: ComfyServer) -> int:
     """Return the most memory the server process has held at once (Linux)."""
-    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return _status(server, "VmHWM:")
+
+
+def own_bytes(server: ComfyServer) -> int:
+    """Return the memory that the server process alone has, and no file backs (Linux)."""
+    return _status(server, "RssAnon:")
 
 
 def processor_seconds(server: ComfyServer) -> float:
@@ -36,3 +40,8 @@ def processor_seconds(server: ComfyServer) -> float:
     text = Path(f"/proc/{server.process.pid}/stat").read_text()
     user, system = text.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _status(server: ComfyServer, name: str) -> int:
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))

@@ -1,6 +1,6 @@
 """Many prompts in a row, some cancelled, some wrong, on three models: memory stays, results agree.
 
-usage: python tests/host/soak.py [--prompts 200] [--seed 0] [--comfyui FOLDER]
+usage: python tests/host/soak.py [--prompts 200] [--seed 0] [--comfyui FOLDER] [--only-host]
 
 Every kind of prompt is first run alone on a server that has just been told to forget everything;
 that is what its later results are compared with. Then prompts are queued in bursts, in an order
@@ -8,6 +8,8 @@ that the seed decides. In some of the bursts one is cancelled at a random moment
 queue; between them prompts go wrong, one of them on a full disk, models are freed, and what was
 saved is deleted, and so is what the server remembers of prompts that have ended. At the end every
 kind runs once more. Stopped before its end, it reports what it has.
+
+With --only-host all prompts are of nodes of the host: what its memory does without us.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from bases import PACK, make_base
 from comfy_server import ComfyServer, Prompt, RefusedError, Run
 from graphs import Graph
 from runs import digest_of
-from soak_prompts import FULL, delete_what_was_saved, kinds, make_models, wrong_prompts
+from soak_prompts import FULL, delete_what_was_saved, host_kinds, kinds, make_models, wrong_prompts
 from soak_report import LARGEST_GROWTH, Held, Report
 
 from ming_run.comfyui_process import find_comfyui, terminated_as_interrupted
@@ -65,14 +67,16 @@ def single_runs(server: ComfyServer, graphs: Mapping[str, Graph]) -> dict[str, s
     return expected
 
 
-def soak(server: ComfyServer, prompts: int, seed: int, report: Report) -> None:
+def soak(
+    server: ComfyServer, prompts: int, seed: int, report: Report, *, is_ours: bool = True
+) -> None:
     """Run so many prompts and write down what happens; the server keeps running."""
     dice = random.Random(seed)
     make_models(server)
-    graphs = kinds(server)
+    graphs = kinds(server) if is_ours else host_kinds()
     if prompts < 100:
         graphs = dict(dice.sample(sorted(graphs.items()), 4))
-    expected, wrong = single_runs(server, graphs), wrong_prompts(server)
+    expected, wrong = single_runs(server, graphs), wrong_prompts(server) if is_ours else []
     start = time.perf_counter()
     while report.prompts < prompts:
         before = report.prompts
@@ -115,7 +119,7 @@ def _between_bursts(
     server: ComfyServer, dice: random.Random, wrong: list[Prompt], report: Report
 ) -> None:
     """Fail, free, delete and forget, each now and then."""
-    if dice.random() < 0.5:
+    if dice.random() < 0.5 and wrong:
         _fails(server, dice.choice(wrong), report)
     if dice.random() < 0.1:
         server.free()
@@ -172,6 +176,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--comfyui", type=Path, default=find_comfyui(PACK))
+    parser.add_argument("--only-host", action="store_true", help="leave the pack's nodes out")
     args = parser.parse_args()
     if args.comfyui is None:
         parser.error("no ComfyUI was found: name its folder")
@@ -179,7 +184,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, terminated_as_interrupted():
         server = server_with_a_full_disk(args.comfyui, make_base(Path(folder) / "base"))
         try:
-            soak(server, args.prompts, args.seed, report)
+            soak(server, args.prompts, args.seed, report, is_ours=not args.only_host)
         except KeyboardInterrupt:
             report.wrong.append("stopped before its end")
         except (TimeoutError, OSError, RuntimeError) as error:

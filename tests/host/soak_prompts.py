@@ -43,6 +43,15 @@ def kinds(server: ComfyServer) -> dict[str, Graph]:
     return graphs | {"remembered": _remembered(server)}
 
 
+def host_kinds() -> dict[str, Graph]:
+    """Return prompts of the host's own nodes: what grows with them is none of ours."""
+    graphs = {f"colour {colour}": Graph() for colour in range(16)}
+    for colour, graph in enumerate(graphs.values()):
+        graph.add("EmptyImage", "made", width=64, height=64, batch_size=1, color=colour)
+        graph.add("PreviewImage", "shown", images=["made", 0])
+    return graphs
+
+
 def wrong_prompts(server: ComfyServer) -> list[Prompt]:
     """Return prompts that end in an error: one refused at once, the others while they run."""
     refused, no_picture, other, broken = (one_picture(seed=1), Graph(), *_two_pictures())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from comfy_server import ComfyServer, Run
-from runs import MIB
+from runs import MIB, own_bytes
 
 WARM = 0.4  # of the bursts pass before what the server holds is compared
 LARGEST_GROWTH = 32 * MIB
@@ -16,7 +16,7 @@ class Held:
     """What the server held when a burst was over (Linux)."""
 
     prompts: int  # ended so far
-    resident: int  # bytes
+    own: int  # bytes that no file backs: those of a library may come and go
     threads: int
     files: int  # open ones
 
@@ -25,7 +25,7 @@ class Held:
         """Look at the server as it is now."""
         place = Path(f"/proc/{server.process.pid}")
         threads, files = (len(list((place / kind).iterdir())) for kind in ("task", "fd"))
-        return cls(prompts, server.resident_bytes(), threads, files)
+        return cls(prompts, own_bytes(server), threads, files)
 
 
 @dataclass
@@ -53,18 +53,16 @@ class Report:
     def growth(self) -> int:
         """Bytes by which memory is larger at the end than it ever was while it warmed up."""
         warm = self.held[: max(1, int(len(self.held) * WARM))]
-        return self.held[-1].resident - max(held.resident for held in warm) if warm else 0
+        return self.held[-1].own - max(held.own for held in warm) if warm else 0
 
     @property
     def slope(self) -> float:
         """Bytes a prompt, by least squares over what came after the warming up."""
         late = self.held[int(len(self.held) * WARM) :]
         mean_x = sum(held.prompts for held in late) / max(1, len(late))
-        mean_y = sum(held.resident for held in late) / max(1, len(late))
+        mean_y = sum(held.own for held in late) / max(1, len(late))
         spread = sum((held.prompts - mean_x) ** 2 for held in late)
-        return sum((held.prompts - mean_x) * (held.resident - mean_y) for held in late) / (
-            spread or 1.0
-        )
+        return sum((held.prompts - mean_x) * (held.own - mean_y) for held in late) / (spread or 1.0)
 
     def lines(self) -> list[str]:
         """The report in words."""
@@ -74,9 +72,9 @@ class Report:
         if self.held:
             every = max(1, len(self.held) // 20)
             shown = self.held[::every] + self.held[-1:]
-            lines += ["| prompts | resident MiB | threads | open files |", "|---|---|---|---|"]
+            lines += ["| prompts | MiB of its own | threads | open files |", "|---|---|---|---|"]
             lines += [
-                f"| {held.prompts} | {held.resident / MIB:.0f} | {held.threads} | {held.files} |"
+                f"| {held.prompts} | {held.own / MIB:.0f} | {held.threads} | {held.files} |"
                 for held in shown
             ]
             lines += [f"growth after the first {WARM:.0%}: {self.growth / MIB:+.1f} MiB"]

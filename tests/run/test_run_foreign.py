@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -10,6 +11,7 @@ from ming_run.batch.tasks import Pattern
 from ming_run.comfyui_client import ComfyClient
 from ming_run.comfyui_host import ComfyHost
 from ming_run.editor import convert
+from ming_run.editor.texts import dynamic_prompt
 from ming_run.host import Folders, HostError, Job, RunError, WorkflowError, title_of
 from ming_run.node_definitions import parse_definitions
 from ming_run.prompt_checks import check_prompt
@@ -194,3 +196,49 @@ def test_a_count_without_an_end_is_named(tmp_path):
     definitions = {"subgraphs": [{"id": "a", "nodes": [], "links": []}]}
     with pytest.raises(WorkflowError, match="does not follow the workflow format"):
         convert({**workflow, "definitions": definitions}, {}, "x")
+
+
+def nested(levels: int, width: int, **more: object) -> dict:
+    """A workflow file of the editor whose subgraphs each hold the next one so often."""
+    kinds = [f"s{level}" for level in range(1, levels)] + ["Draw"]
+    subgraphs = [
+        {"id": f"s{i}", "links": [], "nodes": [{"id": n, "type": kind} for n in range(width)]}
+        for i, kind in enumerate(kinds)
+    ]
+    nodes = [{"id": 1, "type": "s0", "properties": more}]
+    return {"nodes": nodes, "links": [], "definitions": {"subgraphs": subgraphs}}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "message"),
+    [
+        (nested(40, 2), "unfolds to more than 100,000 nodes"),
+        (nested(60, 1), "more than 50 subgraphs lie in one another"),
+        (nested(2, 1, proxyWidgets="[" * 100_000), "nested more than 100 levels"),
+    ],
+    ids=["many", "deep", "a deep text"],
+)
+def test_subgraphs_unfold_within_bounds(workflow, message):
+    with pytest.raises(WorkflowError, match=message):
+        convert(workflow, NODES, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("/* " * 300_000, "/* " * 300_000),
+        ("a /* b */ c // d\ne /* f", "a  c \ne /* f"),
+        ("{" + "x" * 500_000, "x" * 500_000),
+    ],
+    ids=["comments", "a few", "a choice"],
+)
+def test_long_texts_take_no_time_that_grows_with_their_square(text, kept):
+    assert dynamic_prompt(text, Random(1)) == kept
+
+
+def test_a_cell_that_is_a_nested_list_stays_a_text():
+    kinds = parse_definitions({"Draw": {"input": {"required": {"level": [[1, 2]]}}, "output": []}})
+    prompt = {"1": {"class_type": "Draw", "inputs": {}}}
+    for text, taken in (("[" * 100_000, "[" * 100_000), ("2", 2)):
+        apply_settings([parse_setting(f"1.level={text}")], {"": prompt}, kinds)
+        assert prompt["1"]["inputs"]["level"] == taken
