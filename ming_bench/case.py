@@ -19,7 +19,7 @@ from ming_core.graph import SWITCH as GRAPH_SWITCH
 from ming_core.graph import WARM_UPS
 from ming_core.kv_cache import WorkingCache
 from ming_core.progress import ProgressBar
-from ming_core.univision.drawing import BranchBatch, Start, draw, draw_noise
+from ming_core.univision.drawing import BranchBatch, Replay, Start, draw, draw_noise
 from ming_core.univision.guidance import Branch, guidance_weights
 from ming_core.univision.language_model.transformer import Step
 
@@ -87,7 +87,8 @@ class Case:
         bar = ProgressBar(TokenEnds(mark), tokens)
         watch = nullcontext() if graph else watched_parts(self.model, mark)
         with recording(wanted=graph), watch:
-            return draw(self.model, rows, self.noise(tokens), self.sampling, bar, replay).latents
+            fed_back = None if replay is None else Replay.whole(replay)
+            return draw(self.model, rows, self.noise(tokens), self.sampling, bar, fed_back).latents
 
     def draw_baseline(self, tokens: int, mark: Mark) -> Tensor:
         """Draw one picture with the published algorithm, which knows Euler: latents (tokens, C)."""

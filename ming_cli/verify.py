@@ -33,6 +33,7 @@ from ming_core.pixels import ImageUse, to_pixels
 from ming_core.places import put
 from ming_core.progress import ProgressBar
 from ming_core.tensor_files import TensorFiles
+from ming_core.univision.drawing import Replay
 from ming_core.univision.flow.sampler import LatentSampler
 from ming_core.univision.folders import find_checkpoint
 from ming_core.univision.guidance import Branch, past_masks, prompt_masks
@@ -277,7 +278,7 @@ class SessionRound:
         hook = language.condition_head.register_forward_hook(collect_into(conditions))
         sampling = ImageSampling(steps=self.model.config.flow.steps)
         rows = turn.guidance(sampling)
-        (drawing,) = draw_from([turn], noise[:-1], sampling, replay=latents[:-1])
+        (drawing,) = draw_from([turn], noise[:-1], sampling, replay=Replay.whole(latents[:-1]))
         after = language.condition_head(drawing.hidden)  # of the sample the published code drops
         hook.remove()
         order = [list(rows).index(branch) for branch in RECORDED_ROWS if branch in rows]

@@ -39,20 +39,13 @@ from .sampling import TextSampling
 from .stages import Stage
 from .univision.context import LatentContext, Picture, Text, Turn
 from .univision.context_file import load_context, save_context
-from .univision.generation import (
-    Edit,
-    decode_pixels,
-    describe,
-    edit,
-    encode_image,
-    expand,
-    generate,
-    paint_speck,
-    trim,
-)
+from .univision.generation import Edit, describe, edit, generate, trim
+from .univision.images import as_given, decode_pixels, encode_image, expand, paint_speck
+from .univision.marking import Marked, mark
 from .univision.memory import (
     encoding_stage,
     expanding_stage,
+    marking_stage,
     painting_stage,
     turn_stage,
     working_memory,
@@ -97,6 +90,7 @@ __all__ = [
     "Latents",
     "Leaf",
     "LoadedModel",
+    "Marked",
     "MingError",
     "MingModel",
     "NumericsError",
@@ -115,6 +109,7 @@ __all__ = [
     "TorchOperations",
     "Turn",
     "Window",
+    "as_given",
     "decode_pixels",
     "describe",
     "edit",
@@ -134,6 +129,8 @@ __all__ = [
     "load_context",
     "load_model",
     "looks_whole",
+    "mark",
+    "marking_stage",
     "measured_speeds",
     "number",
     "paint_speck",

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ming_core.pixels import MARK, MARK_OPACITY
+
 from .scene import ALL_COLOURS, MORE, PALETTE, SHAPES, SIDE, Scene
 
 STROKE = 3.2  # width of an outline in pixels
 TIP = 1.05  # how far the tips of stars and diamonds reach, in radii
-MARK = (255.0, 0.0, 200.0)
-MARK_OPACITY = 0.85
 LIGHTENED = 0.4  # how far a graded background goes towards white (white goes towards grey)
 GREY = (120.0, 120.0, 120.0)
 PENTAGON = 1.2566371

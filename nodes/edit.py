@@ -2,7 +2,16 @@
 
 from comfy_api.latest import io
 
-from ..ming_core import SCHEDULES, Features, LatentContext, edit, turn_stage
+from ..ming_core import (
+    SCHEDULES,
+    Features,
+    LatentContext,
+    Marked,
+    edit,
+    mark,
+    marking_stage,
+    turn_stage,
+)
 from .host import models
 from .host.progress import HostProgress
 from .memory import EVERYTHING, LAST, memory_input, window_of
@@ -54,13 +63,22 @@ class EditStep(io.ComfyNode):
                 features_input("A picture to edit; with a context as well, it joins that one."),
                 *schedule_inputs(),
                 memory_input(LAST),
+                widget(
+                    io.Mask,
+                    "mask",
+                    optional=True,
+                    tooltip="Edit here: a mask of the given picture or of the drawn one, as Load "
+                    "Image's mask editor makes it. It takes the place of the region drawn first; "
+                    "patches that it does not touch stay as they are.",
+                ),
             ],
             outputs=[
                 ContextSocket.Output("context", tooltip="The conversation with this edit in it."),
                 FeaturesSocket.Output("features", tooltip="The edited picture, for Pixel Decode."),
                 FeaturesSocket.Output(
                     "region_features",
-                    tooltip="The region drawn first; quiet unless show_region_first is on.",
+                    tooltip="The region drawn first, or the mask over the picture; quiet without "
+                    "either.",
                 ),
                 io.String.Output("text", tooltip="What the model wrote with it, if anything."),
             ],
@@ -83,11 +101,13 @@ class EditStep(io.ComfyNode):
         schedule: str = SCHEDULES[0],
         time_shift: float = NO_SHIFT,
         memory: str = EVERYTHING,
+        mask: models.Tensor | None = None,
     ) -> io.NodeOutput:
         engine = models.conversing(model)
         guidance = (text_guidance, image_guidance)
         how = (steps, solver, *guidance, temperature, schedule, time_shift)
         sampling = image_sampling(engine, *how)
+        marked = None if mask is None else _mark(model, mask, context, features)
         stage = turn_stage(engine, context, features, images=1, steps=steps)
         result = edit(
             models.prepare_drawing(model, stage),
@@ -96,10 +116,21 @@ class EditStep(io.ComfyNode):
             sampling=sampling,
             context=context,
             features=features,
-            show_region_first=show_region_first,
+            show_region_first=marked or show_region_first,
             window=window_of(memory),
             progress=HostProgress(model.pace),
         )
         models.remark(model, instruction, result.text)
         region = models.or_quiet(result.region)
         return io.NodeOutput(result.context, result.features, region, result.text)
+
+
+def _mark(
+    model: models.HostedModel,
+    mask: models.Tensor,
+    context: LatentContext | None,
+    features: Features | None,
+) -> Marked:
+    """Mark where the picture is to be edited, which other components are needed for."""
+    engine = models.prepare(model, marking_stage(models.conversing(model)))
+    return mark(engine, mask, context=context, features=features, progress=HostProgress())

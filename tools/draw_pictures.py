@@ -2,13 +2,14 @@
 
     python tools/draw_pictures.py
 
-Writes workflows/input/ming_shapes.png, ming_small_grey.png and ming_subject.png.
+Writes workflows/input/ming_shapes.png, ming_small_grey.png, ming_subject.png and
+ming_two_circles.png, which is wide and whose left circle is masked.
 """
 
 import sys
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -34,6 +35,8 @@ SUBJECT = Scene(
     "purple",
     (thing("heart", "red", "large", (1, 1)), thing("circle", "white", "small", (2, 0))),
 )
+TWO = Scene("white", tuple(thing("circle", "red", "large", (1, column)) for column in (0, 2)))
+BRUSH, WIDTH = 98, 600  # pixels about the centre of the left circle
 
 
 def main() -> None:
@@ -43,6 +46,18 @@ def main() -> None:
     small = drawn(OLD, SMALL, Effect.GREY)
     small.reduce(3).save(INPUT_FOLDER / "ming_small_grey.png", optimize=True)
     drawn(SUBJECT, SIZE).save(INPUT_FOLDER / "ming_subject.png", optimize=True)
+    masked(drawn(TWO, WIDTH)).save(INPUT_FOLDER / "ming_two_circles.png", optimize=True)
+
+
+def masked(picture: Image.Image) -> Image.Image:
+    """Cut a picture to a wide one, and mask its left thing as the host's mask editor does."""
+    wide = picture.crop((0, WIDTH // 6, WIDTH, WIDTH - WIDTH // 6))
+    mask = Image.new("L", wide.size, 255)
+    x, y = wide.width // 6, wide.height // 2
+    box = (max(0, x - BRUSH), y - BRUSH, x + BRUSH, y + BRUSH)
+    ImageDraw.Draw(mask).rectangle(box, fill=0)
+    wide.putalpha(mask)
+    return wide
 
 
 def drawn(scene: Scene, size: int, effect: Effect = Effect.NONE) -> Image.Image:

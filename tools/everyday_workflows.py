@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from lite_workflows import PICTURE_NOTE, save
 from workflow_drawing import Canvas
 
 from ming_core import GENERATE_PREFIX
 
-SHAPES = "ming_shapes.png"
+SHAPES, TWO = "ming_shapes.png", "ming_two_circles.png"
 PROMPTS = (
     "a large red circle in the centre on a blue background.",
     "a large green square in the centre on a white background.",
@@ -113,9 +114,45 @@ def ask_about_a_photograph(canvas: Canvas) -> None:
     canvas.as_app([(loaded, "image"), (ask, "question")], [answer])
 
 
+def edit_where_a_mask_says(canvas: Canvas) -> None:
+    """19 Edit where a mask says"""
+    canvas.note = (
+        "## Edit where a mask says\n"
+        "Two red circles, and words that fit both: the **mask** says which is meant. Paint your "
+        "own with *Open in MaskEditor* on the loaded picture. The model is shown the picture with "
+        "the mask over it, and patches that the mask does not touch stay as they are.\n\n"
+        "The picture is wide: **fit** on *pad* encodes all of it, and **size** on *as given* takes "
+        "the result back to its shape.\n\n" + PICTURE_NOTE.format(TWO)
+    )
+    model = canvas.add("LoadModel", (0, 0))["model"]
+    loaded = canvas.add("LoadImage", (0, 1), image=TWO)
+    image = {"image": loaded["IMAGE"], "fit": "pad"}
+    latents = canvas.add("EncodeImage", (1, 1), model=model, **image)
+    seen = canvas.add("SemanticExpand", (1, 2), model=model, latents=latents["latents"])
+    step = canvas.add(
+        "EditStep",
+        (2, 0),
+        model=model,
+        features=seen["features"],
+        mask=loaded["MASK"],
+        instruction="Change the colour of the circle to blue.",
+        seed=101,
+    )
+    for row, group, output, name in (
+        (0, "What it made", "features", "edited"),
+        (1, "What it was shown", "region_features", "marked"),
+    ):
+        image = canvas.add(
+            "PixelDecode", (3, row), model=model, features=step[output], size="as given"
+        )
+        canvas.group(group, image, canvas.add("SaveImage", (4, row), **save(image, f"19_{name}")))
+    canvas.group("The picture", loaded, latents, seen)
+
+
 EVERYDAY: tuple[Callable[[Canvas], None], ...] = (
     list_of_prompts,
     download,
     draw_and_edit,
     ask_about_a_photograph,
+    edit_where_a_mask_says,
 )

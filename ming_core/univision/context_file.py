@@ -146,5 +146,8 @@ def _part_headers(
             headers.append({"text": part.text})
         else:
             tensors[f"{name}.{index}"] = part.features.values
-            headers.append({"picture": f"{name}.{index}", "grid": list(part.features.grid)})
+            frame = part.features.frame
+            header = {"picture": f"{name}.{index}", "grid": list(part.features.grid)}
+            # Not in files from before frames.
+            headers.append(header | ({} if frame is None else {"frame": asdict(frame)}))
     return headers

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..foreign_text import plain, shown
 from ..kv_cache import KVSegment
+from ..pixels import FITS, Frame
 from ..places import FLOATS, Likeness
 from ..sampling import TextSampling
 from ..tensor_files import StoredTensor
@@ -23,6 +24,7 @@ Header = Mapping[str, Any]
 SettingsT = TypeVar("SettingsT", ImageSampling, TextSampling)
 # Settings that are younger than some files, and what every turn before them was made with.
 YOUNGER = {"schedule": UNIFORM, "min_p": 0.0, "repetition_penalty": 1.0}
+MOST_PIXELS = 2**30  # of a picture that was given: no host holds a larger one
 SIDES = (("parts", "num_prompt_tokens"), ("reply", "num_reply_tokens"))
 
 
@@ -168,12 +170,23 @@ def _read_parts(
     for part in headers:
         if "text" not in part:
             rows, columns = part["grid"]
-            parts.append(Picture(Features(tensors[part["picture"]], (rows, columns), identity)))
+            values, frame = tensors[part["picture"]], _frame(part.get("frame"))
+            parts.append(Picture(Features(values, (rows, columns), identity, frame)))
         elif isinstance(part["text"], str):
             parts.append(Text(part["text"]))
         else:
             raise TypeError(f"a text is {shown(part['text'])}")
     return tuple(parts)
+
+
+def _frame(stored: Header | None) -> Frame | None:
+    """Read what a given picture was, which files from before frames do not tell."""
+    if stored is None:
+        return None
+    frame = Frame(_count(stored["height"]), _count(stored["width"]), stored["fit"])
+    if frame.fit not in list(FITS) or not 0 < frame.height * frame.width <= MOST_PIXELS:
+        raise ValueError(f"a picture was {shown(stored)}")
+    return frame
 
 
 def _count(value: object) -> int:

@@ -61,6 +61,35 @@ class Start:
     seen: Mapping[Branch, Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Latents (N, C) that are fed back instead of the drawn ones, where `is_replayed` (N,) says so.
+
+    A record to compare against is replayed as a whole; of a picture to edit, what is to stay.
+    """
+
+    latents: Tensor
+    is_replayed: Tensor
+
+    @classmethod
+    def whole(cls, latents: Tensor) -> "Replay":
+        """Feed back all of them."""
+        return cls(latents, torch.ones(len(latents), dtype=torch.bool, device=latents.device))
+
+    def into(self, drawn: Tensor) -> Tensor:
+        """Return drawn latents (pictures, N, C) with the replayed ones in their places."""
+        return torch.where(self.is_replayed[:, None], self.latents, drawn)
+
+    def at(self, index: Tensor, drawn: Tensor) -> Tensor:
+        """Return what is fed back of a token (1,) that was drawn as latents (pictures, C)."""
+        is_replayed, latents = (t.index_select(0, index) for t in (self.is_replayed, self.latents))
+        return torch.where(is_replayed[:, None], latents, drawn)
+
+    def to(self, device: torch.device) -> "Replay":
+        """Return the same on a device."""
+        return Replay(self.latents.to(device), self.is_replayed.to(device))
+
+
 def draw_noise(seeds: Sequence[int], num_tokens: int, channels: int) -> Tensor:
     """Draw the noise of whole pictures up front: (num_tokens, pictures, channels) on the CPU.
 
@@ -139,7 +168,7 @@ class DecodeState:
         noise: Tensor,
         sampling: ImageSampling,
         bar: ProgressBar,
-        replay: Tensor | None = None,
+        replay: Replay | None = None,
     ) -> None:
         """Open pictures for tokens of the given noise; the other arguments are those of `draw`."""
         self.model, self.batch, self.bar = model, batch, bar
@@ -150,7 +179,7 @@ class DecodeState:
         self.hidden = self._read(embedding, bar.check_cancelled)
         self.num_drawn = 0
         self._noise = noise.to(model.device)
-        self._replay = None if replay is None else replay.to(self._noise)
+        self._replay = None if replay is None else replay.to(model.device)
         self._sample = LatentSampler(
             self.parts.language_model.velocity,
             sampling,
@@ -170,7 +199,7 @@ class DecodeState:
         language, index = self.parts.language_model, self._index
         condition = language.condition_head(self.hidden)
         latents = self._sample(condition, self._noise.index_select(0, index)[0])
-        fed_back = latents if self._replay is None else self._replay.index_select(0, index)
+        fed_back = latents if self._replay is None else self._replay.at(index, latents)
         features = self.model.expand(fed_back[:, None], self._semantic_cache)
         self.latents.index_copy_(1, index, latents[:, None])
         self.features.index_copy_(1, index, features)
@@ -215,12 +244,12 @@ def draw(
     noise: Tensor,
     sampling: ImageSampling,
     bar: ProgressBar,
-    replay: Tensor | None = None,
+    replay: Replay | None = None,
 ) -> Drawing:
     """Draw pictures side by side in N decode steps, each in one sequence per guidance branch.
 
     noise   (N, pictures, C) of all visual tokens
-    replay  (N, C) latents to feed back instead of the drawn ones, to compare against a record
+    replay  latents to feed back instead of drawn ones; the drawn ones are returned all the same
 
     On a device that can, tokens are recorded and replayed (docs/decisions/0017).
     """

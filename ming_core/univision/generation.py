@@ -1,4 +1,4 @@
-"""What a node can ask for: encode, expand, decode, generate, edit, describe.
+"""What a node can ask for of a conversation: generate, edit, describe, trim.
 
 The wire between the boxes. A context comes in, a new context goes out, nothing stays on the model.
 """
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from ..errors import PromptError
-from ..pixels import ImageUse, to_image, to_pixels
 from ..progress import Progress, ProgressBar
 from ..sampling import TextSampling
-from .context import LatentContext, Part, Picture, Text, pictures_in
+from .context import LatentContext, Part, Picture, Text
+from .drawing import Replay
+from .images import refuse_foreign
+from .marking import Marked, picture_to_edit
 from .model import MingModel
 from .prompt import Exchange, Prompt, build_prompt, region_prompt
 from .sampling import ImageSampling
@@ -25,8 +26,8 @@ from .turn import (
     reply_freely,
     reply_with_pictures,
 )
-from .values import Features, Latents
-from .windows import ALL, Window, windowed
+from .values import Features
+from .windows import ALL, Window, windowed, with_reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,45 +38,6 @@ class Edit:
     features: Features
     region: Features | None
     text: str = ""
-
-
-@torch.inference_mode()
-def encode_image(
-    model: MingModel, image: Tensor, use: ImageUse, progress: Progress | None = None
-) -> Latents:
-    """Encode a host image (B, H, W, C) in [0, 1] to latents (B, N, C') for one of two uses."""
-    size = model.edit_size if use == "edit" else model.understand_size
-    pixels = to_pixels(image, use, size).to(model.device, model.dtype)
-    encoder = model.parts.low_level_encoder
-    # The class token is last; the semantic decoder is causal, so the patches do not need it.
-    callback = ProgressBar(progress, len(encoder.blocks)).update
-    latents = encoder.normalised(encoder(pixels, callback).float())[:, :-1]
-    return Latents(latents.cpu(), encoder.grid(pixels), model.identity)
-
-
-@torch.inference_mode()
-def expand(model: MingModel, latents: Latents, progress: Progress | None = None) -> Features:
-    """Expand latents (B, N, C) to semantic features (B, N, D)."""
-    _refuse_foreign(latents, model, model.config.mingtok.latent_size)
-    callback = ProgressBar(progress, len(model.parts.semantic_decoder.blocks)).update
-    features = model.expand(latents.values, callback=callback).cpu()
-    return Features(features, latents.grid, model.identity)
-
-
-@torch.inference_mode()
-def decode_pixels(model: MingModel, features: Features, progress: Progress | None = None) -> Tensor:
-    """Paint semantic features as a host image (B, H, W, 3) in [0, 1], in fp32."""
-    _refuse_foreign(features, model, model.config.mingtok.semantic.width)
-    values, decoder = features.values.to(model.device), model.parts.pixel_decoder
-    return to_image(
-        decoder(values, features.grid, ProgressBar(progress, len(decoder.blocks)).update)
-    )
-
-
-def paint_speck(model: MingModel) -> None:
-    """Paint one visual token, the least there is to paint, to see how long that takes."""
-    width = model.config.mingtok.semantic.width
-    decode_pixels(model, Features(torch.zeros(1, 1, width), (1, 1)))
 
 
 @torch.inference_mode()
@@ -128,37 +90,46 @@ def edit(
     sampling: ImageSampling | None = None,
     context: LatentContext | None = None,
     features: Features | None = None,
-    show_region_first: bool = False,
+    show_region_first: bool | Marked = False,
     window: Window = ALL,
     progress: Progress | None = None,
 ) -> Edit:
     """Edit the picture of a context, or a given one, as instructed.
 
     With `show_region_first` a turn before it draws the region concerned: the visual chain of
-    thought of the paper. A `window` says how much of the context the edit follows on. Raises
+    thought of the paper. Where a person has said it (by `mark`), that is the region, and all else
+    stays as it is. A `window` says how much of the context the edit follows on. Raises
     PromptError when there is no picture, or no instruction.
     """
     if not instruction.strip():
         raise PromptError("The instruction is empty; write what to change.")
-    if features is None and not has_picture(context):
+    picture = picture_to_edit(context, features)
+    if picture is None:
         raise PromptError(
             "There is no picture to edit: connect a context in which one was drawn or shown, or "
             "the features of a picture."
         )
     sampling = sampling or ImageSampling()
     tokens = model.config.language.num_image_tokens
-    bar = ProgressBar(progress, tokens * (2 if show_region_first else 1))
+    marked = show_region_first if isinstance(show_region_first, Marked) else None
+    kept = None if marked is None else marked.kept
+    bar = ProgressBar(progress, tokens * (2 if show_region_first and kept is None else 1))
 
-    def after(start: LatentContext, words: str, shown: Features | None) -> LatentContext:
+    def after(
+        start: LatentContext, words: str, shown: Features | None, kept: Replay | None = None
+    ) -> LatentContext:
         turn = OpenTurn(model, start, _prompt(model, start, shown, words), bar)
-        return reply_with_pictures([turn], [seed], sampling)[0].context
+        return reply_with_pictures([turn], [seed], sampling, kept, picture.frame)[0].context
 
     start = windowed(model, context or LatentContext(model.identity), window, bar)
-    region = None
-    if show_region_first:
+    region = None if marked is None else marked.region
+    if region is not None:
+        parts = parts_of(model, features, region_prompt(instruction))
+        start, features = with_reply(model, start, parts, region, bar), None
+    elif show_region_first:
         start = after(start, region_prompt(instruction), features)
         region, features = start.turns[-1].pictures[0].features, None
-    edited = after(start, instruction, features)
+    edited = after(start, instruction, features, kept)
     turn = edited.turns[-1]
     return Edit(edited, turn.pictures[0].features, region, turn.reply_text)
 
@@ -216,28 +187,5 @@ def parts_of(model: MingModel, features: Features | None, text: str) -> tuple[Pa
     """Return a user turn: its given pictures in order, then its words."""
     if features is None:
         return (Text(text),)
-    _refuse_foreign(features, model, model.config.mingtok.semantic.width)
+    refuse_foreign(features, model, model.config.mingtok.semantic.width)
     return (*(Picture(image) for image in features.images()), Text(text))
-
-
-def _refuse_foreign(values: Latents | Features, model: MingModel, width: int) -> None:
-    """Refuse what another model made, as far as it is known or its width tells."""
-    what = type(values).__name__.lower()
-    if values.values.shape[-1] != width:
-        raise PromptError(
-            f"The {what} have {values.values.shape[-1]} channels, the connected model has {width}: "
-            "another model made them. Make them with this one."
-        )
-    if values.made_by not in ("", model.identity):
-        raise PromptError(
-            f"The {what} were made by the model {values.made_by[:12]}; the connected model is "
-            f"{model.identity[:12]}. Make them with this one, or connect the model that did."
-        )
-
-
-def has_picture(context: LatentContext | None) -> bool:
-    """Tell whether a picture was drawn or shown in a context."""
-    if context is None:
-        return False
-    said = [part for turn in context.turns for part in (*turn.shown, *turn.reply)]
-    return context.carried is not None or bool(pictures_in(said))

@@ -64,6 +64,12 @@ def painting_stage(model: MingModel, features: Features) -> Stage:
     return Stage((PAINTER,), vision_memory(model, len(features), tokens))
 
 
+def marking_stage(model: MingModel) -> Stage:
+    """Return what marking a picture needs: it is painted, encoded twice over, and expanded."""
+    encoding = encoding_stage(model, 2)
+    return Stage((*encoding.first, "semantic_decoder", PAINTER), encoding.working)
+
+
 def working_memory(
     model: MingModel,
     context: LatentContext | None,

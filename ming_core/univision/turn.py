@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..errors import NumericsError, PromptError
 from ..kv_cache import BUCKET, WorkingCache
+from ..pixels import Frame
 from ..progress import ProgressBar
 from ..sampling import TextSampling
 from ..text_sampler import TextSampler
 from .context import LatentContext, Part, Picture, Text, Turn
-from .drawing import BranchBatch, Drawing, Start, draw, draw_noise
+from .drawing import BranchBatch, Drawing, Replay, Start, draw, draw_noise
 from .guidance import Branch, guidance_weights, past_masks, prompt_masks
 from .model import MingModel
 from .prefill import prefill, read
@@ -142,7 +143,7 @@ def draw_from(
     turns: Sequence[OpenTurn],
     noise: Tensor,
     sampling: ImageSampling,
-    replay: Tensor | None = None,
+    replay: Replay | None = None,
 ) -> Iterator[Drawing]:
     """Draw pictures from noise (N, pictures, C) side by side, as many after each turn, in order.
 
@@ -162,20 +163,28 @@ def draw_from(
 
 
 def reply_with_pictures(
-    turns: Sequence[OpenTurn], seeds: Sequence[int], sampling: ImageSampling
+    turns: Sequence[OpenTurn],
+    seeds: Sequence[int],
+    sampling: ImageSampling,
+    kept: Replay | None = None,
+    frame: Frame | None = None,
 ) -> list[Reply]:
     """Force pictures, one per seed and as many in every turn; close the turn after each.
 
-    All are drawn side by side, so the turns must differ in their words alone.
+    All are drawn side by side, so the turns must differ in their words alone. What is kept is not
+    drawn anew; a frame is that of the picture they are edits of.
     """
     model, own = turns[0].model, len(seeds) // len(turns)
     replies: list[Reply] = []
-    drawings = draw_from(turns, _noise(model, seeds), sampling)
+    drawings = draw_from(turns, _noise(model, seeds), sampling, kept)
     for index, drawing in enumerate(drawings):
         turn = turns[index].after(drawing)
         turn.decode_step(model.tokenizer.image_end)
         for picture, seed in enumerate(seeds[index * own : (index + 1) * own]):
             features, latents = picture_of(model, drawing, picture)
+            features = replace(features, frame=frame)
+            if kept is not None:
+                latents = replace(latents, values=kept.into(latents.values))
             how = Settings(seed, image=sampling)
             context = turn.close((Picture(features),), how, picture)
             replies.append(Reply(context, "", features, latents))

@@ -1,10 +1,11 @@
 """The values that travel between the parts of the engine: latents and semantic features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from ..errors import PromptError
+from ..pixels import Frame
 
 Grid = tuple[int, int]  # rows, columns of visual tokens
 
@@ -14,11 +15,13 @@ class VisualTokens:
     """Values (B, N, C) of B images whose N tokens lie on `grid` in raster order.
 
     made_by  the identity of the model that made them; empty when it is not known
+    frame    what the given images were that these are made of, or edits of; None where none were
     """
 
     values: Tensor
     grid: Grid
     made_by: str = ""
+    frame: Frame | None = None
 
     def __post_init__(self) -> None:
         shape, (rows, columns) = tuple(self.values.shape), self.grid
@@ -47,4 +50,4 @@ class Features(VisualTokens):
 
     def images(self) -> "list[Features]":
         """Split into one value per image, sharing memory."""
-        return [Features(self.values[i : i + 1], self.grid, self.made_by) for i in range(len(self))]
+        return [replace(self, values=self.values[i : i + 1]) for i in range(len(self))]

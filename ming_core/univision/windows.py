@@ -11,10 +11,11 @@ import torch
 from ..errors import ContextError
 from ..kv_cache import KVSegment, WorkingCache
 from ..progress import ProgressBar
-from .context import LatentContext, LeftOut, Picture, Turn, pictures_in
+from .context import LatentContext, LeftOut, Part, Picture, Turn, pictures_in
 from .model import MingModel
 from .prefill import prefill
 from .prompt import build_prompt, region_prompt, reply_ids
+from .tokenizer import IMAGE, IMAGE_END
 from .values import Features
 
 
@@ -59,6 +60,20 @@ def windowed(
         _left_out(context, kept),
         carried,
     )
+
+
+def with_reply(
+    model: MingModel,
+    context: LatentContext,
+    parts: tuple[Part, ...],
+    picture: Features,
+    bar: ProgressBar,
+) -> LatentContext:
+    """Return the context with one turn more, answered by a picture that is given, not drawn."""
+    tokens = len((IMAGE, IMAGE_END)) + picture.values.shape[1]
+    turn = Turn(parts, (Picture(picture),), 0, tokens, carried=context.carried)
+    ((read, segments),) = _read_anew(model, context.segments, [turn], bar)
+    return context.append(read, *segments)
 
 
 def _chosen(turns: Sequence[Turn], window: Window) -> list[bool]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..render import MARK, pack, silhouettes
+from ming_core.pixels import MARK
+
+from ..render import pack, silhouettes
 from ..scene import COLOURS, PALETTE, SHAPES, SIDE, SIZES, Cell, Scene, Thing, cell_of
 from .connected_components import filled, grown, labelled, shrunk
 

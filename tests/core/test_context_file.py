@@ -278,6 +278,24 @@ def test_a_damaged_header_or_a_lost_tensor_is_a_context_error(damage, change):
 
 
 @pytest.mark.parametrize(
+    "frame",
+    [
+        {"height": 0, "width": 9, "fit": "pad"},
+        {"height": 2**20, "width": 2**20, "fit": "pad"},
+        {"height": -1, "width": -9, "fit": "pad"},
+        {"height": 9.5, "width": 9, "fit": "pad"},
+        {"height": 9, "width": 9, "fit": "stretch"},
+        {"height": 9, "width": 9, "fit": ["pad"]},
+        {"height": 9, "fit": "pad"},
+        [9, 9, "pad"],
+        "pad",
+    ],
+)
+def test_a_damaged_frame_is_a_context_error(damage, frame):
+    damage(lambda header, _t: header["turns"][0]["parts"][0].update(frame=frame))
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda h, _t: h["left_out"][1]["turn"]["reply_ids"].pop(),

@@ -6,8 +6,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ming_core import MingModel, PromptError, encode_image
-from ming_core.pixels import to_image, to_pil, to_pixels
+from ming_core import (
+    MingModel,
+    PromptError,
+    Window,
+    as_given,
+    decode_pixels,
+    edit,
+    encode_image,
+    expand,
+    generate,
+    load_context,
+    save_context,
+)
+from ming_core.pixels import FITS, Frame, restored, to_image, to_mask, to_pil, to_pixels
 
 EVERY_BYTE = torch.arange(256).view(1, 16, 16, 1)
 
@@ -146,3 +158,104 @@ def test_encoding_gives_normalised_latents_of_the_whole_batch(model, use, tokens
     assert latents.grid == (tokens**0.5, tokens**0.5)
     alone = encode_image(model, host_image(50, 61, images=3)[2:], use)
     assert torch.allclose(latents.values[2:], alone.values, atol=1e-5)
+
+
+def ramp(height: int, width: int) -> Tensor:
+    """A host image that grows redder to the right and greener downwards."""
+    across, down = (torch.linspace(0, 1, side) for side in (width, height))
+    red, green = torch.meshgrid(across, down, indexing="xy")
+    return torch.stack((red, green, torch.full_like(red, 0.5)), dim=-1)[None]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (96, 64), (50, 50), (40, 200)])
+@pytest.mark.parametrize("fit", ["pad", "squash"])
+def test_a_picture_comes_back_in_its_size_and_shape(fit, height: int, width: int):
+    image = ramp(height, width)
+    square = to_image(to_pixels(image, "edit", 128, fit))
+    back = restored(square, Frame(height, width, fit))
+    assert back.shape == image.shape
+    assert (back - image).abs().mean() < 0.02
+
+
+def test_of_a_cropped_picture_the_middle_comes_back_in_its_own_size():
+    image = ramp(64, 96)
+    square = to_image(to_pixels(image, "edit", 128, "crop"))
+    back = restored(square, Frame(64, 96, "crop"))
+    assert back.shape == (1, 64, 64, 3)
+    assert (back - image[:, :, 16:80]).abs().mean() < 0.02
+
+
+def test_bands_have_the_colour_of_the_rim_and_the_whole_picture_lies_between_them():
+    image = torch.zeros(1, 40, 80, 3)
+    image[:, 10:30, 10:70] = 1.0
+    image[:, :, :, 2] = 0.2  # blue everywhere
+    square = to_image(to_pixels(image, "edit", 80, "pad"))[0]
+    assert (square[:20] - torch.tensor([0.0, 0.0, 0.2])).abs().max() < 0.01
+    assert (square[20:60] - image[0]).abs().max() < 0.01
+    assert torch.equal(square[:20], square[60:])
+
+
+@pytest.mark.parametrize("size", [(1, 60000), (60000, 1)])
+@pytest.mark.parametrize("fit", list(FITS))
+def test_the_longest_pictures_fit_too(fit, size: tuple[int, int]):
+    assert to_pixels(host_image(*size), "edit", 32, fit).shape == (1, 3, 32, 32)
+
+
+def test_an_unknown_fit_is_refused_naming_those_there_are():
+    for unknown in ("stretch", ["pad"]):
+        with pytest.raises(PromptError, match="fit is .*use one of crop, pad, squash"):
+            to_pixels(host_image(8, 8), "edit", 16, unknown)
+
+
+def test_a_mask_is_fitted_as_its_picture_was():
+    mask = torch.zeros(1, 64, 96)
+    mask[:, :, :24] = 1.0  # the left quarter
+    seen = {fit: to_mask(mask, Frame(64, 96, fit), 96) for fit in FITS}
+    assert [bool(seen["pad"][row].any()) for row in (0, 15, 16, 79, 80)] == [0, 0, 1, 1, 0]
+    for fit, columns in (("pad", 24), ("squash", 24), ("crop", 12)):
+        rows, across = torch.nonzero(seen[fit], as_tuple=True)
+        assert across.min() == 0 and abs(int(across.max()) + 1 - columns) <= 1
+    assert torch.equal(to_mask(mask[0], None, 96), seen["crop"])
+
+
+def test_a_square_mask_is_of_the_square_that_is_drawn():
+    mask = torch.zeros(48, 48)
+    mask[24:, 24:] = 0.6
+    wide = to_mask(mask, Frame(64, 96, "pad"), 96)
+    assert wide.sum() == pytest.approx(48 * 48, rel=0.05) and wide[95, 95]
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (torch.zeros(64, 96), "marks nothing"),
+        (torch.full((64, 96), 0.4), "marks nothing"),
+        (torch.full((64, 96), float("nan")), "marks nothing"),
+        (torch.ones(2, 64, 96), r"shape \(2, 64, 96\)"),
+        (torch.ones(64, 0), r"shape \(64, 0\)"),
+        (torch.ones(1, 64, 96, 3), "expected one mask"),
+    ],
+)
+def test_a_mask_that_says_nothing_is_refused(mask: Tensor, said: str):
+    with pytest.raises(PromptError, match=said):
+        to_mask(mask, None, 96)
+
+
+def test_edits_go_back_to_the_size_of_what_was_given(model: MingModel, quick, tmp_path):
+    latents = encode_image(model, ramp(60, 90), "edit", fit="pad")
+    shown = expand(model, latents)
+    assert as_given(decode_pixels(model, shown), shown).shape == (1, 60, 90, 3)
+    assert latents.frame == shown.images()[0].frame == Frame(60, 90, "pad")
+    first = edit(model, "make it red", seed=1, sampling=quick, features=shown)
+    second = edit(model, "and blue", seed=2, sampling=quick, context=first.context)
+    save_context(second.context, tmp_path / "c")
+    loaded = load_context(tmp_path / "c")
+    third = edit(model, "and grey", seed=3, sampling=quick, context=loaded, window=Window(0))
+    for made in (first, second, third):
+        assert as_given(decode_pixels(model, made.features), made.features).shape[1:3] == (60, 90)
+
+
+def test_what_no_picture_was_given_for_has_no_size_to_go_back_to(model: MingModel, quick):
+    drawn = generate(model, "a circle", seeds=[1], sampling=quick)[0].features
+    with pytest.raises(PromptError, match="no size to go back to"):
+        as_given(decode_pixels(model, drawn), drawn)

@@ -114,6 +114,55 @@ def test_use_decides_the_size_an_image_is_encoded_at(pack, model, photo):
     assert understand.grid == tuple(2 * side for side in edit.grid)
 
 
+def test_fit_decides_what_of_a_wide_picture_is_encoded(pack, model, photo):
+    latents = {
+        fit: pack.run("EncodeImage", model=model, image=photo, use="edit", fit=fit)[0]
+        for fit in ("as published", "crop", "pad", "squash")
+    }
+    seen = {fit: tuple(comparable(each.values)) for fit, each in latents.items()}
+    assert seen["as published"] == seen["crop"]
+    assert len({seen[fit] for fit in ("crop", "pad", "squash")}) == 3
+    understood = {"model": model, "image": photo, "use": "understand"}
+    published, squash = (
+        pack.run("EncodeImage", **understood, **fit)[0] for fit in ({}, {"fit": "squash"})
+    )
+    assert comparable(published) == comparable(squash)
+
+
+def test_size_decides_in_which_shape_a_picture_comes_back(pack, model, photo, context):
+    padded = pack.run("EncodeImage", model=model, image=photo, use="edit", fit="pad")[0]
+    seen = pack.run("SemanticExpand", model=model, latents=padded)[0]
+    edited = pack.run("EditStep", model=model, instruction="red", steps=2, features=seen)[1]
+    for features in (seen, edited):
+        sizes = [
+            pack.run("PixelDecode", model=model, features=features, **how)[0].shape
+            for how in ({}, {"size": "as drawn"}, {"size": "as given"})
+        ]
+        assert sizes == [(1, 96, 96, 3), (1, 96, 96, 3), photo.shape]
+
+
+def test_a_mask_decides_what_may_change(pack, model, photo, features):
+    mask = torch.zeros(1, *photo.shape[1:3])
+    mask[:, 90:] = 1.0  # the lowest quarter
+    inputs = {"model": model, "instruction": "red", "steps": 2, "features": features}
+    free, masked = (pack.run("EditStep", **inputs, **how)[1].values for how in ({}, {"mask": mask}))
+    own = pack.run("PixelDecode", model=model, features=features)[0]
+    again = pack.run("EncodeImage", model=model, image=own, use="edit")[0]
+    kept = pack.run("SemanticExpand", model=model, latents=again)[0].values
+    same = [(each - kept).abs().amax(dim=-1)[0] < 1e-4 for each in (free, masked)]
+    assert not same[0].any()
+    assert same[1][:24].all() and not same[1][24:].any()
+
+
+def test_an_edit_shows_where_its_mask_lies(pack, model, photo, features):
+    mask = torch.ones(1, *photo.shape[1:3])
+    inputs = {"model": model, "instruction": "red", "steps": 2, "features": features, "mask": mask}
+    for first in (False, True):
+        context, _, region, _ = pack.run("EditStep", **inputs, show_region_first=first).args
+        assert len(context.turns) == 2
+        assert comparable(context.turns[0].pictures[0].features) == comparable(region)
+
+
 def test_precision_decides_the_format_of_the_weights(pack, checkpoint):
     for precision, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
         loaded = pack.run("LoadModel", checkpoint=checkpoint, precision=precision)[0]

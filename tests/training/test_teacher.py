@@ -9,6 +9,7 @@ import torch
 
 from ming_core import ImageSampling, LatentContext, Latents, encode_image, expand
 from ming_core.progress import ProgressBar
+from ming_core.univision.drawing import Replay
 from ming_core.univision.flow.sampler import LatentSampler
 from ming_core.univision.generation import parts_of
 from ming_core.univision.guidance import Branch
@@ -100,7 +101,7 @@ def by_the_engine(model, conversation: Conversation, sampling: ImageSampling, no
                     opened.decode_step(token)
             else:
                 use = sampling if is_last else SCALES[Branch.FULL]
-                replay = drawn_latents(model, turn.answer)[0]
+                replay = Replay.whole(drawn_latents(model, turn.answer)[0])
                 (drawing,) = draw_from([opened], noise, use, replay)
                 opened = opened.after(drawing)
                 if is_last:
