@@ -23,6 +23,7 @@ from .tiny_checkpoint.tokenizer import write_tokenizer
 # The head's residual branches are kept small: a random head is chaotic otherwise, and rounding
 # would grow to the size of the latents within one token.
 CONTRACTION = 0.4
+DRAWN_AT_ONCE = 1 << 26  # weights, so that little memory is needed beside the model
 
 
 def scaled(
@@ -92,13 +93,19 @@ def small_tokenizer() -> ConversationTokenizer:
 
 
 def stretches(figures: MingConfig) -> Iterator[Place]:
-    """Yield every parameter of the plain model, stacked experts one by one."""
+    """Yield every parameter of the plain model, stacked experts one by one, large ones in parts."""
     plain = Components.build(figures, TorchOperations, torch.float32)
     for component, module in plain.named().items():
         for path, parameter in module.named_parameters():
             if parameter.dim() == 3 and ".mlp." in path:
                 for expert in range(len(parameter)):
                     yield Place(component, path, (expert,), tuple(parameter.shape[1:]))
+            elif parameter.dim() == 2 and parameter.numel() > DRAWN_AT_ONCE:
+                rows, columns = parameter.shape
+                each = max(1, DRAWN_AT_ONCE // columns)
+                for start in range(0, rows, each):
+                    count = min(each, rows - start)
+                    yield Place(component, path, (slice(start, start + count),), (count, columns))
             else:
                 yield Place(component, path, (), tuple(parameter.shape))
 

@@ -4,6 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+import torch
+
+from ming_bench.clock import peak_memory
 from ming_core import Progress
 from ming_core.families import convert
 from ming_core.quantisation import QUANTISATIONS
@@ -46,4 +49,6 @@ def main(args: argparse.Namespace) -> int:
         return 130
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     print(f"{folder}: {size / 1e6:,.1f} MB in one file per component, equal to the source.")
+    for most in peak_memory(torch.device("cpu")).values():
+        print(f"At most {most:.1f} GB of main memory were used.")
     return 0

@@ -15,8 +15,17 @@ from .errors import CheckpointError
 from .fitting import Need
 from .foreign_text import plain
 from .operations import Operations, TorchOperations
-from .places import Place, adopt, compare, component_tensors, first_of, put
-from .processor_formats import lay_out_for_processor
+from .places import (
+    Place,
+    adopt,
+    compare,
+    component_tensors,
+    first_of,
+    fits,
+    layer_of,
+    put,
+)
+from .processor_formats import is_laid_out_anew, lay_out_for_processor
 from .progress import Callback, Progress, ProgressBar, no_callback
 from .quantisation import QUANTISATIONS, operations_for, quantised_leaves
 from .tensor_files import StoredTensor, TensorFiles
@@ -150,11 +159,11 @@ class OpenCheckpoint(ABC, Generic[PartsT, TokenizerT, ModelT]):
         """How the files are quantised; what was rounded once is loaded as it is."""
         return None if self.converted is None else self.converted.quantisation
 
-    def read(self, name: str) -> Tensor:
-        """Return a tensor by its name, backed by the mapped file."""
+    def read(self, name: str, *, stays: bool = False) -> Tensor:
+        """Return a tensor by its name, as `TensorFiles.read` does."""
         stored = self.stored[name]
         owner = next(f for f in self.files if f.folder == stored.path.parent)
-        return owner.read(stored)
+        return owner.read(stored, stays=stays)
 
     def build(
         self, dtype: torch.dtype, operations: Operations, *, quantise: str | None = None
@@ -232,7 +241,7 @@ def load(
     tokenizer = checkpoint.read_tokenizer()
     bar = ProgressBar(progress, len(places))
     identity = checkpoint.identity(places, bar.check_cancelled)
-    _bring_weights(checkpoint, parts, places, bar)
+    _bring_weights(checkpoint, parts, places, bar, on_processor=on_processor)
     _say_what_is_wider(checkpoint, parts)
     if on_processor:
         lay_out_for_processor(parts.named().values())
@@ -245,17 +254,23 @@ def _bring_weights(
     parts: PartsT,
     places: Mapping[str, Place],
     bar: ProgressBar,
+    *,
+    on_processor: bool,
 ) -> None:
     """Fill the components tensor by tensor.
 
-    What a converted file holds as the layer needs it stays in the mapped file; all else is copied.
+    What a converted file holds as the layer needs it stays in the mapped file; all else is copied,
+    and its pages are let go.
     """
     components = parts.named()
     for name, place in places.items():
         bar.check_cancelled()
-        tensor = checkpoint.read(name)
-        if checkpoint.converted is None or not adopt(components, place, tensor):
-            put(components, place, tensor)
+        stored = checkpoint.stored[name]
+        layer, _ = layer_of(components, place)
+        moves = on_processor and is_laid_out_anew(layer)
+        stays = checkpoint.converted is not None and fits(components, place, stored) and not moves
+        bring = adopt if stays else put
+        bring(components, place, checkpoint.read(name, stays=stays))
         bar.update()
     for module in components.values():
         module.requires_grad_(requires_grad=False).eval()

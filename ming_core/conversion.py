@@ -20,6 +20,7 @@ from .component_files import AS_PUBLISHED, COMPONENTS_NAME, COMPONENTS_VERSION
 from .errors import CheckpointError
 from .foreign_files import is_plain_file
 from .foreign_text import shown
+from .kernels.processor import ALIGNMENT
 from .operations import TorchOperations
 from .places import STORED_NAMES, Components, Place, first_of, layer_of, put, replace_tensor
 from .progress import Progress, ProgressBar
@@ -161,7 +162,7 @@ class ComponentFile:
             }
             self.starts.append(end)
         text = json.dumps(entries, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
+        text += b" " * (-(8 + len(text)) % ALIGNMENT)  # where a processor likes to load from
         self.header = len(text).to_bytes(8, "little") + text
 
     def write(self, checkpoint: Source, components: Components, bar: ProgressBar) -> None:

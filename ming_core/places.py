@@ -134,13 +134,16 @@ def put(components: Components, place: Place, tensor: Tensor) -> None:
         getattr(layer, name).data[place.index].copy_(tensor)
 
 
-def adopt(components: Components, place: Place, tensor: Tensor) -> bool:
-    """Make a tensor the layer's own without a copy, if it is what the layer holds."""
+def fits(components: Components, place: Place, stored: StoredTensor) -> bool:
+    """Whether a tensor is what its layer holds, as it lies in the file."""
     layer, name = layer_of(components, place)
-    fits = getattr(layer, name).dtype == tensor.dtype and place.index == ()
-    if fits:
-        replace_tensor(layer, name, tensor)
-    return fits
+    return STORED_NAMES.get(getattr(layer, name).dtype) == stored.dtype and place.index == ()
+
+
+def adopt(components: Components, place: Place, tensor: Tensor) -> None:
+    """Make a tensor that fits the layer's own without a copy."""
+    layer, name = layer_of(components, place)
+    replace_tensor(layer, name, tensor)
 
 
 def replace_tensor(layer: nn.Module, name: str, tensor: Tensor) -> None:

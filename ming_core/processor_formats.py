@@ -120,6 +120,13 @@ def processor_format(leaf: QuantisedLeaf) -> ProcessorInt8 | ProcessorInt4 | Non
     return PROCESSOR_INT8 if is_known and processor.has_int8() else None
 
 
+def is_laid_out_anew(layer: nn.Module) -> bool:
+    """Whether laying a layer out takes other memory than its weights lie in now."""
+    if not isinstance(layer, QuantisedLeaf) or processor_format(layer) is None:
+        return False
+    return layer.form is not INT8 or padding(layer.shape[-1], INT8_STEP) > 0
+
+
 def lay_out_for_processor(modules: Iterable[nn.Module]) -> int:
     """Lay the few-bit matrices of some components out for this processor; returns how many.
 

@@ -20,6 +20,9 @@ from .foreign_text import plain, several, shown
 INDEX_PATTERN = "*.safetensors.index.json"  # model, or diffusion_pytorch_model
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MOST_HEADER = 100_000_000  # bytes, by the format
+# Bytes read of a mapped file until it is mapped anew: pages that were read stay in memory as long
+# as anything of their mapping is held.
+PASSING = 1 << 28
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -143,6 +146,7 @@ class TensorFiles:
         """Open every file (or one) and check it against the index; raises CheckpointError."""
         self.folder = folder
         self._files: dict[Path, Any] = {}
+        self._passing: dict[Path, tuple[Any, int]] = {}  # a file, and bytes it may still read
         self.tensors: dict[str, StoredTensor] = {}
         for path in weight_files(folder) if only is None else [folder / only]:
             self._open(path)
@@ -153,11 +157,29 @@ class TensorFiles:
 
     def __exit__(self, *exception: object) -> None:
         self._files.clear()
+        self._passing.clear()
 
-    def read(self, stored: StoredTensor) -> Tensor:
-        """Return a tensor, backed by the mapped file."""
+    def read(self, stored: StoredTensor, *, stays: bool = False) -> Tensor:
+        """Return a tensor, backed by the mapped file.
+
+        stays  it will be held for good; others are let go soon, and leave memory then
+        """
         with guarded(_unreadable(stored.path), SafetensorError, OSError):
-            return self._files[stored.path].get_tensor(stored.name)
+            file = self._files[stored.path] if stays else self._soon_let_go(stored.path)
+            tensor: Tensor = file.get_tensor(stored.name)
+        if not stays:
+            self._passing[stored.path] = file, self._passing[stored.path][1] - tensor.nbytes
+        if tuple(tensor.shape) != stored.shape:
+            raise CheckpointError(f"{stored.path} was replaced while it was read; load it again.")
+        return tensor
+
+    def _soon_let_go(self, path: Path) -> Any:  # noqa: ANN401  safetensors' own
+        """Return a mapping of a file that little was read of."""
+        file, left = self._passing.pop(path, (None, 0))
+        if left <= 0:
+            file, left = safe_open(str(path), framework="pt", device="cpu"), PASSING
+        self._passing[path] = file, left
+        return file
 
     def _open(self, path: Path) -> None:
         self._files[path], found = open_tensors(path, _unreadable(path))

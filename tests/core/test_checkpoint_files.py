@@ -12,6 +12,8 @@ from ming_core import CheckpointError, list_checkpoints, load_model
 from ming_core.tensor_files import TensorFiles
 from ming_core.univision.folders import find_checkpoint
 
+MAPS = Path("/proc/self/maps")
+
 
 @pytest.fixture(autouse=True)
 def nothing_large(monkeypatch: pytest.MonkeyPatch):
@@ -176,3 +178,38 @@ def test_headers_say_what_is_stored_and_tensors_are_mapped_not_copied(tiny: Path
         assert (stored.shape, stored.dtype, stored.num_elements) == ((480, 64), "BF16", 480 * 64)
         tensor = files.read(stored)
         assert (tuple(tensor.shape), tensor.dtype) == ((480, 64), torch.bfloat16)
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="only Linux tells what is mapped")
+def test_what_was_read_and_let_go_leaves_memory(tiny: Path, monkeypatch):
+    def mapped() -> int:
+        return sum(str(path) in line for line in MAPS.read_text().splitlines())
+
+    monkeypatch.setattr("ming_core.tensor_files.PASSING", 1)
+    with TensorFiles(tiny / "Ming-UniVision") as files:
+        path = next(iter(files.tensors.values())).path
+        own = [stored for stored in files.tensors.values() if stored.path == path][:4]
+        files.read(own[0])
+        few = mapped()
+        held = [files.read(stored) for stored in own]
+        assert mapped() > few
+        del held
+        files.read(own[0])
+        assert mapped() == few
+        held = [files.read(stored, stays=True) for stored in own]
+        assert len(held) > 1 and mapped() <= few + 1, "what stays shares one mapping"
+
+
+def test_a_file_that_was_replaced_meanwhile_is_named(checkpoint, monkeypatch):
+    monkeypatch.setattr("ming_core.tensor_files.PASSING", 1)
+    shard = checkpoint.shards[0]
+    with TensorFiles(shard.parent) as files:
+        stored = next(s for s in files.tensors.values() if s.path == shard)
+        assert files.read(stored).shape == stored.shape
+        shard.unlink()
+        save_file({stored.name: torch.zeros(3)}, shard)
+        with pytest.raises(CheckpointError, match="replaced while it was read"):
+            files.read(stored)
+        shard.unlink()
+        with pytest.raises(CheckpointError, match=shard.name):
+            files.read(stored)

@@ -20,6 +20,7 @@ from ming_core.processor_formats import (
 from ming_core.quantisation import QuantisedExpertLinear, QuantisedLinear, quantised_leaves
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"
+MAPS = Path("/proc/self/maps")
 SHAPES = [(64, 64), (100, 96), (3, 128), (128, 1408), (64, 40), (688, 344), (20, 48)]
 
 needs_int8 = pytest.mark.skipif(not processor.has_int8(), reason="torch has no 8-bit product here")
@@ -237,3 +238,23 @@ def test_a_model_loaded_for_the_processor_draws_nearly_the_same(quantise: str, t
     loaded = ming_core.load_model(folder, on_processor=True)
     forms = {type(leaf.form) for leaf in quantised_leaves(loaded.components.values())}
     assert forms <= {processor_formats.ProcessorInt8, processor_formats.ProcessorInt4}
+
+
+@needs_int4
+@needs_int8
+@pytest.mark.skipif(not MAPS.exists(), reason="only Linux tells what is mapped")
+def test_what_is_laid_out_anew_holds_no_mapped_file(tmp_path: Path):
+    model = ming_core.load_model(
+        convert(GOLDEN, tmp_path / "ming", quantise="int4"), on_processor=True
+    )
+    own = [line.split()[0] for line in MAPS.read_text().splitlines() if str(tmp_path) in line]
+    ranges = [[int(end, 16) for end in line.split("-")] for line in own]
+
+    def is_mapped(tensor: Tensor) -> bool:
+        return any(start <= tensor.data_ptr() < end for start, end in ranges)
+
+    leaves = quantised_leaves(model.parts.named().values())
+    packed = [leaf for leaf in leaves if isinstance(leaf.form, ProcessorInt4)]
+    assert packed and not any(is_mapped(leaf.weight) or is_mapped(leaf.scale) for leaf in packed)
+    left = [leaf for leaf in leaves if not isinstance(leaf.form, ProcessorInt4)]
+    assert any(is_mapped(leaf.weight) for leaf in left), "8 bits stay where they lie"

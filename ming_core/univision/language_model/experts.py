@@ -13,7 +13,6 @@ from ...operations import Operations
 from ..config import LanguageModelConfig
 
 FEW_TOKENS = 16  # up to here a CPU runs chosen experts on all tokens; above it gathering pays
-FEW_IN_FEW_BITS = 4  # the same where weights are in few bits, and rows cost more than reading them
 DECODED_TOKENS = 32  # the most tokens of one decode step: guidance branches times pictures
 INT4_COPIES = 3  # of the floats that unpacking 4 bits holds at once
 COPY_COST = 3  # a gathered expert is read, written and read again
@@ -85,8 +84,11 @@ class MixtureOfExperts(nn.Module):
         return getattr(self.gate_up, "form", None)
 
     def are_few(self, tokens: Tensor) -> bool:
-        """Whether reading the weights of an expert takes longer than multiplying tokens by them."""
-        return len(tokens) <= (FEW_TOKENS if self._form is None else FEW_IN_FEW_BITS)
+        """Whether reading the weights of an expert takes longer than multiplying tokens by them.
+
+        Few bits are read so fast that every row counts.
+        """
+        return self._form is None and len(tokens) <= FEW_TOKENS
 
     def add_gathered(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` the chosen experts, a copy of its own for every choice."""
@@ -117,12 +119,12 @@ class MixtureOfExperts(nn.Module):
     def add_routed(self, total: Tensor, tokens: Tensor, weights: Tensor, chosen: Tensor) -> None:
         """Add to `total` every chosen expert on the tokens routed to it."""
         order = chosen.flatten().argsort(stable=True)
-        counts: list[int] = torch.bincount(chosen.flatten(), minlength=self.num_experts).tolist()
-        for expert, slots in enumerate(order.split(counts)):
-            if counts[expert]:
-                token = slots // self.top_k
-                out = self._expert(tokens[token], expert).float()
-                total.index_add_(0, token, out * weights.flatten()[slots, None])
+        experts, counts = chosen.flatten()[order].unique_consecutive(return_counts=True)
+        token, sizes = order // self.top_k, counts.tolist()
+        sorted_by_expert = tokens[token], token, weights.flatten()[order, None]
+        parts = (tensor.split(sizes) for tensor in sorted_by_expert)
+        for expert, rows, places, share in zip(experts.tolist(), *parts, strict=True):
+            total.index_add_(0, places, self._expert(rows, expert).float() * share)
 
     def _batch(self, tokens: Tensor) -> int:
         """Return how many experts may be gathered or widened at once, as floats like the tokens."""

@@ -244,6 +244,20 @@ def test_the_first_way_that_can_be_taken_is(
     assert taken == [way]
 
 
+def test_few_bits_on_a_processor_are_multiplied_by_the_rows_routed_to_them_alone(watch):
+    config = LanguageModelConfig(**(BASE | {"hidden_size": 64, "expert_size": 64}))
+    moe = MixtureOfExperts(config, operations_for(TorchOperations, "int4"))
+    for leaf in (moe.gate_up, moe.down):
+        leaf.weight.data.fill_(0)
+        leaf.scale.fill_(1)
+    calls, x = watch(moe.gate_up), torch.randn(3, 64)
+    weights, chosen = torch.ones(3, 3), torch.tensor([[0, 1, 2], [1, 2, 4], [2, 4, 0]])
+    way = next(way for way in experts.WAYS if way.is_for(moe, x, chosen))
+    way.add(moe, torch.zeros(3, 64), x, weights, chosen)
+    rows = {inputs[1]: len(inputs[0]) for inputs, _ in calls}
+    assert rows == {0: 2, 1: 2, 2: 3, 4: 2}
+
+
 @pytest.mark.golden
 @pytest.mark.parametrize("copy_cost", [GATHERED, ALL_EXPERTS])
 def test_the_accelerators_way_meets_the_recorded_numbers(
