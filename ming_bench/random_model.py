@@ -13,6 +13,7 @@ from ming_core import MingModel, TorchOperations
 from ming_core.operations import Operations
 from ming_core.places import Place, put
 from ming_core.processor_formats import lay_out_for_processor
+from ming_core.quantisation import quantised_leaves
 from ming_core.univision.config import MingConfig
 from ming_core.univision.model import Components
 from ming_core.univision.tokenizer import ConversationTokenizer
@@ -74,6 +75,8 @@ def random_model(
     ones are, and stored as the layers store a checkpoint's.
     """
     parts = Components.build(figures, operations, dtype)
+    if device.type == "cpu" and quantised_leaves(parts.named().values()):
+        parts.pixel_decoder.to(torch.bfloat16)  # as a checkpoint's would stay
     for module in parts.named().values():
         module.to_empty(device=device).requires_grad_(requires_grad=False)
     generator = torch.Generator(device).manual_seed(seed)

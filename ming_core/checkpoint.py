@@ -24,6 +24,7 @@ from .places import (
     fits,
     layer_of,
     put,
+    use_stored_dtype,
 )
 from .processor_formats import is_laid_out_anew, lay_out_for_processor
 from .progress import Callback, Progress, ProgressBar, no_callback
@@ -241,12 +242,26 @@ def load(
     tokenizer = checkpoint.read_tokenizer()
     bar = ProgressBar(progress, len(places))
     identity = checkpoint.identity(places, bar.check_cancelled)
+    quantisation = checkpoint.quantisation or quantise
+    if on_processor and quantisation:  # where main memory is what there is too little of
+        _keep_as_stored(checkpoint, parts, places)
     _bring_weights(checkpoint, parts, places, bar, on_processor=on_processor)
     _say_what_is_wider(checkpoint, parts)
     if on_processor:
         lay_out_for_processor(parts.named().values())
-    quantisation = checkpoint.quantisation or quantise
     return checkpoint.assemble(parts, tokenizer, identity, dtype, quantisation)
+
+
+def _keep_as_stored(
+    checkpoint: OpenCheckpoint[PartsT, TokenizerT, ModelT],
+    parts: PartsT,
+    places: Mapping[str, Place],
+) -> None:
+    """Keep components that widen their weights themselves in the formats of the files."""
+    components = parts.named()
+    for name, place in places.items():
+        if getattr(components[place.component], "widens_weights", False):
+            use_stored_dtype(components, place, checkpoint.stored[name])
 
 
 def _bring_weights(

@@ -22,14 +22,21 @@ from .foreign_files import is_plain_file
 from .foreign_text import shown
 from .kernels.processor import ALIGNMENT
 from .operations import TorchOperations
-from .places import STORED_NAMES, Components, Place, first_of, layer_of, put, replace_tensor
+from .places import (
+    STORED_NAMES,
+    Components,
+    Place,
+    first_of,
+    layer_of,
+    put,
+    replace_tensor,
+    use_stored_dtype,
+)
 from .progress import Progress, ProgressBar
-from .quantisation import QuantisedLeaf
 from .tensor_files import TensorFiles, read_json
 
 Source = OpenCheckpoint[Any, Any, Any]  # of any family
 UNFINISHED_NAME = "ming_components.unfinished.json"
-DTYPES = {name: dtype for dtype, name in STORED_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,8 @@ def convert(
     }
     components = parts.named()
     _claim(target, list(checkpoint.folders().values()), note)
-    _use_stored_dtypes(checkpoint, components, places)
+    for name, place in places.items():
+        use_stored_dtype(components, place, checkpoint.stored[name])
     jobs = list(_jobs(components, places))
     _check_space(target, components)
     bar = ProgressBar(progress, 2 * len(jobs))
@@ -103,18 +111,6 @@ def _claim(target: Path, sources: Sequence[Path], note: dict[str, Any]) -> None:
     begun.write_text(json.dumps(note, indent=1), encoding="utf-8")
     begun.replace(notes[1])
     notes[0].unlink(missing_ok=True)
-
-
-def _use_stored_dtypes(
-    checkpoint: Source, components: Components, places: dict[str, Place]
-) -> None:
-    """Give every float parameter the format its checkpoint tensors have."""
-    for name, place in places.items():
-        layer, own = layer_of(components, place)
-        tensor, dtype = getattr(layer, own), DTYPES[checkpoint.stored[name].dtype]
-        is_quantised = isinstance(layer, QuantisedLeaf) and own == "weight"
-        if not is_quantised and tensor.dtype != dtype:
-            replace_tensor(layer, own, torch.empty_like(tensor, dtype=dtype))
 
 
 def _jobs(components: Components, places: dict[str, Place]) -> Iterator[Job]:

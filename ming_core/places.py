@@ -25,6 +25,7 @@ STORED_NAMES = {
     torch.int8: "I8",
     torch.uint8: "U8",
 }
+DTYPES = {name: dtype for dtype, name in STORED_NAMES.items()}
 NOTHING = re.compile(r"(?!)")
 SHOWN_PROBLEMS = 200
 
@@ -144,6 +145,15 @@ def adopt(components: Components, place: Place, tensor: Tensor) -> None:
     """Make a tensor that fits the layer's own without a copy."""
     layer, name = layer_of(components, place)
     replace_tensor(layer, name, tensor)
+
+
+def use_stored_dtype(components: Components, place: Place, stored: StoredTensor) -> None:
+    """Give a float parameter without memory the format its tensor has in the file."""
+    layer, name = layer_of(components, place)
+    tensor, dtype = getattr(layer, name), DTYPES[stored.dtype]
+    is_quantised = isinstance(layer, QuantisedLeaf) and name == "weight"
+    if not is_quantised and tensor.dtype != dtype:
+        replace_tensor(layer, name, torch.empty_like(tensor, dtype=dtype))
 
 
 def replace_tensor(layer: nn.Module, name: str, tensor: Tensor) -> None:

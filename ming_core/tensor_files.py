@@ -169,7 +169,7 @@ class TensorFiles:
             tensor: Tensor = file.get_tensor(stored.name)
         if not stays:
             self._passing[stored.path] = file, self._passing[stored.path][1] - tensor.nbytes
-        if tuple(tensor.shape) != stored.shape:
+        if tensor.numel() != stored.num_elements:
             raise CheckpointError(f"{stored.path} was replaced while it was read; load it again.")
         return tensor
 

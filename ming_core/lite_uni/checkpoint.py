@@ -83,9 +83,9 @@ class LiteUniCheckpoint(OpenCheckpoint[Parts, LiteTokenizer, LiteUniModel]):
         """Return what no documentation says, for people to report."""
         return particulars(self.root, self.config, self.files, self.read_tokenizer())
 
-    def read(self, name: str) -> Tensor:
+    def read(self, name: str, *, stays: bool = False) -> Tensor:
         """Return a tensor by its folder and name, in the shape its header is taken to have."""
-        return OpenCheckpoint.read(self, name).reshape(self.stored[name].shape)
+        return OpenCheckpoint.read(self, name, stays=stays).reshape(self.stored[name].shape)
 
     def parts(self, dtype: torch.dtype, layers: Operations) -> Parts:
         """Build the components without memory."""
