@@ -15,6 +15,18 @@ _OTHER_FILES = {b"\xd0\xcf\x11\xe0": "an old Excel file", b"PK\x03\x04": "a pack
 _INSIDE_WORDS = "'\u2019\u2018\u2013\u2014\u00b7\u00ad"  # that are not letters
 # Longer than what stands side by side in a Western language: Cyrillic, Greek, Chinese, ...
 _FOREIGN_WORD = re.compile(r"[^\W\d_a-zA-Z]{3}")
+# Letters that no Western language has side by side: what Czech, Croatian, Hungarian, Romanian
+# (cp1250) and Turkish (cp1254) come to.
+_NOT_WESTERN = (
+    ("žš", "èìòùøæñ"),
+    ("ý", "èìòùñ"),
+    ("õ", "ö", "áéíóú"),
+    ("ã", "\u00feº"),
+)
+_ICELANDIC, _ITS_VOWELS = "ýþð", "áæéíóú"
+_ODD_ENDING = re.compile(
+    r"[a-z]{3}[\u00b9\u00b3]|[\u00aa\u00ba][a-z]"
+)  # "zielon\u00b9", "ro\u00bau"
 REMEDY = "Save it as CSV UTF-8 (in Excel: Save As > CSV UTF-8; in LibreOffice: Unicode (UTF-8))."
 
 
@@ -38,6 +50,8 @@ def _guessed(content: bytes, source: str) -> str:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if _is_not_western(text):
+            break
         if _makes_words(text):
             return text
     raise RowError(
@@ -58,6 +72,16 @@ def _makes_words(text: str) -> bool:
         if letter.isupper() and before.islower():
             return False
     return not any(unicodedata.category(letter) == "Cc" and letter > "\x7f" for letter in text)
+
+
+def _is_not_western(text: str) -> bool:
+    """Whether letters stand together that do so in no language of Western Europe."""
+    seen = set(text)
+    return (
+        any(all(seen & set(letters) for letters in some) for some in _NOT_WESTERN)
+        or bool(seen & set(_ICELANDIC) and not seen & set(_ITS_VOWELS))
+        or bool(_ODD_ENDING.search(text))
+    )
 
 
 def _are_letters(before: str, after: str) -> bool:

@@ -166,8 +166,8 @@ def _stray(
     num_named = sum(map(bool, columns))
     return (
         f"{source}, line {line}: has {len(cells)} cells for {num_named} columns. Put text with a "
-        f"{separator!r} in it into quotes, or name every column that holds something in the first "
-        "line."
+        f"{separator!r} in it into quotes, with nothing in front of them, or name every "
+        "column that holds something in the first line."
     )
 
 

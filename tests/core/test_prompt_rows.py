@@ -30,6 +30,22 @@ def test_any_encoding_of_the_west(tmp_path, encoding):
     assert read(tmp_path, TABLE.encode(encoding)) == ROWS
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "un c\u0153ur br\u00fbl\u00e9, M\u00fcller, o\u00f9, capharna\u00fcm",
+        "cora\u00e7\u00e3o, bal\u00f5es, \u00e1gua, ling\u00fci\u00e7a",
+        "rau\u00f0ur hringur \u00e1 bl\u00e1um grunni, \u00fer\u00edhyrningur",
+        "punainen ympyr\u00e4, \u0161akki",
+        "\u00f6\u00f6, \u00f5un, \u00e4mber, \u00fcmmargune",
+        "2 m\u00b3, 1\u00ba piso, El ni\u00f1o peque\u00f1o est\u00e1 aqu\u00ed",
+    ],
+)
+def test_every_language_of_the_west(tmp_path, text):
+    got = read(tmp_path, f"prompt;seed\n{text};1\n".encode("cp1252"))
+    assert got == [("0001", {"prompt": text, "seed": "1"})]
+
+
 def test_a_capital_inside_a_word_tells_of_an_old_mac(tmp_path):
     assert "caf\u00e9".encode("mac_roman").decode("cp1252") == "caf\u017d"
     assert read(tmp_path, "prompt\ncaf\u00e9\n".encode("mac_roman"))[0][1]["prompt"] == "caf\u00e9"
@@ -47,6 +63,13 @@ def test_a_name_has_as_many_bytes_as_files_may_have(tmp_path):
         ("\u4e00\u4e2a\u7ea2\u8272\u7684\u5706", "gbk"),
         ("\u8d64\u3044\u5186", "shift_jis"),
         ("Ma\u0142y \u017c\u00f3\u0142ty kot", "cp1250"),
+        # Nothing but letters of the West in them, each in a place where no language there has it.
+        ("\u010derven\u00fd \u010dtverec naho\u0159e", "cp1250"),
+        ("\u010dierny \u0161tvorec", "cp1250"),
+        ("piros k\u00f6r, s\u00e1rga n\u00e9gyzet, z\u00f6ld erd\u0151", "cp1250"),
+        ("p\u0103trat ro\u015fu", "cp1250"),
+        ("b\u00fcy\u00fck k\u0131rm\u0131z\u0131 y\u0131ld\u0131z", "cp1254"),
+        ("raudonas apskritimas \u017ealia", "cp1257"),
     ],
 )
 def test_an_encoding_that_cannot_be_told_is_refused_not_guessed(tmp_path, text, encoding):
