@@ -10,9 +10,11 @@ import torch
 from ming_core import TorchOperations
 from ming_core.quantisation import operations_for
 
+from . import ggml_peer
 from .case import Case
-from .clock import HEAD, HostClock, Mark, drawn, milliseconds, unmarked
+from .clock import HEAD, HostClock, Mark, drawn, milliseconds, timed, unmarked
 from .counters import count_token
+from .ggml_peer import SHAPES, GgmlProducts, OurProducts
 from .measure import relative_error
 from .random_model import SIZES, random_model
 from .sources import PRECISIONS
@@ -30,6 +32,7 @@ TARGETS = {
     "int8_3_rows": ">= 2.2",
     "int4_3_rows": ">= 3.5",
     "int4_calibrated_3_rows": ">= 7.0",
+    "int4_over_ggml_q4": ">= 2.0",
     "ops_per_token": "<= 4000",
     "head_ops_per_token": "<= 1800",
     "host_time_ratio": ">= 1.8",
@@ -38,18 +41,21 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Check:
-    """A figure: the median of some values."""
+    """A figure: the median of some values; where there are none, why."""
 
     name: str
     values: list[float]
+    why_not: str = ""
 
     @property
-    def value(self) -> float:
+    def value(self) -> float | None:
         """The figure itself."""
-        return statistics.median(self.values)
+        return statistics.median(self.values) if self.values else None
 
     def line(self) -> str:
         """Write it for people, with what it should be and every value it is the median of."""
+        if self.value is None:
+            return f"{self.name:<28}    skipped   {TARGETS.get(self.name, ''):<10}   {self.why_not}"
         each = ", ".join(f"{value:.3f}" for value in self.values)
         text = f"{self.name:<28} {self.value:10.3g}   {TARGETS.get(self.name, ''):<10}"
         return text + (f"   of {each}" if len(self.values) > 1 else "")
@@ -67,6 +73,7 @@ def cpu_checks(repeats: int) -> Iterator[Check]:
     yield Check("batch4_over_4x1", [x / 4 for x in in_turn(four.draw, three.draw, repeats)])
     yield Check("latent_error", [relative_error(ours, theirs)])
     yield from few_bits_checks(repeats)
+    yield peer_check(repeats)
     # What a token asks at the published depths, where tiny widths leave the rest to do.
     case = Case.read(random_model(SIZES["deep"], torch.float32, CPU), 3, CONTEXT)
     for suffix, draw in (("", case.draw), ("_baseline", case.draw_baseline)):
@@ -93,6 +100,18 @@ def few_bits_checks(repeats: int) -> Iterator[Check]:
     yield Check("int4_calibrated_3_rows", in_turn(exact.draw_baseline, few.draw, repeats))
     together = in_turn(case.side_by_side(4).draw, case.draw, repeats)
     yield Check("int4_batch4_over_4x1", [ratio / 4 for ratio in together])
+
+
+def peer_check(repeats: int) -> Check:
+    """Time the published head's matrices in ggml's 4 bits against ours."""
+    name, peer = "int4_over_ggml_q4", ggml_peer.ggml()
+    if peer is None:
+        return Check(name, [], "ggml-python is not installed: the extra `peer`")
+    ours, theirs = OurProducts(SHAPES), GgmlProducts(peer, SHAPES)
+    clock = HostClock(CPU)
+    pairs = [(timed(clock, theirs, 1)[0], timed(clock, ours, 1)[0]) for _ in range(repeats)]
+    theirs.close()
+    return Check(name, [slow / fast for slow, fast in pairs])
 
 
 def in_turn(first: Draw, second: Draw, repeats: int) -> list[float]:

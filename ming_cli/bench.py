@@ -96,7 +96,7 @@ def check_cpu(args: argparse.Namespace) -> int:
         )
     torch.set_num_threads(1)
     repeats = args.repeats or (5 if args.quick else 9)
-    figures: dict[str, float] = {}
+    figures: dict[str, float | None] = {}
     for check in cpu_checks(repeats):
         print(check.line(), flush=True)
         figures[check.name] = check.value

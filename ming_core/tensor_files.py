@@ -146,7 +146,8 @@ class TensorFiles:
         """Open every file (or one) and check it against the index; raises CheckpointError."""
         self.folder = folder
         self._files: dict[Path, Any] = {}
-        self._passing: dict[Path, tuple[Any, int]] = {}  # a file, and bytes it may still read
+        # The file that was last read from, mapped once more, and the bytes that it may still read.
+        self._passing: dict[Path, tuple[Any, int]] = {}
         self.tensors: dict[str, StoredTensor] = {}
         for path in weight_files(folder) if only is None else [folder / only]:
             self._open(path)
@@ -175,10 +176,11 @@ class TensorFiles:
 
     def _soon_let_go(self, path: Path) -> Any:  # noqa: ANN401  safetensors' own
         """Return a mapping of a file that little was read of."""
-        file, left = self._passing.pop(path, (None, 0))
+        file, left = self._passing.get(path, (None, 0))
         if left <= 0:
+            self._passing.clear()
             file, left = safe_open(str(path), framework="pt", device="cpu"), PASSING
-        self._passing[path] = file, left
+            self._passing[path] = file, left
         return file
 
     def _open(self, path: Path) -> None:

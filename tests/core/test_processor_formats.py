@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import ming_core
+from ming_bench.tiny_checkpoint.make import make_tiny
 from ming_core import processor_formats
 from ming_core.families import convert
 from ming_core.formats import INT4, INT8, Format, group_size
@@ -258,3 +259,17 @@ def test_what_is_laid_out_anew_holds_no_mapped_file(tmp_path: Path):
     assert packed and not any(is_mapped(leaf.weight) or is_mapped(leaf.scale) for leaf in packed)
     left = [leaf for leaf in leaves if not isinstance(leaf.form, ProcessorInt4)]
     assert any(is_mapped(leaf.weight) for leaf in left), "8 bits stay where they lie"
+
+
+def test_beside_few_bits_the_pixel_decoder_stays_in_16_bits_and_paints_the_same(tmp_path: Path):
+    folder = make_tiny(tmp_path / "tiny")
+    exact, kept, floats = (
+        ming_core.load_model(folder, quantise=quantise, on_processor=on_processor)
+        for quantise, on_processor in (("int8", False), ("int8", True), (None, True))
+    )
+    dtypes = [{p.dtype for p in m.parts.pixel_decoder.parameters()} for m in (exact, kept, floats)]
+    assert dtypes == [{torch.float32}, {torch.bfloat16}, {torch.float32}]
+    features = ming_core.Features(gaussian(1, 4, exact.config.mingtok.semantic.width), (2, 2))
+    painted = [ming_core.decode_pixels(model, features) for model in (exact, kept)]
+    assert torch.equal(*painted)
+    assert {p.dtype for p in kept.parts.pixel_decoder.parameters()} == {torch.bfloat16}

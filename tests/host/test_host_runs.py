@@ -3,12 +3,15 @@
 import io
 
 import pytest
-from comfy_server import ComfyServer, RefusedError
+from comfy_server import ComfyServer, RefusedError, Run
 from graphs import Graph, edit_chain, one_picture
 from hosts import version_of
 from PIL import Image
 
 from ming_bench.tiny_checkpoint.make import make_tiny
+from ming_core import load_model
+from ming_core.univision.flow.schedule import Calibrated, Schedules
+from ming_core.univision.schedule_file import write_schedules
 
 pytestmark = pytest.mark.comfy
 
@@ -172,6 +175,28 @@ def test_an_engine_error_reaches_the_user_as_it_is(server):
     run = server.run(graph.prompt)
     assert run.ending == "execution_error"
     assert "context" in run.error and "features" in run.error
+
+
+def test_the_schedule_of_the_flow_is_chosen_by_two_widgets(server):
+    optional = server.get_json("/object_info/MingUniVision_Generate")["MingUniVision_Generate"]
+    assert {"schedule", "time_shift"} <= set(optional["input"]["optional"])
+    folder = server.base / "models" / "ming_univision" / "calibrated"
+    make_tiny(folder, seed=2)
+    by_steps = {3: Calibrated((0.0, 0.5, 0.9, 1.0), 0.01)}
+    written = Schedules(load_model(folder).identity, 16, None, by_steps)
+    write_schedules(written, folder / "Ming-UniVision")
+
+    def asked(steps: int = 3, **widgets: object) -> Run:
+        graph = one_picture(seed=7, steps=steps)
+        graph.prompt["draw"]["inputs"] |= widgets
+        graph.prompt["model"]["inputs"]["checkpoint"] = "calibrated/Ming-UniVision"
+        return server.run(graph.prompt)
+
+    ways = [{}, {"schedule": "calibrated"}, {"time_shift": 0.5}, {"schedule": "uniform"}]
+    drawn = [pixels(server, asked(**widgets), "shown") for widgets in ways]
+    assert len(set(drawn)) == 3 and drawn[0] == drawn[3]
+    refused = asked(steps=4, schedule="calibrated")
+    assert "calibrated for 3 steps, not for 4" in refused.error
 
 
 def test_outputs_that_do_not_exist_keep_their_consumers_quiet(server):
