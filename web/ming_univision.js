@@ -10,12 +10,16 @@ import { app } from "../../scripts/app.js";
 import { copyText, insertEditStep, showNode, tell } from "./ming/actions.js";
 import { openComparison } from "./ming/compare.js";
 import { Composer } from "./ming/composer.js";
+import { askFor } from "./ming/dialog.js";
 import { attach, element } from "./ming/element.js";
+import { openExport } from "./ming/export.js";
 import { conversationsFromHistory } from "./ming/history.js";
+import { labelsOf, nameBranch } from "./ming/naming.js";
 import { fillPrefix } from "./ming/prefix.js";
 import { readConversations } from "./ming/records.js";
 import { TimelineStore } from "./ming/store.js";
 import { text } from "./ming/texts.js";
+import { originOf } from "./ming/upstream.js";
 import { TimelineView } from "./ming/view.js";
 import { keepAsSaved } from "./ming/younger.js";
 
@@ -29,10 +33,23 @@ const store = new TimelineStore();
 const actions = {
   copy: (turn) => copyText(turn.prompt),
   edit: (turn) => insertEditStep(store, turn),
-  compare: (left, right) => openComparison(store.forest(), left, right, actions),
-  show: (node) => showNode(node),
+  compare: (left, right) => openComparison(store.forest(), labelsOf(store), [left, right], actions),
+  name: (turn) => askName(turn),
+  export: (turn) => openExport(store, turn, actions),
+  keep: (turn) => sidebar.composer.keep(turn),
+  show: (turn) => showNode(turn.homes[0].conversation.node),
   pictureUrl: (file) => api.apiURL(`/view?${new URLSearchParams(file)}`),
 };
+
+/** Ask what the branch of a turn is to be called; returns what to say about it. */
+async function askName(turn) {
+  const { words, isNamed } = labelsOf(store).get(turn.digest) ?? {};
+  const name = await askFor(text("nameTitle"), text("nameLabel"), isNamed ? words : "");
+  if (name === null) return "";
+  const { problem } = nameBranch(store, turn, name);
+  if (problem) return text(problem, turn.number);
+  return name.trim() ? text("named", name.trim()) : text("unnamed");
+}
 
 /** Give a new Timeline node its panel, and listen to what it is told. */
 function furnish(node) {
@@ -66,10 +83,12 @@ async function recall() {
   const waiting = store.nodes().filter((node) => !store.has(node));
   if (!waiting.length) return;
   try {
-    const answer = await api.fetchApi("/history?max_items=16");
+    const answer = await api.fetchApi("/history?max_items=64");
     const history = answer.ok ? await answer.json() : {};
     for (const node of waiting) {
-      const output = conversationsFromHistory(history, node, app.graph?.id, NODE);
+      const origin = originOf(node, "context")?.node;
+      const wanted = { node, origin, workflowId: app.graph?.id, classType: NODE };
+      const output = conversationsFromHistory(history, wanted);
       if (output && !store.has(node)) {
         store.set(node, readConversations(output.ming_timeline), output);
       }
@@ -79,23 +98,22 @@ async function recall() {
   }
 }
 
-/** Draw the sidebar; the host may call this more than once for the same place. */
+/** What the sidebar shows; it stays while the sidebar is closed, with what runs and can be undone. */
 let sidebar = null;
-function renderSidebar(place) {
-  if (sidebar && place.contains(sidebar.root)) return;
-  sidebar?.destroy();
+function makeSidebar() {
   const view = new TimelineView({ actions, store, node: null });
-  const composer = new Composer({ store, view });
+  const composer = new Composer({ store, view, pictureUrl: actions.pictureUrl });
   const heading = element("h2", { text: text("title") });
   const root = element("div", { class: "ming-sidebar" }, heading, view.root, composer.root);
-  sidebar = {
-    root,
-    destroy: () => {
-      view.destroy();
-      composer.destroy();
-    },
-  };
-  place.replaceChildren(root);
+  return { view, composer, root };
+}
+
+/** The host may call this more than once for the same place. */
+function renderSidebar(place) {
+  sidebar ??= makeSidebar();
+  if (place.contains(sidebar.root)) return;
+  place.replaceChildren(sidebar.root);
+  requestAnimationFrame(() => sidebar.view.choose(sidebar.view.current));
 }
 
 app.registerExtension({
@@ -127,10 +145,7 @@ app.registerExtension({
       tooltip: text("title"),
       type: "custom",
       render: renderSidebar,
-      destroy: () => {
-        sidebar?.destroy();
-        sidebar = null;
-      },
+      destroy: () => sidebar?.root.remove(),
     });
   },
   nodeCreated(node) {
@@ -139,6 +154,7 @@ app.registerExtension({
     if (node.comfyClass === NODE || node.type === NODE) furnish(node);
   },
   async afterConfigureGraph() {
+    sidebar?.composer.forget();
     await recall();
   },
 });

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ming_core import ImageSampling
+from ming_core import ImageSampling, load_model
 
 from ..tasks import Conversation, edit_chain
 from .cases import ANYTHING, Kind, cases_of, some_of
@@ -127,8 +127,10 @@ def draw_plot(ways: dict[str, list[Step]]) -> Image.Image:
     return sheet
 
 
-def chains_section(ways: dict[str, list[Step]], cases: int, *, is_plain: bool) -> str:
-    """Write what became of the chains, and nothing that was not measured."""
+def chains_section(
+    ways: dict[str, list[Step]], cases: int, model: str, *, is_plain: bool
+) -> str:
+    """Write what became of the chains of the model of an identity, and nothing else."""
     kind = "one filled thing, plain English" if is_plain else "held-out scenes and phrasings"
     other = PAGES[not is_plain]
     lengths = [length for length in LENGTHS if length <= LENGTH]
@@ -136,7 +138,7 @@ def chains_section(ways: dict[str, list[Step]], cases: int, *, is_plain: bool) -
         "# Long conversations: what to remember",
         "",
         f"{cases} chains of {LENGTH} edits of given pictures ({kind}), with the same seeds",
-        "in every way. Judged by `ming eval`'s judge.",
+        f"in every way, by the model `{model}`. Judged by `ming eval`'s judge.",
         f"The same {'of anything' if is_plain else 'in plain words'}: [{other}.md]({other}.md).",
         "",
         f"![success and drift per step]({PAGES[is_plain]}.png)",
@@ -220,7 +222,8 @@ def main() -> None:
     if args.cases:
         ways = measured_chains(args, processes)
         draw_plot(ways).save(args.docs / f"{name}.png")
-        chains = chains_section(ways, args.cases, is_plain=args.plain)
+        model = load_model(args.folder).identity
+        chains = chains_section(ways, args.cases, model, is_plain=args.plain)
     if args.singles:
         rows = sweep(args.folder, args.singles, processes, is_plain=args.plain)
         settings = settings_section(rows, args.singles, is_plain=args.plain)

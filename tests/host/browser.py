@@ -60,6 +60,20 @@ for (const node of app.graph.nodes) {
 }
 """
 
+# Another pack whose script fails wherever it can.
+BROKEN_PACK = """
+const fail = () => { throw new Error('the other pack fails here'); };
+if (!window.hasBrokenPack) {
+  window.hasBrokenPack = true;
+  app.registerExtension({
+    name: 'Other.Broken', nodeCreated: fail, loadedGraphNode: fail, afterConfigureGraph: fail,
+  });
+  LiteGraph.LGraphNode.prototype.onExecuted = fail;
+  app.api?.addEventListener('executed', fail);
+  document.addEventListener('keydown', fail);
+}
+"""
+
 
 class Browser:
     """One page; its scripts may await, see their arguments as `given`, and return JSON."""

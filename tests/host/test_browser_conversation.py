@@ -1,14 +1,20 @@
-"""A conversation typed into the sidebar: drawn, edited, asked, branched, cancelled, undone.
+"""A conversation typed into the sidebar: drawn, edited, asked, branched, kept, named, exported.
 
 On the bundled model, in both renderers, beside another pack whose script fails wherever it can.
 """
 
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CLASSIC, NODES_2, Browser
+from browser import BROKEN_PACK, CLASSIC, NODES_2, Browser
+from PIL import Image
+
+from ming_cli.__main__ import main
+from ming_core import load_context
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
 
@@ -41,12 +47,42 @@ return steps.map((node) => [node.getInputNode(node.findInputSlot('context'))?.ty
 """
 
 
+GIVE = """
+const [kind, name, type] = given;
+const canvas = Object.assign(document.createElement('canvas'), { width: 96, height: 96 });
+const pen = canvas.getContext('2d');
+pen.fillStyle = '#ffffff';
+pen.fillRect(0, 0, 96, 96);
+pen.fillStyle = '#d82020';
+pen.fillRect(32, 32, 32, 32);
+const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([blob], name, { type }));
+const how = { bubbles: true, cancelable: true };
+const event = kind === 'drop' ? new DragEvent('drop', { dataTransfer, ...how })
+  : new ClipboardEvent('paste', { clipboardData: dataTransfer, ...how });
+document.querySelector('.ming-line').dispatchEvent(event);
+await wait(1500);
+"""
+WIRES = """
+return app.graph.nodes.flatMap((node) => (node.inputs ?? []).map(({ name }, i) =>
+  `${node.id} ${node.type} ${name} ${node.getInputNode(i)?.id ?? ''}`));
+"""
+SHOWN = """
+const drawn = [...document.querySelectorAll(given[0])];
+await Promise.all(drawn.map((each) => ((each.loading = 'eager'), each.decode())));
+return drawn.map((each) => each.naturalWidth);
+"""
+
+
 @pytest.fixture(params=[CLASSIC, NODES_2], scope="module")
 def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Browser]:
     """An empty canvas with the sidebar open."""
     browser.use(request.param)
     browser.load({"nodes": [], "links": [], "groups": [], "version": 0.4})
     browser.run(SHOW_SIDEBAR, TAB)
+    browser.run(USE_BUNDLED)
+    browser.run(BROKEN_PACK)
     browser.renderer = request.param
     yield browser
     browser.open()
@@ -66,8 +102,34 @@ def typed(browser: Browser, words: str, *before: str) -> str:
     return browser.run(ENDED)
 
 
+def chord(browser: Browser, held: str, key: str) -> None:
+    """Press a key while another one is held."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(browser.driver).key_down(held).send_keys(key).key_up(held).perform()
+    browser.run("await wait(400)")
+
+
 def labels(browser: Browser) -> list[str]:
     return [card.get_attribute("aria-label") for card in browser.find(f"{SIDE}.ming-turn")]
+
+
+def name_branch(browser: Browser, name: str) -> None:
+    """Name the branch of the current turn, from the line on by keys alone."""
+    from selenium.webdriver.common.keys import Keys
+
+    line(browser).click()
+    chord(browser, Keys.SHIFT, Keys.TAB)
+    browser.press("n", name, Keys.ENTER)
+    browser.run("await wait(300)")
+
+
+def downloaded(folder: Path, name: str) -> Path:
+    """Wait for a file that the browser downloads."""
+    deadline = time.monotonic() + 60
+    while not (folder / name).is_file() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return folder / name
 
 
 def mode(browser: Browser) -> str:
@@ -75,7 +137,6 @@ def mode(browser: Browser) -> str:
 
 
 def test_a_line_draws_on_an_empty_canvas_and_the_next_one_edits(page: Browser):
-    page.run(USE_BUNDLED)
     assert typed(page, DRAW) == ""
     assert [label.split(",")[0] for label in labels(page)] == ["Turn 1"]
     assert typed(page, "Change the colour of the circle to green.") == ""
@@ -91,12 +152,8 @@ def test_a_line_draws_on_an_empty_canvas_and_the_next_one_edits(page: Browser):
             *2 * ["PixelDecode", "PreviewImage"],
         ]
     )
-    shown = """
-    const drawn = [...document.querySelectorAll('.ming-in-sidebar img')];
-    await Promise.all(drawn.map((each) => ((each.loading = 'eager'), each.decode())));
-    return drawn.map((each) => each.naturalWidth);
-    """
-    assert len(page.run(shown)) == 2 and all(page.run(shown))
+    drawn = page.run(SHOWN, f"{SIDE}img")
+    assert len(drawn) == 2 and all(drawn)
 
 
 def test_what_is_wanted_is_guessed_and_one_key_changes_it(page: Browser):
@@ -133,6 +190,8 @@ def test_a_reply_to_an_earlier_turn_makes_a_branch(page: Browser):
     assert "turn 1" in page.find(".ming-hint")[0].text
     assert typed(page, "Change the background to white.") == ""
     assert any("Branch 2" in label and "white" in label for label in labels(page))
+    name_branch(page, "<b>white</b> one")
+    assert any("<b>white</b> one, Change the background" in label for label in labels(page))
     page.shoot(f"conversation {page.renderer} branch")
     page.find(".ming-composer [data-action=undo]")[0].click()
     page.run("await wait(400)")
@@ -140,13 +199,40 @@ def test_a_reply_to_an_earlier_turn_makes_a_branch(page: Browser):
     assert line(page).get_attribute("value") == "Change the background to white."
 
 
-def test_another_try_has_another_seed(page: Browser):
+def test_one_of_four_is_kept_and_undo_brings_the_others_back(page: Browser):
+    from selenium.webdriver.common.keys import Keys
+
+    before = labels(page)
     line(page).clear()
+    line(page).click()
+    page.press("Change the circle to a star.")
+    chord(page, Keys.ALT, Keys.ENTER)
+    assert "Keep 4" in page.run(ENDED)
+    drawn = page.run(SHOWN, ".ming-bubble img")
+    assert len(drawn) == 4 and all(drawn)
+    assert len({seed for _, seed in page.run(STEPS, "EditStep")[-4:]}) == 4
+    tries = labels(page)
+    assert len(tries) == len(before) + 4
+    wires = sorted(page.run(WIRES))
+    page.shoot(f"conversation {page.renderer} four")
+    chord(page, Keys.ALT, "3")
+    kept = labels(page)
+    assert kept == [*before, f"Turn {len(before) + 1}, Change the circle to a star."]
+    page.find(".ming-composer [data-action=undo]")[0].click()
+    page.run("await wait(400)")
+    assert labels(page) == tries and sorted(page.run(WIRES)) == wires
+    chord(page, Keys.SHIFT, Keys.TAB)  # over the pictures, to the turns
+    for _ in range(4):
+        chord(page, Keys.SHIFT, Keys.TAB)
+    page.press("k")
+    page.run("await wait(400)")
+    assert labels(page) == kept
     before = page.run(STEPS, "EditStep")
     page.find(".ming-composer [data-action=retry]")[0].click()
     assert page.run(ENDED) == ""
     after = page.run(STEPS, "EditStep")
     assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
+    assert labels(page) == kept
 
 
 def test_what_the_small_model_was_never_taught_is_said_below_the_turns(page: Browser):
@@ -162,14 +248,45 @@ def test_what_the_small_model_was_never_taught_is_said_below_the_turns(page: Bro
         line(page).clear()
 
 
-def test_the_graph_is_the_truth_after_reloading(page: Browser):
+def test_whoever_opens_the_saved_file_sees_the_same_conversation_and_its_name(page: Browser):
+    name_branch(page, "\u591c night")
     before = labels(page)
+    assert all("\u591c night" in label for label in before)
     saved = json.loads(page.run("return JSON.stringify(app.graph.serialize())"))
+    page.open()
     page.load(saved)
-    page.run("await wait(800);")
+    page.run(SHOW_SIDEBAR, TAB)
+    page.run(BROKEN_PACK)
     assert labels(page) == before
     sent = page.run("return (await app.graphToPrompt()).output")
     assert {node["class_type"] for node in sent.values()} >= {"MingUniVision_EditStep"}
+
+
+def test_turns_are_exported_as_pictures_as_a_workflow_and_as_a_context(
+    page: Browser, tmp_path: Path
+):
+    from selenium.webdriver.common.keys import Keys
+
+    where = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
+    page.find(f"{SIDE}.ming-turn")[1].find_element("css selector", "header").click()
+    page.press("x", Keys.ENTER)
+    strip = Image.open(downloaded(tmp_path, "ming turns 1-2.png"))
+    assert strip.width == 16 + 2 * (224 + 16) and strip.height > 16 + 224
+    page.shoot(f"conversation {page.renderer} export")
+    page.press(Keys.TAB, Keys.ENTER)
+    workflow = downloaded(tmp_path, "ming turns 1-2.json")
+    kinds = sorted(node["type"] for node in json.loads(workflow.read_text())["nodes"])
+    steps = ["EditStep", "Generate", "LoadModel", "PixelDecode", "PixelDecode", "ContextTimeline"]
+    ours = [f"MingUniVision_{kind}" for kind in steps]
+    assert kinds == sorted([*ours, "PreviewImage", "PreviewImage"])
+    page.press(Keys.TAB, Keys.ENTER)
+    context = load_context(downloaded(tmp_path, "context_00001_.mingctx.safetensors"))
+    assert len(context.turns) == 2
+    page.press(Keys.ESCAPE)
+    server = f"http://127.0.0.1:{page.server.port}"
+    assert main(["run", str(workflow), "--server", server, "--output", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
 
 
 def test_what_the_server_refuses_is_told_in_the_bubble(page: Browser):
@@ -188,24 +305,15 @@ def test_what_the_server_refuses_is_told_in_the_bubble(page: Browser):
     )
 
 
-def test_a_picture_that_is_dropped_is_what_the_next_line_is_about(page: Browser):
-    page.run(
-        """
-        const canvas = Object.assign(document.createElement('canvas'), { width: 96, height: 96 });
-        const pen = canvas.getContext('2d');
-        pen.fillStyle = '#ffffff';
-        pen.fillRect(0, 0, 96, 96);
-        pen.fillStyle = '#d82020';
-        pen.fillRect(32, 32, 32, 32);
-        const blob = await new Promise((resolve) => canvas.toBlob(resolve));
-        const dataTransfer = new DataTransfer();
-        dataTransfer.items.add(new File([blob], 'dropped.png', { type: 'image/png' }));
-        const drop = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
-        document.querySelector('.ming-composer').dispatchEvent(drop);
-        await wait(1500);
-        """
-    )
+def test_a_picture_that_is_dropped_or_pasted_is_what_the_next_line_is_about(page: Browser):
+    before = page.run("return app.graph.nodes.length")
+    page.run(GIVE, "drop", "dropped.txt", "text/plain")
+    assert "PNG" in page.find(".ming-bubble")[0].text
+    page.run(GIVE, "drop", "dropped.png", "image/png")
     assert "dropped" in page.find(".ming-hint")[0].text
+    page.run(GIVE, "paste", "pasted.png", "image/png")
+    assert "pasted" in page.find(".ming-hint")[0].text
+    assert page.run("return app.graph.nodes.length") == before, "not on the canvas"
     assert typed(page, "What colour is the square?") == ""
     asked = [card.text for card in page.find(f"{SIDE}.ming-turn")]
     assert any("What colour is the square?" in card and "red" in card for card in asked)

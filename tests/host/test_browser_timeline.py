@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CLASSIC, NODES_2, Browser  # its folder is put on the path by conftest.py
+from browser import (
+    BROKEN_PACK,
+    CLASSIC,
+    NODES_2,
+    Browser,
+)  # its folder is put on the path by conftest.py
 
 pytestmark = [pytest.mark.comfy, pytest.mark.slow]
 
@@ -19,17 +24,6 @@ RESUME = WORKFLOWS / "08 Resume a saved context.json"
 TAB = "Workspace.ToggleSidebarTab.ming-univision-timeline"
 SIDE = ".ming-in-sidebar "
 NODE = ".ming-in-node "
-# Another pack whose script fails wherever it can, present in every test below.
-BROKEN_PACK = """
-const fail = () => { throw new Error('the other pack fails here'); };
-if (!window.hasBrokenPack) {
-  window.hasBrokenPack = true;
-  app.registerExtension({
-    name: 'Other.Broken', nodeCreated: fail, loadedGraphNode: fail, afterConfigureGraph: fail,
-  });
-  LiteGraph.LGraphNode.prototype.onExecuted = fail;
-}
-"""
 ADD_TIMELINES = """
 const find = (end) => app.graph.nodes.filter((node) => node.type.endsWith(end));
 const [model] = find('LoadModel');

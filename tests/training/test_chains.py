@@ -53,12 +53,12 @@ def test_a_chain_that_fails_once_is_never_right_again():
 
 def test_the_page_and_the_plot_show_every_way(tmp_path):
     ways = dict.fromkeys(WAYS, steps_of(perfect_chains(2)))
-    chains = chains_section(ways, cases=2, is_plain=True)
+    chains = chains_section(ways, cases=2, model="abc", is_plain=True)
     settings = settings_section([("8 steps, euler", 0.5, 1.0)], singles=7, is_plain=True)
     for name in WAYS:
         assert f"| {name} | 1.00" in chains or f"| {name} | 0." in chains
     assert "8 steps, euler | 0.50" in settings
-    assert "plain English" in chains
+    assert "plain English" in chains and "`abc`" in chains
     assert "--plain" in chains and "--plain" in settings
     assert "](latent_chain_plain.png)" in chains
     assert "](latent_chain.md)" in chains

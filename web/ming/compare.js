@@ -1,11 +1,12 @@
 /** Shows two branches side by side in a dialog: what they share above, what differs below. */
+import { openDialog } from "./dialog.js";
 import { element } from "./element.js";
+import { bothSides, factsOf } from "./parts.js";
 import { pathTo } from "./store.js";
 import { text } from "./texts.js";
-import { bothSides, factsOf } from "./view.js";
 
 /** Open the dialog on two turns of a forest; other ends of branches can be chosen in it. */
-export function openComparison(forest, left, right, actions) {
+export function openComparison(forest, labels, [left, right], actions) {
   const find = (turn) => forest.rows.find((row) => row.digest === turn.digest) ?? turn;
   const chosen = [find(left), find(right)];
   const choices = [...new Set([...chosen, ...forest.tips])].sort(
@@ -13,45 +14,26 @@ export function openComparison(forest, left, right, actions) {
   );
   const body = element("div", { class: "ming-compared" });
   const pickers = [text("left"), text("right")].map((label, i) =>
-    picker(label, choices, chosen[i], (turn) => {
-      chosen[i] = turn;
+    picker(label, choices.map((turn) => nameOf(turn, labels)), choices.indexOf(chosen[i]), (place) => {
+      chosen[i] = choices[place];
       draw(body, chosen, actions);
     }),
   );
-  const close = element("button", {
-    type: "button",
-    class: "ming-close",
-    text: "✕",
-    title: text("close"),
-    "aria-label": text("close"),
-  });
-  const dialog = element(
-    "dialog",
-    { class: "ming-dialog", "aria-label": text("compareTitle") },
-    element("header", {}, element("h2", { text: text("compareTitle") }), close),
-    element("div", { class: "ming-pickers" }, ...pickers),
-    body,
-  );
-  close.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => dialog.remove());
-  // The host has shortcuts on single letters; they are not meant while a dialog is open.
-  dialog.addEventListener("keydown", (event) => event.stopPropagation());
   draw(body, chosen, actions);
-  document.body.append(dialog);
-  dialog.showModal();
+  openDialog(text("compareTitle"), element("div", { class: "ming-pickers" }, ...pickers), body);
 }
 
-function picker(label, choices, chosen, onChoose) {
-  const options = choices.map((turn, i) =>
-    element("option", { value: `${i}`, text: nameOf(turn), selected: turn === chosen }),
+function picker(label, names, chosen, onChoose) {
+  const options = names.map((name, i) =>
+    element("option", { value: `${i}`, text: name, selected: i === chosen }),
   );
   const select = element("select", {}, ...options);
-  select.addEventListener("change", () => onChoose(choices[Number(select.value)]));
+  select.addEventListener("change", () => onChoose(Number(select.value)));
   return element("label", {}, element("span", { text: label }), select);
 }
 
-function nameOf(turn) {
-  const place = [turn.branch && text("branch", turn.branch), text("turn", turn.number)];
+function nameOf(turn, labels) {
+  const place = [labels.get(turn.digest)?.words, text("turn", turn.number)];
   const words = turn.prompt.length > 60 ? `${turn.prompt.slice(0, 60)}…` : turn.prompt;
   return [...place, words].filter(Boolean).join(" · ");
 }

@@ -1,16 +1,21 @@
 /** Queues chosen nodes of the graph and follows what the server tells about them. */
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { rootGraph } from "./graph.js";
+import { text } from "./texts.js";
 
 const ENDS = ["execution_success", "execution_error", "execution_interrupted"];
 
 /**
  * Run what the targets need, and nothing else; resolves to { state, message }.
  *
- * watched  the node whose previews and text are told, as { picture } and { text }
+ * targets  nodes, or ids of `extra`
+ * watched  nodes whose news are told, each with the place of its node here: { picture }, { text },
+ *          { share } of the work and { output }
+ * extra    nodes to run that are not in the graph, as the server takes them, by id
  * state    "done", "failed" or "cancelled"
  */
-export async function runStep({ targets, watched, tell, started }) {
+export async function runStep({ targets, watched, tell, started, extra = {} }) {
   const listeners = [];
   const listen = (name, heard) => {
     api.addEventListener(name, heard);
@@ -19,17 +24,21 @@ export async function runStep({ targets, watched, tell, started }) {
   let prompt = null;
   let finish;
   const ended = new Promise((resolve) => (finish = resolve));
-  const isOurs = ({ nodeId, promptId, jobId }) =>
-    `${nodeId}` === `${watched.id}` && (!prompt || [undefined, prompt].includes(promptId ?? jobId));
-  listen("b_preview_with_metadata", ({ detail }) => {
-    if (isOurs(detail)) tell({ picture: detail.blob });
-  });
-  listen("progress_text", ({ detail }) => {
-    if (isOurs(detail)) tell({ text: detail.text });
-  });
+  const ids = watched.map((node) => `${node.id ?? node}`);
+  const news = (node, of, what) => {
+    const place = ids.indexOf(`${node}`);
+    if (place >= 0 && (!prompt || [undefined, null, prompt].includes(of))) tell(what, place);
+  };
+  listen("b_preview_with_metadata", ({ detail }) =>
+    news(detail.nodeId, detail.promptId ?? detail.jobId, { picture: detail.blob }),
+  );
+  listen("progress_text", ({ detail }) =>
+    news(detail.nodeId, detail.promptId ?? detail.jobId, { text: detail.text }),
+  );
   listen("progress", ({ detail }) => {
-    if (detail.prompt_id === prompt && detail.max) tell({ share: detail.value / detail.max });
+    if (detail.max) news(detail.node, detail.prompt_id, { share: detail.value / detail.max });
   });
+  listen("executed", ({ detail }) => news(detail.node, detail.prompt_id, { output: detail.output }));
   // An end may come before the answer that says which prompt this is.
   const ends = [];
   const look = () => {
@@ -42,13 +51,18 @@ export async function runStep({ targets, watched, tell, started }) {
       look();
     });
   }
+  listen("reconnecting", () => tell({ text: text("waiting") }, 0));
+  listen("reconnected", async () => {
+    const outcome = prompt && (await askFor(prompt));
+    if (outcome) finish(outcome);
+  });
   try {
-    const graph = app.rootGraph ?? app.graph;
-    const request = await app.graphToPrompt(graph);
-    const partialExecutionTargets = targets.map((node) => `${node.id}`);
+    const request = await app.graphToPrompt(rootGraph());
+    request.output = { ...request.output, ...extra };
+    const partialExecutionTargets = targets.map((node) => `${node.id ?? node}`);
     const answer = await api.queuePrompt(0, request, { partialExecutionTargets });
     prompt = answer.prompt_id;
-    started(() => cancel(prompt, finish));
+    started?.(() => cancel(prompt, finish));
     look();
     return await ended;
   } catch (error) {
@@ -62,10 +76,30 @@ export async function runStep({ targets, watched, tell, started }) {
 async function cancel(prompt, finish) {
   const body = JSON.stringify({ delete: [prompt] });
   const headers = { "Content-Type": "application/json" };
-  await api.fetchApi("/queue", { method: "POST", headers, body });
-  const { queue_running: running = [] } = await (await api.fetchApi("/queue")).json();
-  if (running.some((entry) => entry[1] === prompt)) await api.interrupt(prompt);
-  else finish({ state: "cancelled" });
+  try {
+    await api.fetchApi("/queue", { method: "POST", headers, body });
+    if (await isRunning(prompt)) await api.interrupt(prompt);
+    else finish({ state: "cancelled" });
+  } catch {
+    finish({ state: "failed", message: text("unreachable") });
+  }
+}
+
+async function isRunning(prompt) {
+  const queue = await (await api.fetchApi("/queue")).json();
+  return (queue.queue_running ?? []).some((entry) => entry[1] === prompt);
+}
+
+/** What became of a prompt while the server could not be heard; null while it goes on. */
+async function askFor(prompt) {
+  try {
+    const { [prompt]: entry } = await (await api.fetchApi(`/history/${prompt}`)).json();
+    if (!entry) return (await isRunning(prompt)) ? null : { state: "failed", message: text("lost") };
+    const isDone = entry.status?.status_str === "success";
+    return isDone ? { state: "done" } : { state: "failed", message: "" };
+  } catch {
+    return null;
+  }
 }
 
 function outcomeOf({ type, detail }) {
@@ -76,6 +110,8 @@ function outcomeOf({ type, detail }) {
 
 /** What the server had against a prompt, in its own words. */
 function refusalOf(error) {
+  const isUnheard = error instanceof TypeError && /fetch|network/i.test(error.message);
+  if (isUnheard) return text("unreachable");
   const answer = error?.response ?? {};
   const nodes = Object.values(answer.node_errors ?? {}).flatMap((node) => node?.errors ?? []);
   const said = nodes.map((each) => [each.message, each.details].filter(Boolean).join(": "));

@@ -32,6 +32,21 @@ export class TimelineStore extends EventTarget {
     return placed.sort((one, other) => Number(one.id) - Number(other.id)); // as they were made
   }
 
+  /** All that a node shows, to be put back with `put`. */
+  entry(node) {
+    return this.#entries.get(node) ?? null;
+  }
+
+  put(node, entry) {
+    this.#entries.set(node, entry);
+    this.#changed();
+  }
+
+  /** Have everything drawn again: something it depends on has changed. */
+  refresh() {
+    this.#changed();
+  }
+
   sheets(node) {
     return this.#entries.get(node)?.sheets ?? [];
   }

@@ -42,7 +42,7 @@ function follow(store, { conversation, index }) {
   let at = originOf(timeline, "context");
   if (!at) return { problem: hasLink(timeline, "context") ? "insideSubgraph" : "notConnected" };
   for (let last = conversation.turns.length - 1; last > index; ) {
-    const kind = at.node.type?.startsWith?.(PREFIX) ? at.node.type.slice(PREFIX.length) : "";
+    const kind = kindOf(at.node);
     if (kind === "LoadContext") return { problem: "inFile" };
     const isTrim = kind === "TrimContext"; // it adds no turn, and keeps all on record
     if (!isTrim && !(kind in PROMPTS)) return { problem: "insideSubgraph" };
@@ -57,8 +57,12 @@ function follow(store, { conversation, index }) {
     }
     at = before;
   }
-  return { ...at, isList, timeline };
+  const kind = kindOf(at.node);
+  const isOther = kind in PROMPTS && !makes(at.node, PROMPTS[kind], conversation.turns[index]);
+  return isOther ? { problem: "changed" } : { ...at, isList, timeline };
 }
+
+const kindOf = (node) => (node.type?.startsWith?.(PREFIX) ? node.type.slice(PREFIX.length) : "");
 
 const hasLink = (node, name) => {
   const slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
@@ -69,7 +73,8 @@ const hasLink = (node, name) => {
 function makes(node, name, turn) {
   const words = node.widgets?.find((widget) => widget.name === name)?.value;
   if (typeof words !== "string" || words.includes("{") || hasLink(node, name)) return true;
-  return words.trim() === turn.prompt.trim();
+  const said = turn.prompt.trim();
+  return words.trim() === said || words.split("\n").some((line) => line.trim() === said);
 }
 
 /** How many turns a node adds: an Edit Step that shows its region first adds two. */

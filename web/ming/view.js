@@ -2,11 +2,16 @@
  * Draws turns as a feed of cards: in a Timeline node, or, without a node, in the sidebar.
  *
  * One card is current. Arrow keys, Home and End move it; Enter copies its prompt, E goes on from
- * it, C compares it. Its buttons do the same.
+ * it, C compares it, N names its branch, X exports what led to it, K keeps it of several tries.
+ * Its buttons do the same.
  */
 import { element } from "./element.js";
+import { twinsOf } from "./keeping.js";
+import { labelsOf } from "./naming.js";
+import { bothSides, factsOf } from "./parts.js";
 import { text } from "./texts.js";
 
+const ACTS = { Enter: "copy", e: "edit", c: "compare", n: "name", x: "export", k: "keep" };
 const KEYS = { ArrowDown: 1, ArrowUp: -1, PageDown: 3, PageUp: -3, Home: -Infinity, End: Infinity };
 
 export class TimelineView {
@@ -14,7 +19,8 @@ export class TimelineView {
   #store;
   #node;
   #rows = [];
-  #ways = new Map(); // digest -> how many ways lead on from a turn, in all Timeline nodes
+  #everywhere = new Map(); // digest -> the row of a turn among all Timeline nodes
+  #labels = new Map(); // digest -> what the branch of a turn is called
   #current = null; // digest of the turn whose card is current
   #pinned = null; // digest of the turn to compare with
   #draw = () => this.draw();
@@ -68,7 +74,8 @@ export class TimelineView {
     const hadFocus = this.feed.contains(document.activeElement);
     const { rows } = this.#store.forest(this.#node);
     const everywhere = this.#node ? this.#store.forest().rows : rows;
-    this.#ways = new Map(everywhere.map((row) => [row.digest, row.children.length]));
+    this.#everywhere = new Map(everywhere.map((row) => [row.digest, row]));
+    this.#labels = labelsOf(this.#store);
     const isNew = rows.at(-1)?.digest !== this.#rows.at(-1)?.digest;
     this.#rows = rows;
     if (isNew) {
@@ -116,7 +123,7 @@ export class TimelineView {
 
   #card(row) {
     const isCurrent = row.digest === this.#current;
-    const label = [text("turn", row.number), row.branch && text("branch", row.branch), row.prompt];
+    const label = [text("turn", row.number), this.#labelOf(row), row.prompt];
     return element(
       "article",
       {
@@ -141,13 +148,20 @@ export class TimelineView {
     );
   }
 
+  /** What the branch of a turn is called here: a node that shows one counts none. */
+  #labelOf(row) {
+    const { words, isNamed } = this.#labels.get(row.digest) ?? {};
+    return isNamed || !this.#node ? words : "";
+  }
+
   #title(row) {
-    const branches = this.#ways.get(row.digest) ?? 0;
+    const branches = this.#everywhere.get(row.digest)?.children.length ?? 0;
+    const label = this.#labelOf(row);
     return element(
       "header",
       {},
       element("b", { class: "ming-number", text: `${row.number}` }),
-      row.branch ? element("span", { class: "ming-branch", text: text("branch", row.branch) }) : null,
+      label ? element("span", { class: "ming-branch", text: label }) : null,
       branches > 1
         ? element("span", { class: "ming-split", text: text("branches", branches) })
         : null,
@@ -159,37 +173,46 @@ export class TimelineView {
   }
 
   #buttons(row) {
-    const button = (name, press) =>
+    const button = (name) =>
       element("button", {
         type: "button",
         text: text(name),
         title: text(`${name}Hint`),
         "data-action": name,
-        on: { click: press },
+        on: { click: () => this.#act(name, row) },
       });
     return element(
       "footer",
       { role: "toolbar", "aria-label": text("turn", row.number) },
-      button("copy", () => this.#copy(row)),
-      button("edit", () => this.#edit(row)),
-      button("compare", () => this.#compare(row)),
-      this.#node ? null : button("show", () => this.#actions.show(row.homes[0].conversation.node)),
+      ...this.#actsOn(row).map(button),
     );
+  }
+
+  /** What can be done with a turn here; some needs the line to type in, or other tries. */
+  #actsOn(row) {
+    const names = ["copy", "edit", "compare", "name", "export"];
+    if (this.#node) return names;
+    const isOneOfSeveral = twinsOf(this.#store.forest(), this.#everywhere.get(row.digest)).length;
+    return isOneOfSeveral ? ["keep", ...names, "show"] : [...names, "show"];
   }
 
   #onKey(event) {
     const row = this.#rows.find((each) => each.digest === this.#current);
     if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
     const isOnCard = event.target.classList?.contains("ming-turn");
-    const acts = { Enter: "copy", e: "edit", c: "compare" };
-    const name = acts[event.key] ?? acts[event.key.toLowerCase()];
+    const name = ACTS[event.key] ?? ACTS[event.key.toLowerCase()];
+    const isMeant = this.#actsOn(row).includes(name) && (isOnCard || name !== "copy");
     if (event.key in KEYS) this.#move(KEYS[event.key]);
-    else if (isOnCard && name === "copy") this.#copy(row);
-    else if (name === "edit") this.#edit(row);
-    else if (name === "compare") this.#compare(row);
+    else if (isMeant) this.#act(name, row);
     else return;
     event.preventDefault();
     event.stopPropagation(); // the host has shortcuts on these keys
+  }
+
+  async #act(name, row) {
+    if (name === "compare") return this.#compare(row);
+    if (name === "copy" && !row.prompt) return this.#say(text("nothingToCopy"));
+    this.#say(await this.#actions[name](row));
   }
 
   #move(by) {
@@ -229,14 +252,6 @@ export class TimelineView {
     return [...cards].find((card) => card.dataset.digest === digest);
   }
 
-  async #copy(row) {
-    this.#say(row.prompt ? await this.#actions.copy(row) : text("nothingToCopy"));
-  }
-
-  #edit(row) {
-    this.#say(this.#actions.edit(row));
-  }
-
   #compare(row) {
     const other = this.#rows.find((each) => each.digest === this.#pinned);
     if (other === row) this.#pinned = null;
@@ -251,44 +266,4 @@ export class TimelineView {
   #say(words) {
     this.status.textContent = words ?? "";
   }
-}
-
-/** What was asked and what came back, next to each other where there is room. */
-export function bothSides(turn, actions) {
-  return element(
-    "div",
-    { class: "ming-sides" },
-    ...side(text("you"), "ming-asked", turn.asked, actions),
-    ...side(text("model"), "ming-replied", turn.replied, actions),
-  );
-}
-
-function side(label, kind, parts, actions) {
-  if (!parts.length) return [];
-  const drawn = parts.map((part) =>
-    part.text === undefined ? thumbnail(part.picture, actions) : element("p", { text: part.text }),
-  );
-  return [element("div", { class: `ming-side ${kind}` }, element("span", { text: label }), ...drawn)];
-}
-
-function thumbnail(file, actions) {
-  const frame = () =>
-    element("span", { class: "ming-frame", text: text("picture"), title: text("noPicture") });
-  if (!file) return frame();
-  const picture = element("img", {
-    src: actions.pictureUrl(file),
-    alt: text("picture"),
-    loading: "lazy",
-    decoding: "async",
-    draggable: "false",
-  });
-  picture.addEventListener("error", () => picture.replaceWith(frame()));
-  return picture;
-}
-
-/** The figures of a turn as short texts. */
-export function factsOf(row) {
-  const facts = [text("tokensOf", row.promptTokens, row.replyTokens)];
-  if (row.seed) facts.push(text("seed", row.seed));
-  return facts.concat(row.settings.map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`));
 }
