@@ -18,7 +18,7 @@ import { labelsOf, nameBranch } from "./ming/naming.js";
 import { fillPrefix } from "./ming/prefix.js";
 import { readConversations } from "./ming/records.js";
 import { TimelineStore } from "./ming/store.js";
-import { text } from "./ming/texts.js";
+import { isChinese, text } from "./ming/texts.js";
 import { originOf } from "./ming/upstream.js";
 import { TimelineView } from "./ming/view.js";
 import { keepAsSaved } from "./ming/younger.js";
@@ -105,12 +105,14 @@ function makeSidebar() {
   const composer = new Composer({ store, view, pictureUrl: actions.pictureUrl });
   const heading = element("h2", { text: text("title") });
   const root = element("div", { class: "ming-sidebar" }, heading, view.root, composer.root);
-  return { view, composer, root };
+  return { view, composer, root, isChinese: isChinese() };
 }
 
 /** The host may call this more than once for the same place. */
 function renderSidebar(place) {
-  sidebar ??= makeSidebar();
+  const isOld = sidebar && sidebar.isChinese !== isChinese() && !sidebar.composer.isBusy;
+  if (isOld) sidebar.view.destroy();
+  if (!sidebar || isOld) sidebar = makeSidebar();
   if (place.contains(sidebar.root)) return;
   place.replaceChildren(sidebar.root);
   requestAnimationFrame(() => sidebar.view.choose(sidebar.view.current));

@@ -88,6 +88,10 @@ export class Composer {
     this.line.focus();
   }
 
+  get isBusy() {
+    return Boolean(this.#cancel);
+  }
+
   /** Another workflow is shown: what was made is not there any more. */
   forget() {
     if (this.#cancel || this.#made.some((made) => this.#isThere(made))) return;
@@ -138,7 +142,7 @@ export class Composer {
         : text("fromTurn", current.number);
     const hasWords = Boolean(this.line.value.trim());
     this.hint.textContent = from;
-    const isBusy = Boolean(this.#cancel);
+    const { isBusy } = this;
     this.stop.hidden = !isBusy;
     this.retry.hidden = this.undo.hidden = isBusy || !this.#made.some((made) => this.#isThere(made));
     this.send.disabled = isBusy;

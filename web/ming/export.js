@@ -62,7 +62,9 @@ function sourceOf(store, row) {
 function workflowOf(store, row) {
   const { node, slot, timeline } = sourceOf(store, row);
   const saved = JSON.parse(JSON.stringify(rootGraph().serialize()));
-  const excerpt = excerptOf(saved, { id: node.id, slot }, timeline.id);
+  // Newer frontends have texts as ids in the graph, and numbers in what they save.
+  const idOf = (live) => saved.nodes.find(({ id }) => `${id}` === `${live.id}`).id;
+  const excerpt = excerptOf(saved, { id: idOf(node), slot }, idOf(timeline));
   return new Blob([JSON.stringify(excerpt, null, 1)], { type: "application/json" });
 }
 

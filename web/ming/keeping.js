@@ -8,8 +8,8 @@ import { PREFIX, findSource, originOf } from "./upstream.js";
 const SHOWING = [`${PREFIX}PixelDecode`, `${PREFIX}ContextTimeline`, "PreviewImage"];
 
 /** Other turns that answer the same words at the same place, with another seed. */
-export function twinsOf(forest, row) {
-  const among = row.parent?.children ?? forest.roots;
+export function twinsOf(roots, row) {
+  const among = row.parent?.children ?? roots;
   const isTwin = (each) => each !== row && each.prompt === row.prompt && each.seed !== row.seed;
   return row.replied.some((part) => part.picture !== undefined) ? among.filter(isTwin) : [];
 }
@@ -27,7 +27,7 @@ export function keepOnly(store, turn) {
   if (kept.problem) return kept;
   const step = kept.node;
   const { graph } = step;
-  const sources = twinsOf(forest, row).map((twin) => findSource(store, twin));
+  const sources = twinsOf(forest.roots, row).map((twin) => findSource(store, twin));
   const others = [...new Set(sources.map(({ node }) => node))].filter(
     (node) => node && node !== step && node.graph === graph && node.type === step.type,
   );
@@ -79,8 +79,8 @@ const behindDirectly = ({ node, slot }) =>
 
 /** Put a step and what shows it where the first of the tries is; returns what puts them back. */
 function moveTo(others, step, shown) {
-  const first = others.find((node) => node.pos[1] === step.pos[1] && node.pos[0] < step.pos[0]);
-  const by = first ? Math.min(...others.map((node) => node.pos[0])) - step.pos[0] : 0;
+  const row = others.filter((node) => node.pos[1] === step.pos[1]).map((node) => node.pos[0]);
+  const by = Math.min(step.pos[0], ...row) - step.pos[0];
   const shift = (x) => [step, ...shown].forEach((node) => (node.pos = [node.pos[0] + x, node.pos[1]]));
   if (by) shift(by);
   return () => by && shift(-by);

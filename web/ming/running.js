@@ -52,10 +52,13 @@ export async function runStep({ targets, watched, tell, started, extra = {} }) {
     });
   }
   listen("reconnecting", () => tell({ text: text("waiting") }, 0));
-  listen("reconnected", async () => {
-    const outcome = prompt && (await askFor(prompt));
-    if (outcome) finish(outcome);
-  });
+  // Of a prompt that somebody else took out of the queue, or that a restart lost, nothing is told.
+  for (const name of ["reconnected", "status"]) {
+    listen(name, async () => {
+      const outcome = prompt && (await askFor(prompt));
+      if (outcome) finish(outcome);
+    });
+  }
   try {
     const request = await app.graphToPrompt(rootGraph());
     request.output = { ...request.output, ...extra };
@@ -78,25 +81,28 @@ async function cancel(prompt, finish) {
   const headers = { "Content-Type": "application/json" };
   try {
     await api.fetchApi("/queue", { method: "POST", headers, body });
-    if (await isRunning(prompt)) await api.interrupt(prompt);
+    if ((await queued()).running.includes(prompt)) await api.interrupt(prompt);
     else finish({ state: "cancelled" });
   } catch {
     finish({ state: "failed", message: text("unreachable") });
   }
 }
 
-async function isRunning(prompt) {
+async function queued() {
   const queue = await (await api.fetchApi("/queue")).json();
-  return (queue.queue_running ?? []).some((entry) => entry[1] === prompt);
+  const ids = (entries) => (entries ?? []).map((entry) => entry[1]);
+  return { running: ids(queue.queue_running), pending: ids(queue.queue_pending) };
 }
 
-/** What became of a prompt while the server could not be heard; null while it goes on. */
+/** What became of a prompt of which nothing was heard; null while it goes on. */
 async function askFor(prompt) {
   try {
+    const { running, pending } = await queued();
+    if ([...running, ...pending].includes(prompt)) return null;
     const { [prompt]: entry } = await (await api.fetchApi(`/history/${prompt}`)).json();
-    if (!entry) return (await isRunning(prompt)) ? null : { state: "failed", message: text("lost") };
-    const isDone = entry.status?.status_str === "success";
-    return isDone ? { state: "done" } : { state: "failed", message: "" };
+    if (!entry) return { state: "failed", message: text("lost") };
+    const end = entry.status?.messages?.findLast(([name]) => ENDS.includes(name));
+    return end ? outcomeOf({ type: end[0], detail: end[1] }) : null;
   } catch {
     return null;
   }

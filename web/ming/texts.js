@@ -114,7 +114,7 @@ const ENGLISH = {
   failedWith: "That did not work: {0}. The browser's console says more.",
   unreachable: "ComfyUI does not answer. Look whether it runs, then press Another try.",
   waiting: "ComfyUI does not answer. Waiting for it…",
-  lost: "ComfyUI was started anew and does not know this line any more. Press Another try.",
+  lost: "ComfyUI does not have this line in its queue any more. Press Another try.",
 };
 
 const CHINESE = {
@@ -230,7 +230,7 @@ const CHINESE = {
   failedWith: "操作没有成功：{0}。浏览器控制台有更多信息。",
   unreachable: "ComfyUI 没有响应。请确认它在运行，然后按“再试一次”。",
   waiting: "ComfyUI 没有响应，正在等待…",
-  lost: "ComfyUI 已重新启动，不再记得这一句。请按“再试一次”。",
+  lost: "这一句已不在 ComfyUI 的队列中。请按“再试一次”。",
 };
 
 /** A text in the language of the page, with {0}, {1} filled in. */
@@ -239,7 +239,8 @@ export function text(key, ...values) {
   return words.replace(/\{(\d)\}/g, (_, i) => `${values[i] ?? ""}`);
 }
 
-function isChinese() {
+/** Whether the page speaks Chinese now; the host lets that be changed at any time. */
+export function isChinese() {
   try {
     return `${app.extensionManager?.setting?.get("Comfy.Locale") ?? ""}`.startsWith("zh");
   } catch {

@@ -20,6 +20,7 @@ export class TimelineView {
   #node;
   #rows = [];
   #everywhere = new Map(); // digest -> the row of a turn among all Timeline nodes
+  #roots = []; // the turns that begin conversations, in all Timeline nodes
   #labels = new Map(); // digest -> what the branch of a turn is called
   #current = null; // digest of the turn whose card is current
   #pinned = null; // digest of the turn to compare with
@@ -73,8 +74,9 @@ export class TimelineView {
   draw() {
     const hadFocus = this.feed.contains(document.activeElement);
     const { rows } = this.#store.forest(this.#node);
-    const everywhere = this.#node ? this.#store.forest().rows : rows;
-    this.#everywhere = new Map(everywhere.map((row) => [row.digest, row]));
+    const everywhere = this.#store.forest();
+    this.#roots = everywhere.roots;
+    this.#everywhere = new Map(everywhere.rows.map((row) => [row.digest, row]));
     this.#labels = labelsOf(this.#store);
     const isNew = rows.at(-1)?.digest !== this.#rows.at(-1)?.digest;
     this.#rows = rows;
@@ -192,7 +194,7 @@ export class TimelineView {
   #actsOn(row) {
     const names = ["copy", "edit", "compare", "name", "export"];
     if (this.#node) return names;
-    const isOneOfSeveral = twinsOf(this.#store.forest(), this.#everywhere.get(row.digest)).length;
+    const isOneOfSeveral = twinsOf(this.#roots, this.#everywhere.get(row.digest)).length;
     return isOneOfSeveral ? ["keep", ...names, "show"] : [...names, "show"];
   }
 
