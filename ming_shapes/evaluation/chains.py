@@ -127,9 +127,7 @@ def draw_plot(ways: dict[str, list[Step]]) -> Image.Image:
     return sheet
 
 
-def chains_section(
-    ways: dict[str, list[Step]], cases: int, model: str, *, is_plain: bool
-) -> str:
+def chains_section(ways: dict[str, list[Step]], cases: int, model: str, *, is_plain: bool) -> str:
     """Write what became of the chains of the model of an identity, and nothing else."""
     kind = "one filled thing, plain English" if is_plain else "held-out scenes and phrasings"
     other = PAGES[not is_plain]
