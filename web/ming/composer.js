@@ -69,6 +69,7 @@ export class Composer {
     );
     view.root.addEventListener("focusin", () => this.#show());
     store.addEventListener("change", () => this.#show());
+    new ResizeObserver(() => this.#uncover()).observe(this.root);
     this.#show();
   }
 
@@ -280,10 +281,9 @@ export class Composer {
     const keep = (i) => turns[i] && this.keep(turns[i]);
     this.#bubble.offer(remark, sources, keep);
     this.#keep = keep;
-    this.#uncover();
   }
 
-  /** What the last turn shows is not to lie under the line. */
+  /** What the turns show and tell is not to lie under the line. */
   #uncover() {
     this.#view.root.style.setProperty("--ming-covered", `${this.root.offsetHeight + 4}px`);
   }
@@ -296,6 +296,5 @@ export class Composer {
   #say(words, state = "told") {
     this.#keep = null;
     this.#bubble.say(words, state);
-    this.#uncover();
   }
 }

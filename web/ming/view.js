@@ -92,7 +92,7 @@ export class TimelineView {
     this.feed.setAttribute("aria-label", text("title"));
     this.#drawHead();
     this.feed.replaceChildren(...(rows.length ? rows.map((row) => this.#card(row)) : [this.#empty()]));
-    if (isNew) requestAnimationFrame(() => (this.feed.scrollTop = this.feed.scrollHeight));
+    if (isNew) requestAnimationFrame(() => this.#reveal(this.#cardOf(this.#current)));
     if (hadFocus) this.#cardOf(this.#current)?.focus({ preventScroll: true });
   }
 
@@ -227,6 +227,7 @@ export class TimelineView {
 
   /** Scroll to a card: within the node, or within whatever the sidebar scrolls. */
   #reveal(card) {
+    if (!card) return;
     if (!this.#node) return card.scrollIntoView({ block: "nearest" });
     const top = card.offsetTop - this.feed.offsetTop;
     const overhang = top + card.offsetHeight - this.feed.clientHeight;
