@@ -182,8 +182,7 @@ export class Composer {
     const number = ++this.#upload;
     try {
       const file = files.find((each) => each.type.startsWith("image/"));
-      if (!file) throw new Error(files[0].name);
-      const picture = await uploadPicture(file);
+      const picture = await uploadPicture(file ?? files[0]);
       if (number !== this.#upload) return;
       this.#picture = picture;
       if (!this.#cancel) this.#say(text(files.length > 1 ? "firstTaken" : "pictureTaken", picture));
@@ -267,7 +266,8 @@ export class Composer {
     if (state !== "done") moveBack(made);
     if (state === "done" && tries.length > 1) this.#offer(made, remark);
     else if (state === "done") this.#say(remark);
-    else this.#say(state === "cancelled" ? text("cancelled") : message || text("failed"), state);
+    else if (state === "cancelled") this.#say(text("cancelled"), state);
+    else this.#say(`${message || text("failed")}\n${text("next")}`, state);
     this.#show();
     this.#uncover();
     if (state === "done") this.#view.choose(turns[0]);

@@ -74,6 +74,7 @@ const ENGLISH = {
   uploadFailed: "The picture could not be taken: {0}. Choose a PNG, JPEG or WebP file.",
   nothingYet: "There is no picture yet. Draw one first, or drop one here.",
   failed: "That did not work. The console of ComfyUI says more.",
+  next: "Then press Another try, or Undo.",
   cancelled: "Cancelled. The nodes are still there: try again, or undo.",
   undone: "The nodes are taken away.",
   working: "Working…",
@@ -112,9 +113,9 @@ const ENGLISH = {
   fourHint: "Draw the line, or without words the chosen turn, with four seeds, to keep one (Alt+Enter)",
   firstTaken: "One picture at a time: the next line is about {0}.",
   failedWith: "That did not work: {0}. The browser's console says more.",
-  unreachable: "ComfyUI does not answer. Look whether it runs, then press Another try.",
+  unreachable: "ComfyUI does not answer. Look whether it runs.",
   waiting: "ComfyUI does not answer. Waiting for it…",
-  lost: "ComfyUI does not have this line in its queue any more. Press Another try.",
+  lost: "ComfyUI does not have this line in its queue any more.",
 };
 
 const CHINESE = {
@@ -190,6 +191,7 @@ const CHINESE = {
   uploadFailed: "无法接收图片：{0}。请选择 PNG、JPEG 或 WebP 文件。",
   nothingYet: "还没有图片。请先画一张，或把图片拖到这里。",
   failed: "操作没有成功。ComfyUI 的控制台有更多信息。",
+  next: "之后请按“再试一次”或“撤销”。",
   cancelled: "已取消。节点还在：可以再试一次或撤销。",
   undone: "节点已移除。",
   working: "正在处理…",
@@ -228,9 +230,9 @@ const CHINESE = {
   fourHint: "用四个种子绘制这一句（没有文字时为所选的一轮），再保留一个（Alt+Enter）",
   firstTaken: "一次只能用一张图片：下一句将谈论 {0}。",
   failedWith: "操作没有成功：{0}。浏览器控制台有更多信息。",
-  unreachable: "ComfyUI 没有响应。请确认它在运行，然后按“再试一次”。",
+  unreachable: "ComfyUI 没有响应。请确认它在运行。",
   waiting: "ComfyUI 没有响应，正在等待…",
-  lost: "这一句已不在 ComfyUI 的队列中。请按“再试一次”。",
+  lost: "这一句已不在 ComfyUI 的队列中。",
 };
 
 /** A text in the language of the page, with {0}, {1} filled in. */
