@@ -120,12 +120,18 @@ function renderSidebar(place) {
 
 app.registerExtension({
   name: "MingUniVision.Timeline",
+  keybindings: [
+    { commandId: "MingUniVision.ToggleTimeline", combo: { key: "u", alt: true, shift: true } },
+  ],
   commands: [
     {
       id: "MingUniVision.ToggleTimeline",
       label: "Ming-UniVision: show or hide the Context Timeline",
       icon: "pi pi-comments",
-      function: () => app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`),
+      function: async () => {
+        await app.extensionManager.command.execute(`Workspace.ToggleSidebarTab.${TAB}`);
+        setTimeout(() => sidebar?.composer.line.focus(), 100); // once it is shown, if it is
+      },
     },
     {
       id: "MingUniVision.CompareBranches",

@@ -162,6 +162,7 @@ export class Composer {
   }
 
   #onKey(event) {
+    if (event.altKey && event.shiftKey) return; // opens and closes the sidebar
     event.stopPropagation(); // the host has shortcuts on single letters
     if (event.isComposing) return; // Enter chooses a Chinese word
     const digit = event.altKey && /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
@@ -182,7 +183,8 @@ export class Composer {
     const number = ++this.#upload;
     try {
       const file = files.find((each) => each.type.startsWith("image/"));
-      const picture = await uploadPicture(file ?? files[0]);
+      if (!file) throw new Error(files[0].name);
+      const picture = await uploadPicture(file);
       if (number !== this.#upload) return;
       this.#picture = picture;
       if (!this.#cancel) this.#say(text(files.length > 1 ? "firstTaken" : "pictureTaken", picture));

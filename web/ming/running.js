@@ -63,7 +63,8 @@ export async function runStep({ targets, watched, tell, started, extra = {} }) {
     const request = await app.graphToPrompt(rootGraph());
     request.output = { ...request.output, ...extra };
     const partialExecutionTargets = targets.map((node) => `${node.id ?? node}`);
-    const answer = await api.queuePrompt(0, request, { partialExecutionTargets });
+    const how = { partialExecutionTargets, previewMethod: previewMethod() };
+    const answer = await api.queuePrompt(0, request, how);
     prompt = answer.prompt_id;
     started?.(() => cancel(prompt, finish));
     look();
@@ -73,6 +74,12 @@ export async function runStep({ targets, watched, tell, started, extra = {} }) {
   } finally {
     for (const [name, heard] of listeners) api.removeEventListener(name, heard);
   }
+}
+
+/** How the picture is shown growing: as the user has it; where nothing is chosen, it is shown. */
+function previewMethod() {
+  const chosen = app.extensionManager?.setting?.get?.("Comfy.Execution.PreviewMethod");
+  return chosen && chosen !== "default" ? chosen : "auto";
 }
 
 /** Stop a prompt that runs, or take it out of the queue, of which the server tells nothing. */
