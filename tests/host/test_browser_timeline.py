@@ -56,6 +56,24 @@ else {
   feed.scrollTop += below / zoom - 20;
 }
 """
+FRAME = "Please generate the corresponding image based on the description. "
+# Enter while a word is being chosen sends nothing.
+TYPE_CHINESE = """
+const line = document.querySelector('.ming-line');
+const enter = (isComposing) => line.dispatchEvent(
+  new KeyboardEvent('keydown', { key: 'Enter', isComposing, bubbles: true, cancelable: true }));
+app.graph.clear();
+line.value = '画一个红色的圆';
+line.dispatchEvent(new InputEvent('input', { bubbles: true }));
+const mode = document.querySelector('[data-action=mode]').textContent;
+enter(true);
+await wait(300);
+const count = app.graph.nodes.length;
+enter(false);
+const stop = document.querySelector('[data-action=stop]');
+for (let i = 0; i < 500 && (i < 5 || !stop.hidden); i++) await wait(200);
+return [mode, count, document.querySelector('.ming-bubble').textContent];
+"""
 LAST_NODE = """
 const node = app.graph.nodes.at(-1);
 const from = (slot) => node.getInputNode(slot)?.title ?? null;
@@ -340,6 +358,8 @@ class TestShipped:
             assert "运行工作流后" in browser.find(f"{NODE}.ming-empty")[0].get_attribute(
                 "innerText"
             )
+            assert browser.run(TYPE_CHINESE) == ["绘制", 0, ""]
+            assert "第 1 轮, 画一个红色的圆" in labels(browser, SIDE)[0].replace(FRAME, "")
             browser.shoot("chinese")
         finally:
             browser.set("Comfy.Locale", "en")
