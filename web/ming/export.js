@@ -16,11 +16,12 @@ export function openExport(store, turn, actions) {
   const path = pathTo(row);
   const status = element("p", { class: "ming-status", role: "status", "aria-live": "polite" });
   const name = `ming ${path.length > 1 ? `turns 1-${path.length}` : "turn 1"}`;
-  const ways = {
-    strip: async () => download(await drawStrip(path, actions.pictureUrl), `${name}.png`),
-    workflow: () => download(workflowOf(store, row), `${name}.json`),
-    context: () => downloadContext(store, row),
-  };
+  const strip = async () => download(await drawStrip(path, actions.pictureUrl), `${name}.png`);
+  const ways = [
+    ["strip", "stripExport", strip],
+    ["workflow", "workflowExport", () => download(workflowOf(store, row), `${name}.json`)],
+    ["context", "contextExport", () => downloadContext(store, row)],
+  ];
   let isBusy = false;
   const start = async (work) => {
     if (isBusy) return;
@@ -33,14 +34,14 @@ export function openExport(store, turn, actions) {
     }
     isBusy = false;
   };
-  const choices = Object.entries(ways).map(([way, work], i) =>
+  const choices = ways.map(([way, label, work], i) =>
     element(
       "div",
       { class: "ming-way" },
       element("button", {
         type: "button",
         autofocus: i === 0,
-        text: text(`${way}Export`),
+        text: text(label),
         "data-action": way,
         on: { click: () => start(work) },
       }),
