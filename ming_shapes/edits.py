@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from .render import Effect
 from .scene import (
     CELLS,
+    PLAIN,
     SHAPES,
     SIZES,
     Scene,
@@ -98,6 +99,7 @@ class EditStep:
     after: Scene
     words: str
     index: int | None = None
+    plain: str = ""  # the same in the plainest words, where people's are others
 
 
 class EditMaker:
@@ -165,7 +167,7 @@ class EditMaker:
         colour = self.rng.choice(self.maker.style.colours)
         if colour in (thing.colour, scene.background):
             return None
-        after = self._changed(scene, index, replace(thing, colour=colour))
+        after = self._changed(scene, index, replace(thing, colour=colour, tint=PLAIN))
         return after and (after, {"colour": self.phrasing.colour(colour)})
 
     def _reshape(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
@@ -218,7 +220,9 @@ class EditMaker:
     def _background(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:  # noqa: ARG002
         taken = {scene.background, *(thing.colour for thing in scene.things)}
         colour = self.rng.choice([c for c in self.maker.style.colours if c not in taken])
-        return replace(scene, background=colour), {"colour": self.phrasing.colour(colour)}
+        return replace(scene, background=colour, tint=PLAIN), {
+            "colour": self.phrasing.colour(colour)
+        }
 
     def _outline(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
         thing = scene.things[index]

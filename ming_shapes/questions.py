@@ -140,9 +140,11 @@ def question(phrasing: Phrasing, scene: Scene, kind: str, style: SceneStyle) -> 
     if kind == "background":
         answer, meant = answers.colour(scene.background), None
     elif kind == "how_many":
-        fill, answer, meant = _how_many(phrasing, scene)
+        fill, answer, meant = how_many(phrasing, scene)
     elif kind == "is_there":
-        fill, answer, meant = _is_there(phrasing, scene, style)
+        said, answer, meant = is_there(phrasing, scene, style)
+        bare = noun_phrase(phrasing, said)
+        fill = {"thing": bare if language == "zh" else a_thing(phrasing, said)}
     elif kind == "what":
         fill, answer = {"place": phrasing.place(thing.cell)}, answers.shape(thing.shape)
     else:
@@ -191,7 +193,8 @@ def _without(said: Mention, hidden: str) -> Mention:
 Compared = tuple[dict[str, str], str, tuple[Thing, ...]]  # what is said, the answer, what fits
 
 
-def _how_many(phrasing: Phrasing, scene: Scene) -> Compared:
+def how_many(phrasing: Phrasing, scene: Scene) -> Compared:
+    """Choose what to count; returns what is said, the answer, and what is as was said."""
     if phrasing.rng.random() < 0.5:
         words, fitting = phrasing.word(OBJECTS[phrasing.language]), scene.things
     else:
@@ -206,7 +209,10 @@ def _how_many(phrasing: Phrasing, scene: Scene) -> Compared:
     return {"things": words}, answer[len(fitting)], fitting
 
 
-def _is_there(phrasing: Phrasing, scene: Scene, style: SceneStyle) -> Compared:
+def is_there(
+    phrasing: Phrasing, scene: Scene, style: SceneStyle
+) -> tuple[Mention, str, tuple[Thing, ...]]:
+    """Choose a thing to ask for; returns it, the answer, and what is as was said."""
     rng = phrasing.rng
     thing = rng.choice(scene.things)
     shape, colour = thing.shape, thing.colour
@@ -222,7 +228,4 @@ def _is_there(phrasing: Phrasing, scene: Scene, style: SceneStyle) -> Compared:
         shape, colour = thing.shape, thing.colour
     said = Mention(shape, colour)
     fitting = tuple(thing for thing in scene.things if fits(said, thing))
-    phrase = noun_phrase(phrasing, said)
-    if phrasing.language == "en":
-        phrase = a_thing(phrasing, said)
-    return {"thing": phrase}, YES_NO[phrasing.language][0 if fitting else 1], fitting
+    return said, YES_NO[phrasing.language][0 if fitting else 1], fitting

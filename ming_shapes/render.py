@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ming_core.pixels import MARK, MARK_OPACITY
 
-from .scene import ALL_COLOURS, MORE, PALETTE, SHAPES, SIDE, Scene
+from .scene import ALL_COLOURS, MORE, PALETTE, PLAIN, SHAPES, SIDE, Scene
 
 STROKE = 3.2  # width of an outline in pixels
 TIP = 1.05  # how far the tips of stars and diamonds reach, in radii
@@ -48,6 +48,7 @@ class SceneTensors:
     effect: Tensor  # (B,)
     marked: Tensor  # (B,)
     tint: Tensor  # (B, K + 1, 3): added to the colours of the things and, last, of the background
+    stretch: Tensor  # (B,): how much narrower things are than they would be
 
     def to(self, device: torch.device) -> SceneTensors:
         """Return the same on a device."""
@@ -69,13 +70,14 @@ def pack(
 ) -> SceneTensors:
     """Return scenes as tensors, with an effect per scene and the index of its marked thing."""
     most = max(1, *(len(scene.things) for scene in scenes), 1)
-    shape, colour, place, outlined = [], [], [], []
+    shape, colour, place, outlined, tint = [], [], [], [], []
     for scene in scenes:
         empty = most - len(scene.things)
         shape.append([SHAPES.index(t.shape) for t in scene.things] + [-1] * empty)
         colour.append([ALL_COLOURS.index(t.colour) for t in scene.things] + [0] * empty)
         place.append([(t.x, t.y, t.radius) for t in scene.things] + [(0.0, 0.0, 1.0)] * empty)
         outlined.append([t.is_outlined for t in scene.things] + [False] * empty)
+        tint.append([t.tint for t in scene.things] + [PLAIN] * empty + [scene.tint])
     marks = [marked] * len(scenes) if isinstance(marked, int) else list(marked)
     return SceneTensors(
         torch.tensor(shape),
@@ -86,7 +88,8 @@ def pack(
         torch.tensor([scene.gradient for scene in scenes]),
         torch.tensor([int(e) for e in effects or [Effect.NONE] * len(scenes)]),
         torch.tensor(marks),
-        torch.zeros(len(scenes), most + 1, 3),
+        torch.tensor(tint),
+        torch.tensor([scene.stretch for scene in scenes]),
     )
 
 
@@ -131,12 +134,13 @@ def _distances(scenes: SceneTensors, size: int) -> Tensor:
     device = scenes.shape.device
     axis = (torch.arange(size, device=device) + 0.5) * (SIDE / size)
     flat, kinds = scenes.place.flatten(0, 1), scenes.shape.flatten()
+    stretch = scenes.stretch[:, None].expand_as(scenes.shape).flatten()
     result = torch.ones(len(kinds), size, size, device=device)
     for kind, name in enumerate(SHAPES):
         chosen = torch.nonzero(kinds == kind)[:, 0]
         if len(chosen):
             x, y, radius = (flat[chosen, i][:, None] for i in range(3))
-            across = ((axis[None] - x) / radius)[:, None, :]
+            across = ((axis[None] - x) / radius * stretch[chosen, None])[:, None, :]
             down = ((axis[None] - y) / radius)[:, :, None]
             result[chosen] = DISTANCES[name](*torch.broadcast_tensors(across, down))
     return result.unflatten(0, scenes.shape.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 SHAPES = ("circle", "square", "triangle", "star", "diamond", "cross", "heart")
 PALETTE: dict[str, tuple[int, int, int]] = {
@@ -40,6 +40,8 @@ SLIM = ("star", "cross")  # shapes with too little inside to be hollow
 CENTRES = (16.0, 48.0, 80.0)  # of the three rows and columns of cells
 GAP = 4.0  # pixels at least between two things
 Cell = tuple[int, int]  # row, column
+Tint = tuple[float, float, float]  # added to the red, green and blue of a named colour
+PLAIN: Tint = (0.0, 0.0, 0.0)
 CELLS: tuple[Cell, ...] = tuple((row, column) for row in range(3) for column in range(3))
 
 
@@ -54,6 +56,7 @@ class Thing:
     y: float
     radius: float
     is_outlined: bool = False
+    tint: Tint = field(default=PLAIN, repr=False)  # what is drawn has the colour itself
 
     @property
     def cell(self) -> Cell:
@@ -68,6 +71,8 @@ class Scene:
     background: str
     things: tuple[Thing, ...] = ()
     gradient: int = 0  # 0 plain; 1..4 lighter towards the right, bottom, left, top
+    tint: Tint = field(default=PLAIN, repr=False)
+    stretch: float = field(default=1.0, repr=False)  # how much wider it was before it was squashed
 
     def with_thing(self, index: int, thing: Thing) -> Scene:
         """Return the scene with one thing exchanged."""

@@ -21,18 +21,21 @@ from .questions import (
 )
 from .render import Effect
 from .scene import Scene, SceneMaker, SceneStyle, Thing
+from .wear import Wear
 from .words import Phrasing
 
 
 @dataclass(frozen=True)
 class Shown:
     """A picture: a scene, what was done to it, and which thing is marked; and, where words that
-    pointed at a thing of the picture before led to it, that thing as it was there."""
+    pointed at a thing of the picture before led to it, that thing as it was there. A given picture
+    may be worn."""
 
     scene: Scene
     effect: Effect = Effect.NONE
     marked: int = 0
     meant: Thing | None = None
+    wear: Wear | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Say:
     spec: Spec | None = None
     edit: EditStep | None = None
     meant: tuple[Thing, ...] | None = None  # the things that a question is about
+    plain: str = ""  # the same in the plainest words, where people's are others
 
     @property
     def about(self) -> tuple[Thing, ...] | None:

@@ -18,7 +18,7 @@ from .publish import copy_tokenizer
 from .run import train
 from .sizes import PRESETS
 from .together import launch
-from .tokenizer import write_tokenizer
+from .tokenizer import bring_people, write_tokenizer
 
 
 def main() -> None:
@@ -89,6 +89,8 @@ def _bring_words(args: argparse.Namespace) -> None:
         write_tokenizer(words)
     else:
         copy_tokenizer(find_checkpoint(args.begin_with).univision, words)
+        if args.curriculum == "people":
+            bring_people(words)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,16 @@ from torch import Tensor, nn
 from ming_core import CheckpointError, load_model
 from ming_core.operations import ExpertLinear, TorchOperations
 from ming_core.univision.config import MingConfig
+from ming_core.univision.folders import find_checkpoint
 from ming_core.univision.model import Components
 
 from .experts import make_balanced
+from .new_words import grown_rows
+from .tokenizer import vocabulary_of
 
 SMALL = 0.02
 LAYERS = {"language_model": "transformer.layers.", "pixel_decoder": "blocks."}  # that may be added
+WORDS = ("word_embeddings.weight", "lm_head.weight")  # have a row for every word
 OUTPUTS = ("dense", "down_proj", "down", "attn.proj", "mlp.w3", "mlp.fc2")  # write to the residual
 
 
@@ -34,8 +38,10 @@ def fresh_components(config: MingConfig, seed: int) -> Components:
     return components
 
 
-def begin_with(components: Components, folder: Path) -> None:
+def begin_with(components: Components, folder: Path, vocabulary: dict[str, int]) -> None:
     """Take the weights of a checkpoint; layers it lacks follow copies of themselves, silently.
+
+    The model's vocabulary may hold more words than the checkpoint's (`new_words.py`).
 
     A layer that is new has the weights of the one before it and writes nothing yet, so that a
     deeper model begins as good as the one it grew from (Net2Net, Chen et al. 2016).
@@ -43,10 +49,14 @@ def begin_with(components: Components, folder: Path) -> None:
     Raises CheckpointError where the checkpoint has other widths, or more layers.
     """
     known = load_model(folder).parts
+    before = vocabulary_of(find_checkpoint(folder).univision)
     for name, module in components.named().items():
         weights = known.named()[name].state_dict()
         if name in LAYERS:
             weights = _grown(weights, LAYERS[name], module.get_submodule(LAYERS[name][:-1]))
+        for path in [path for path in weights if path.endswith(WORDS)]:
+            size = module.get_parameter(path).shape[0]
+            weights[path] = grown_rows(weights[path], before, vocabulary, size)
         for path, own in module.state_dict().items():
             if path not in weights or weights[path].shape != own.shape:
                 seen = tuple(weights[path].shape) if path in weights else "missing"

@@ -9,11 +9,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+import torch
+
 from ming_core.univision.guidance import Branch
 from ming_shapes.scene import ALL_COLOURS, SIDE, SceneStyle
 from ming_shapes.tasks import Conversation, TaskSampler
 
 from .lessons import TASKS
+from .people import PEOPLE, plainly
 from .sequences import Batch, SequenceMaker, collate
 from .stage import Settings
 
@@ -31,7 +34,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "draw_related",
         "draw_inside",
     ),
-    "read": ("ask", "describe"),
+    "asked": ("asked_for_one", "asked_for_two", "asked_for_several", "asked_for_related"),
+    "reworded": ("reworded",),
+    "read": ("ask", "describe", "asked_about", "told_of"),
     "quiz": ("quiz",),
     "edit": (
         "copy",
@@ -43,10 +48,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "redraw_first",
         "segment",
         "keep_only",
+        "changed",
+        "copied",
+        "cleared",
     ),
     "long": ("region", "chain", "draw_then_edit", "matting", "restore_then_edit"),
+    "talk": ("talk",),
 }
-RELATIVE_SIZE = {"draw": 1.0, "read": 1.0, "quiz": 0.6, "edit": 0.75, "long": 0.4}
+RELATIVE_SIZE = {
+    "draw": 1.0,
+    "asked": 1.0,
+    "reworded": 0.75,
+    "read": 1.0,
+    "quiz": 0.6,
+    "edit": 0.75,
+    "long": 0.4,
+    "talk": 0.35,
+}
+# Groups whose pictures are drawn as the plainest words for the same would have them drawn.
+ALIKE = ("asked", "reworded")
 
 
 @dataclass(frozen=True)
@@ -182,6 +202,29 @@ HOLLOW = SceneStyle(outlined=0.3, colours=ALL_COLOURS)
 LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
 
 
+# How people talk and what they bring; the rest keeps what was learnt before.
+HEARD = {
+    "asked_for_one": 0.13,
+    "asked_for_two": 0.13,
+    "asked_for_several": 0.07,
+    "asked_for_related": 0.09,
+    "asked_about": 0.1,
+    "told_of": 0.04,
+    "reworded": 0.12,
+    "changed": 0.07,
+    "copied": 0.01,
+    "cleared": 0.03,
+    "talk": 0.03,
+}
+
+
+def people(until: float, kept: float = 0.4) -> Phase:
+    """Return the phase in which people are understood; `kept` are the shares of the last lessons
+    beside those of people's."""
+    shares = {task: share * kept for task, share in LAST.items()}
+    return replace(LAST_PHASE, until=until, shares=HEARD | shares, plain=0.1)
+
+
 def nested(until: float) -> Phase:
     """Return the phase in which one thing inside another is learnt (decision 0021)."""
     return replace(LAST_PHASE, until=until, shares=NESTED)
@@ -196,7 +239,7 @@ SHORT_PHASES = (
     nested(0.88),
     LAST_PHASE,
 )
-# The last four are for a model that goes on from a checkpoint.
+# The last five are for a model that goes on from a checkpoint.
 CURRICULA = {
     "full": FULL_PHASES,
     "short": SHORT_PHASES,
@@ -204,6 +247,7 @@ CURRICULA = {
     "compared": (compared(0.16), LAST_PHASE),
     "nested": (nested(0.5), LAST_PHASE),
     "last": (LAST_PHASE,),
+    "people": (people(1.0),),
 }
 
 
@@ -237,8 +281,11 @@ class BatchMaker:
         rng = random.Random(f"{self.settings.seed} {self.settings.draw_of(step)}")
         count = round(self.size * RELATIVE_SIZE[group] * (0.4 if is_large else 1))
         shares = [phase.shares[task] for task in tasks]
+        chosen = rng.choices(tasks, shares, k=max(1, count))
+        if group in ALIKE:
+            return self._alike([self._conversation(task, phase, rng) for task in chosen])
         sequences = []
-        for task in rng.choices(tasks, shares, k=max(1, count)):
+        for task in chosen:
             conversation = self._conversation(task, phase, rng)
             branch = self._branch(conversation, rng)
             if branch is None:
@@ -249,6 +296,15 @@ class BatchMaker:
         batch = collate(sequences, maker.tokenizer.eos, maker.given_tokens)
         return replace(batch, rendered_size=rendered_size)
 
+    def _alike(self, conversations: list[Conversation]) -> Batch:
+        """Return conversations in people's words and, beside them, in the plainest."""
+        tokenizer, tokens = self.small.tokenizer, self.small.given_tokens
+        batch, plain = (
+            collate([self.small.plain(c) for c in said], tokenizer.eos, tokens)
+            for said in (conversations, [plainly(c) for c in conversations])
+        )
+        return replace(batch, plain=plain, is_learnt=torch.zeros_like(batch.is_learnt))
+
     def _conversation(self, task: str, phase: Phase, rng: random.Random) -> Conversation:
         sampler = TaskSampler(
             rng,
@@ -257,7 +313,7 @@ class BatchMaker:
             most_things=phase.most_copied if task == "copy" else phase.most_things,
             is_plain=rng.random() < phase.plain,
         )
-        return TASKS[task](sampler)
+        return (TASKS | PEOPLE)[task](sampler)
 
     def _branch(self, conversation: Conversation, rng: random.Random) -> Branch | None:
         """Choose whether a guidance branch is trained on a conversation, and which."""

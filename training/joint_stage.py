@@ -29,6 +29,7 @@ from .teacher import FlowDraws, Read, conditions, flow_loss, read, word_losses
 WORDS, COURSE, BALANCE = 0.4, 0.007, 0.003
 PLAN = 0.04  # of what the probes say is about to be drawn: gradients as long as those of pictures
 ABOUT = 0.15  # of what the token before an answer must tell of the things it is about
+SAID_ALIKE = 10.0  # of how far conditions are from plain words': 0.08 at first, of pictures' 1
 LEARNING = "language_model"
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
@@ -101,17 +102,19 @@ class JointStage:
             answers, course = word_losses(self.components, result.hidden, batch)
             balance = balance_loss(language.transformer)
             about = self._about_loss(result, batch)
-            flow = plan = torch.zeros((), device=device)
-            if result.drawn is not None:
+            flow = plan = alike = torch.zeros((), device=device)
+            if batch.plain is not None:
+                alike = self._alike(result, batch)
+            elif result.drawn is not None:
                 z = conditions(self.components, result.hidden, batch, self.num_tokens)
                 learnt = batch.is_learnt.to(device)
                 flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
                 truth = {name: known[learnt] for name, known in result.drawn.truth.items()}
                 plan = probe_loss(self.probes(z[learnt]), truth)
         loss = flow + PLAN * plan + ABOUT * about
-        loss = loss + WORDS * answers + COURSE * course + BALANCE * balance
+        loss = loss + SAID_ALIKE * alike + WORDS * answers + COURSE * course + BALANCE * balance
         parts = {"loss": loss, "flow": flow, "plan": plan, "about": about, "words": answers}
-        return {**parts, "course": course, "balance": balance}
+        return {**parts, "alike": alike, "course": course, "balance": balance}
 
     @torch.no_grad()
     def measure(self, folder: Path) -> Measures:
@@ -121,6 +124,19 @@ class JointStage:
         )
         model.device = self.settings.device
         return probation(model, folder)
+
+    def _alike(self, result: Read, batch: Batch) -> Tensor:
+        """Ask for the conditions that the plainest words for the same pictures give: 0 to 1.
+
+        Said plainly it is known, so no picture need be tried: a condition tells more than a guess
+        at a noisy time of the flow does.
+        """
+        assert batch.plain is not None  # noqa: S101
+        own = conditions(self.components, result.hidden, batch, self.num_tokens)
+        with torch.no_grad():
+            plain = read(self.components, batch.plain, drawn=result.drawn)
+            known = conditions(self.components, plain.hidden, batch.plain, self.num_tokens)
+        return (own - known).pow(2).mean() / known.var()
 
     def _about_loss(self, result: Read, batch: Batch) -> Tensor:
         """Ask the tokens before answers what the question or the instruction is about."""
@@ -159,4 +175,5 @@ class JointStage:
 def on(batch: Batch, device: torch.device) -> Batch:
     """Move a batch's tensors to a device."""
     moved = {n: v.to(device) for n, v in vars(batch).items() if isinstance(v, Tensor)}
-    return replace(batch, **moved)
+    plain = None if batch.plain is None else on(batch.plain, device)
+    return replace(batch, **moved, plain=plain)

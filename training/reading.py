@@ -13,7 +13,9 @@ from collections.abc import Iterator
 
 from tokenizers import Regex, normalizers
 
-from ming_shapes.scene import ALL_COLOURS
+from ming_shapes.scene import ALL_COLOURS, SHAPES, SIZES
+
+from .misspelt import misspelt
 
 SYNONYMS = {
     "circle": "dot|ball|round|roundel|orb|circular shape|round shape|round thing",
@@ -111,11 +113,17 @@ SYNONYMS_ZH = {
     "棕色": "褐色|咖啡色|棕",
 }
 ENGLISH = "[A-Za-z]"
+SEVERAL = ("circle", "square", "triangle", "star", "diamond", "heart", "cross")
 
 
-def normalizer(taught: frozenset[str]) -> normalizers.Sequence:
-    """Return what turns other words into taught ones, given every taught word and phrase."""
-    rules = [*_capitals(taught), *_english(taught), *_chinese(taught), *_articles()]
+def normalizer(taught: frozenset[str], heard: frozenset[str] = frozenset()) -> normalizers.Sequence:
+    """Return what turns other words into taught ones, given every taught word and phrase.
+
+    `heard` are those that people's lessons say besides: read in capitals as well, but no reason to
+    leave another word alone.
+    """
+    rules = [*_capitals(taught | heard), *_begun(taught), *misspelt(taught | heard)]
+    rules += [*_english(taught), *_chinese(taught), *_articles()]
     return normalizers.Sequence([normalizers.Replace(Regex(p), word) for p, word in rules])
 
 
@@ -138,21 +146,24 @@ def _capitals(taught: frozenset[str]) -> Iterator[tuple[str, str]]:
             begins = word.istitle() or word.capitalize() not in taught
             yield ("" if begins else r"(?<=\S )") + rf"\b{re.escape(word.upper())}\b", word
     yield r"(?<=[a-z] )A(?= [a-z])", "a"
-    for colour in sorted({*ALL_COLOURS} & taught):
-        if colour.capitalize() not in taught:
-            yield rf"\b{colour.capitalize()}\b", colour
+
+
+def _begun(taught: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Read what a drawing is made of with a first capital as without, where that is not taught."""
+    for name in sorted({*ALL_COLOURS, *SHAPES, *SIZES, "background"} & taught):
+        if name.capitalize() not in taught:
+            yield rf"\b{name.capitalize()}\b", name
 
 
 def _english(taught: frozenset[str]) -> Iterator[tuple[str, str]]:
-    pairs = [(other, word) for word, others in SYNONYMS.items() for other in others.split("|")]
-    for other, word in sorted(pairs, key=lambda pair: (-len(pair[0]), pair)):
-        if other in taught:
-            continue
-        several = word in ("circle", "square", "triangle", "star", "diamond", "heart", "cross")
-        if several and not other.endswith("s"):
+    """Read other words; those for one word are one pattern, longer ones first."""
+    for word, listed in SYNONYMS.items():
+        others = sorted(set(listed.split("|")) - taught, key=lambda other: (-len(other), other))
+        if word in SEVERAL:
+            several = [re.escape(other) + "s" for other in others if not other.endswith("s")]
             plural = word + ("es" if word == "cross" else "s")
-            yield rf"(?i)\b{re.escape(other)}s\b", plural
-        pattern = rf"\b{re.escape(other)}\b"
+            yield rf"(?i)\b(?:{'|'.join(several)})\b", plural
+        pattern = rf"\b(?:{'|'.join(re.escape(other) for other in others)})\b"
         if word.startswith(("at the", "in the", "on the")):
             # "in the top left corner" is taught as it stands.
             pattern = rf"(?<!the ){pattern}(?! corner)"

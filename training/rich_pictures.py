@@ -59,6 +59,7 @@ def rich_scenes(count: int, generator: torch.Generator) -> SceneTensors:
         _effects(chance(count)),
         torch.zeros(count, dtype=torch.long),
         tints(torch.cat((colour, background[:, None]), dim=1), generator),
+        torch.ones(count),
     )
 
 

@@ -52,9 +52,9 @@ class Run:
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
         words = self.folder / "tokenizer"
-        vocabulary = vocabulary_of(words)
+        self.vocabulary = vocabulary_of(words)
         self.tokenizer = ConversationTokenizer.load(words)
-        self.config = ming_config(self.sizes, vocabulary)
+        self.config = ming_config(self.sizes, self.vocabulary)
         self.components = fresh_components(self.config, args.seed)
         for module in self.components.named().values():
             module.to(device)
@@ -97,7 +97,7 @@ class Run:
         if not path.is_file():
             if self.args.begin_with is None:
                 return self.stage(TokenizerStage.name), 0
-            begin_with(self.components, self.args.begin_with)
+            begin_with(self.components, self.args.begin_with, self.vocabulary)
             first = RefineStage if self.args.refine_steps else JointStage
             return self.stage(first.name), 0
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -153,6 +153,7 @@ class Batch:
     is_learnt: Tensor
     given_tokens: int
     rendered_size: int = 0  # side at which given pictures are rendered; 0: as they are given
+    plain: Batch | None = None  # the same in plain words, where it is to be drawn alike
 
     def visible(self) -> Tensor:
         """What every token sees: (B, L, L) booleans."""

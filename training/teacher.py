@@ -6,7 +6,7 @@ engine's cached generation has when it draws exactly these latents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from ming_core.univision.model import Components
 from ming_shapes.render import Rendering, pack, render
 from ming_shapes.scene import Scene
 from ming_shapes.tasks import Shown
+from ming_shapes.wear import worn
 
 from .probes import meant_truth, patch_truth
 from .sequences import IGNORED, Batch
@@ -95,7 +96,7 @@ def encode(
         some = shown[start : start + chunk]
         tensors = pack([s.scene for s in some], [s.effect for s in some], [s.marked for s in some])
         tensors = tensors.to(device)
-        drawn = _resized(render(tensors, rendered_size or size), size)
+        drawn = _resized(_worn(render(tensors, rendered_size or size), some), size)
         found = encoder.normalised(encoder(drawn.pixels)[:, :-1].float())
         latents.append(_without_foresight(encoder, some, drawn, found) if is_drawn else found)
         covered = F.avg_pool2d(drawn.coverage.amax(1, keepdim=True), PIXELS_PER_PATCH)
@@ -130,14 +131,24 @@ def _without_foresight(
     below it is. A model that is fed right answers learns to read that instead of the prompt, and
     has nothing to read when it draws alone (training/README.md).
     """
-    kinds = sorted({(s.scene.background, s.scene.gradient) for s in shown})
-    which = [kinds.index((s.scene.background, s.scene.gradient)) for s in shown]
-    scenes = pack([Scene(background, (), gradient) for background, gradient in kinds])
+    grounds = [(s.scene.background, s.scene.gradient, s.scene.tint) for s in shown]
+    kinds = sorted(set(grounds))
+    which = [kinds.index(ground) for ground in grounds]
+    scenes = pack([Scene(background, (), gradient, tint) for background, gradient, tint in kinds])
     empty = render(scenes.to(latents.device), drawn.pixels.shape[-1]).pixels
     known = encoder.normalised(encoder(empty)[:, :-1].float())[which]
     differs = (drawn.pixels - empty[which]).abs().amax(1, keepdim=True)
     is_empty = F.max_pool2d(differs, PIXELS_PER_PATCH).flatten(1) < VISIBLE
     return torch.where(is_empty[..., None], known, latents)
+
+
+def _worn(drawn: Rendering, shown: list[Shown]) -> Rendering:
+    """Let given pictures be as worn as they are."""
+    if not any(s.wear for s in shown):
+        return drawn
+    pairs = zip(drawn.pixels, shown, strict=True)
+    pixels = torch.stack([worn(pixels, s.wear) for pixels, s in pairs])
+    return replace(drawn, pixels=pixels)
 
 
 @dataclass
@@ -150,8 +161,16 @@ class Read:
     drawn: Pictures | None
 
 
-def read(components: Components, batch: Batch, feedback: Tensor | None = None) -> Read:
-    """Read whole conversations; feedback (P, N, C) is noise on the drawn pictures fed back."""
+def read(
+    components: Components,
+    batch: Batch,
+    feedback: Tensor | None = None,
+    drawn: Pictures | None = None,
+) -> Read:
+    """Read whole conversations; feedback (P, N, C) is noise on the drawn pictures fed back.
+
+    `drawn` are the batch's drawn pictures where they are known from before.
+    """
     language = components.language_model
     side = components.low_level_encoder.trained_grid[0]
     size = side * PIXELS_PER_PATCH
@@ -165,9 +184,8 @@ def read(components: Components, batch: Batch, feedback: Tensor | None = None) -
         slots = _slots(batch.given_slots, batch.given_tokens)
         embeddings = _placed(embeddings, slots, language.connector(features))
         is_given.view(-1)[slots] = True
-    drawn = None
     if batch.drawn:
-        drawn = encode(components, batch.drawn, size, feedback, is_drawn=True)
+        drawn = drawn or encode(components, batch.drawn, size, feedback, is_drawn=True)
         slots = _slots(batch.drawn_slots, side * side)
         embeddings = _placed(embeddings, slots, language.connector(drawn.features))
     step = WholeStep(batch.positions, None, is_given, batch.visible())

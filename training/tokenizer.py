@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -22,11 +23,13 @@ from ming_shapes.tasks import TaskSampler
 from ming_shapes.words import COLOUR_WORDS, PLACE_WORDS, SHAPE_WORDS, SIZE_WORDS
 
 from .lessons import TASKS
+from .new_words import with_words
+from .people import PEOPLE
 from .reading import normalizer, taught_words
 
 MERGED_SIZE = 1500
 """At most so many entries before the control tokens; the language needs fewer."""
-SAMPLES = 3000
+SAMPLES, PEOPLE_SAMPLES = 3000, 3000
 SAYS = [
     "This small model only draws flat shapes: circle, square, triangle, star, diamond, cross and "
     "heart, in sixteen colours, on a plain background.",
@@ -56,8 +59,18 @@ def make_tokenizer() -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(), trainer)
-    tokenizer.normalizer = normalizer(taught_words(corpus()))
-    return tokenizer
+    return with_people(tokenizer)
+
+
+def with_people(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a tokenizer that reads other words as taught ones, and has words for what people say.
+
+    What was one token stays one, so a model that knew the tokenizer before goes on with it.
+    """
+    said, heard = sorted({*corpus()}), [*people_corpus()]
+    calm = (text for text in heard if not text.split(". ")[-1].isupper())
+    tokenizer.normalizer = normalizer(taught_words(iter(said)), taught_words(calm))
+    return with_words(tokenizer, said, heard)
 
 
 def corpus() -> Iterator[str]:
@@ -78,6 +91,22 @@ def corpus() -> Iterator[str]:
                 yield turn.answer
 
 
+@cache
+def people_corpus() -> tuple[str, ...]:
+    """Return samples of what people's lessons say."""
+    rng = random.Random(2)
+    tasks = list(PEOPLE.values())
+    samplers = (TaskSampler(rng, EVERYTHING, chinese=0.4) for _ in range(PEOPLE_SAMPLES))
+    made = (tasks[number % len(tasks)](sampler) for number, sampler in enumerate(samplers))
+    return tuple(dict.fromkeys(turn.words for conversation in made for turn in conversation.turns))
+
+
+def bring_people(folder: Path) -> None:
+    """Give the tokenizer in a folder words for what people say, and note that it knows them."""
+    write_files(with_people(Tokenizer.from_file(str(folder / "tokenizer.json"))), folder)
+    write_scope(folder)
+
+
 def write_tokenizer(folder: Path) -> dict[str, int]:
     """Write the tokenizer's files as published; return the vocabulary."""
     vocabulary = write_files(make_tokenizer(), folder)
@@ -87,7 +116,7 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
 
 def write_scope(folder: Path) -> None:
     """Write what the model knows: what is said where it is used, and every word of its lessons."""
-    words = {word for text in corpus() for word in words_of(text)}
+    words = {word for text in (*corpus(), *people_corpus()) for word in words_of(text)}
     content = {"says": SAYS, "words": sorted(words)}
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     (folder / SCOPE_FILE).write_text(text, encoding="utf-8")

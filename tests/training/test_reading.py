@@ -6,6 +6,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from ming_core import GENERATE_PREFIX
+from training.misspelt import WORDS
 from training.reading import SYNONYMS, SYNONYMS_ZH, normalizer, taught_words
 from training.tokenizer import corpus
 
@@ -32,8 +33,9 @@ def test_nothing_that_lessons_say_is_read_otherwise(bundled: Tokenizer):
 def test_the_bundled_tokenizer_reads_as_this_code_does(bundled: Tokenizer, taught: frozenset[str]):
     reading, shipped = normalizer(taught), bundled.normalizer
     assert shipped is not None
-    others = [*SYNONYMS.values(), *SYNONYMS_ZH.values()]
-    for text in {word for words in others for word in words.split("|")}:
+    others = "|".join([*SYNONYMS.values(), *SYNONYMS_ZH.values()]).split("|")
+    slips = [f"{word[:-2]}{word[-1]}{word[-2]}" for word in WORDS.split()]
+    for text in {*others, *slips}:
         assert shipped.normalize_str(text) == reading.normalize_str(text)
 
 
@@ -55,6 +57,8 @@ def test_every_other_word_is_read_as_one_that_was_taught(
         ("two violet balls, top-right", "two purple circles, at the top right"),
         ("a Red box on an orange background", "a red square on a orange background"),
         ("an orange heart", "an orange heart"),
+        ("a gren trianlge on the botom left", "a green triangle on the bottom left"),
+        ("the back can hear the crown", "the back can hear the crown"),
         ("a gray lozenge in the top left corner", "a grey diamond in the top left corner"),
         ("Goldfish and dotted lines", "Goldfish and dotted lines"),
         ("底色用白的", "背景用白色的"),

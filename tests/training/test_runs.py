@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -337,3 +338,21 @@ def test_blocks_are_traced_whole_whatever_their_length(model):
             arguments += [torch.randn(rows, width * size)] if width else []
             with torch.no_grad():
                 assert torch.equal(traced(*arguments), block(*arguments))
+
+
+def test_people_are_drawn_for_as_plain_words_are(tiny_run):
+    """The loss is nothing for the same words, and teaches people's words, not the plain ones."""
+    stage = tiny_run("people", curriculum="people", joint_steps=60, batch=6).stage("joint")
+    steps = [step for step in range(60) if stage.maker.batch(step).plain is not None]
+    assert steps
+    batch = stage.maker.batch(steps[0])
+    assert not batch.is_learnt.any()
+    assert batch.drawn == batch.plain.drawn and batch.given == batch.plain.given
+    losses = stage.losses(steps[0])
+    assert losses["alike"] > 0 == losses["flow"]
+    losses["alike"].backward()
+    embeddings = stage.components.language_model.transformer.word_embeddings.weight
+    taught = {int(row) for row in embeddings.grad.abs().sum(1).nonzero()[:, 0]}
+    assert taught <= {*batch.ids.flatten().tolist()}
+    stage.maker.batch = lambda _: replace(batch, plain=batch)
+    assert stage.losses(steps[0])["alike"] == 0
