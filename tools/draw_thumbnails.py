@@ -66,7 +66,7 @@ def _drawn(cell: Cell, side: int) -> Image.Image:
         inner = _text(cell.text, side - 6)
     else:
         way = Image.Resampling.NEAREST if max(picture.size) < side else Image.Resampling.LANCZOS
-        inner = ImageOps.fit(picture, (side - 6, side - 6), way)
+        inner = ImageOps.pad(picture, (side - 6, side - 6), way, color=CARD)
     return ImageOps.expand(inner, 3, GIVEN if cell.label.startswith("given") else DRAWN)
 
 
