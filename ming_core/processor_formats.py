@@ -117,6 +117,8 @@ PROCESSOR_INT8 = ProcessorInt8()
 def processor_format(leaf: QuantisedLeaf) -> ProcessorInt8 | ProcessorInt4 | None:
     """Return the layout this processor has a product for; None where it has none."""
     block = processor.int4_block()
+    if leaf.form is INT4 and block is None:
+        return None  # in 8 bits all of them would take twice the memory
     if leaf.form is INT4 and block is not None and group_size(leaf.shape[-1]) in INT4_GROUPS:
         return ProcessorInt4(block, leaf.shape[-2])
     is_known = leaf.form in (INT4, INT8)  # and not laid out yet

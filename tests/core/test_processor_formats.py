@@ -203,6 +203,20 @@ def test_where_the_products_are_of_no_use_layers_stay_as_they_are(how: str, monk
 
 
 @needs_int4
+@pytest.mark.usefixtures("fresh_probes")
+def test_a_processor_that_packs_otherwise_is_not_handed_our_layout(monkeypatch):
+    """As those of ARM do with their own 4-bit product."""
+    monkeypatch.setattr(
+        torch,
+        "_convert_weight_to_int4pack_for_cpu",
+        lambda levels, _tiles: levels.flatten().to(torch.uint8)[: levels.numel() // 2],
+    )
+    layer = filled(INT4, 64, 64)
+    assert processor.int4_block() is None
+    assert lay_out_for_processor([layer]) == 0 and layer.form is INT4
+
+
+@needs_int4
 def test_a_device_is_refused_what_is_laid_out_for_the_processor():
     model = nn.ModuleList([filled(INT4, 64, 64)])
     elsewhere = SimpleNamespace(device=torch.device("cuda"))
