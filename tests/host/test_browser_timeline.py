@@ -369,13 +369,3 @@ class TestShipped:
         docs = entry.rsplit("/", 1)[0] + "/docs/MingUniVision_Generate"
         assert browser.server.get(f"{docs}.md").startswith(b"# AR Generate")
         assert browser.server.get(f"{docs}/zh.md").decode().startswith("# 自回归生成")
-
-    def test_the_page_is_read_again_after_a_reload(self, browser: Browser):
-        browser.load(json.loads(TWO_EDITS.read_text(encoding="utf-8")))
-        browser.run(ADD_TIMELINES)
-        assert browser.queue() == "success"
-        saved = json.loads(browser.run("return JSON.stringify(app.graph.serialize())"))
-        browser.open()
-        browser.load(saved)
-        browser.run(SHOW_SIDEBAR, TAB)
-        assert len(labels(browser, SIDE)) == 3

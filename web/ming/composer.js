@@ -226,6 +226,7 @@ export class Composer {
   }
 
   #takeBack() {
+    const { current } = this.#view;
     const last = this.#lastMade();
     this.#made.pop();
     if (last?.undo) swapNodes(this.#made, last.undo());
@@ -235,6 +236,7 @@ export class Composer {
     this.#say(last ? text(last.undo ? "broughtBack" : "undone") : "");
     const offered = last?.undo && this.#lastMade();
     if (offered?.tries.length > 1) this.#offer(offered, "");
+    if (current) this.#view.choose(current);
     this.#show();
     this.line.focus();
   }

@@ -11,12 +11,7 @@ export const isPlaced = (node) => Boolean(node?.graph && node.graph.getNodeById(
 export function makeNode(type, values = {}) {
   const node = window.LiteGraph.createNode(type);
   if (!node) throw new Error(`There is no node ${type}.`);
-  setWidgets(node, values);
-  return node;
-}
-
-/** Before they are drawn: Nodes 2.0 shows what it finds then. */
-export function setWidgets(node, values) {
+  // Before it is drawn: Nodes 2.0 shows what it finds then.
   for (const widget of node.widgets ?? []) {
     if (!(widget.name in values)) continue;
     const choices = widget.options?.values;
@@ -24,6 +19,7 @@ export function setWidgets(node, values) {
     if (Array.isArray(choices) && !choices.includes(value)) choices.push(value);
     widget.value = value;
   }
+  return node;
 }
 
 /** Take a node out, if it is still there. */

@@ -20,8 +20,9 @@ export function freePlace(graph, node, size) {
   return [x, y];
 }
 
-/** Place columns of new nodes side by side, right of an anchor. */
-export function placeColumns(graph, anchor, columns) {
+/** Place columns of new nodes side by side, right of an anchor; `growth` is what a node will need. */
+export function placeColumns(graph, anchor, columns, growth) {
+  const heightOf = (node) => node.size[1] + growth(node) + TITLE + BETWEEN;
   const widths = columns.map((nodes) => Math.max(...nodes.map((node) => node.size[0])));
   const heights = columns.map((nodes) => nodes.reduce((sum, node) => sum + heightOf(node), 0));
   const width = widths.reduce((sum, each) => sum + each + GAP, -GAP);
@@ -35,5 +36,3 @@ export function placeColumns(graph, anchor, columns) {
     x += widths[i] + GAP;
   });
 }
-
-const heightOf = (node) => node.size[1] + TITLE + BETWEEN;

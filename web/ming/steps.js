@@ -11,13 +11,14 @@ import {
   makeNode,
   removeNode,
   rootGraph,
-  setWidgets,
 } from "./graph.js";
 import { PREFIX, findSource, originOf } from "./upstream.js";
 import { freePlace, placeColumns } from "./placing.js";
 
 const FRAME = "Please generate the corresponding image based on the description. ";
 const SIZES = { PreviewImage: [240, 290] }; // with the picture it will show
+// How much higher a step becomes: by the picture in the making, and in Nodes 2.0 by its widgets.
+const GROWTH = { Generate: [240, 560], EditStep: [240, 560], Describe: [0, 200] };
 const NODES = {
   draw: { type: "Generate", words: "prompt", context: 0, features: 1 },
   edit: { type: "EditStep", words: "instruction", context: 0, features: 1 },
@@ -56,18 +57,18 @@ export function addStep(store, { mode, words, turn, picture }, count = 1) {
   });
   const isNext = count === 1 && source && follows(source.timeline) && isTip(source);
   const first = column(step, kind, isNext ? source.timeline : null);
-  const others = Array.from({ length: count - 1 }, () => column(makeNode(step.type), kind));
+  const others = Array.from({ length: count - 1 }, () => column(copyOf(step), kind));
   const added = [...(model.isNew ? [model.node] : []), ...shown];
   const made = gathered(added, [first, ...others], isNext ? moveOf(store, source, kind) : null);
   return build(graph, made, () => {
     if (model.isNew) model.node.pos = freePlace(graph, null, model.node.size);
     const [nodes, ...rest] = [first, ...others].map((each) => each.nodes);
     const columns = shown.length && count > 1 ? [shown, nodes, ...rest] : [[...shown, ...nodes], ...rest];
-    placeColumns(graph, source?.node ?? model.node, columns);
+    placeColumns(graph, source?.node ?? model.node, columns, growthOf);
     for (const node of made.added) graph.add(node);
     if (source) connect(source, step, "context");
     wirePicture(shown, model, step);
-    for (const { step: other } of others) copyStep(step, other);
+    for (const { step: other } of others) copyWires(step, other);
     for (const each of [first, ...others]) wireColumn(each, model, kind);
   });
 }
@@ -83,13 +84,13 @@ export function addTries(store, turn, count) {
   if (step.graph !== graph) return { problem: "insideSubgraph" };
   const model = originOf(step, "model");
   if (!model) return { problem: "notDrawn" };
-  const columns = Array.from({ length: count }, () => column(makeNode(step.type), kind));
+  const columns = Array.from({ length: count }, () => column(copyOf(step), kind));
   const made = gathered([], columns, null);
   made.tries.unshift({ step, timeline: source.timeline, turn });
   return build(graph, made, () => {
-    placeColumns(graph, step, columns.map(({ nodes }) => nodes));
+    placeColumns(graph, step, columns.map(({ nodes }) => nodes), growthOf);
     for (const node of made.added) graph.add(node);
-    for (const { step: other } of columns) copyStep(step, other);
+    for (const { step: other } of columns) copyWires(step, other);
     for (const each of columns) wireColumn(each, model, kind);
   });
 }
@@ -98,7 +99,11 @@ export function addTries(store, turn, count) {
 export function reseed({ tries }) {
   const fresh = tries.filter(({ step, turn }) => !turn && isPlaced(step));
   inOneChange(rootGraph(), () => {
-    for (const { step } of fresh) setWidgets(step, { seed: newSeed() });
+    for (const { step } of fresh) {
+      const widget = step.widgets.find(({ name }) => name === "seed");
+      widget.value = newSeed();
+      widget.callback?.(widget.value); // Nodes 2.0 shows what it is told of
+    }
   });
 }
 
@@ -168,14 +173,23 @@ function build(graph, made, work) {
   });
 }
 
-/** Ask another node what a step asks, with the same settings and wires and a seed of its own. */
-function copyStep(step, other) {
+/** A node that asks what a step asks, with the same settings and a seed of its own. */
+function copyOf(step) {
   const said = Object.fromEntries((step.widgets ?? []).map(({ name, value }) => [name, value]));
-  setWidgets(other, { ...said, seed: newSeed(), control_after_generate: "fixed", images: 1 });
+  const own = { seed: newSeed(), control_after_generate: "fixed", images: 1 };
+  return makeNode(step.type, { ...said, ...own });
+}
+
+function copyWires(step, other) {
   for (const { name } of step.inputs ?? []) {
     const origin = originOf(step, name);
     if (origin) connect(origin, other, name);
   }
+}
+
+function growthOf(node) {
+  const [classic, nodes2] = GROWTH[node.type.slice(PREFIX.length)] ?? [0, 0];
+  return window.LiteGraph.vueNodesMode ? nodes2 : classic;
 }
 
 function wireColumn({ step, painted, timeline }, model, kind) {
