@@ -12,7 +12,7 @@ from typing import Any
 from .errors import CheckpointError, ForeignError
 from .foreign_files import is_plain_file
 from .foreign_json import read_any_json
-from .foreign_text import shown
+from .foreign_text import plain, several, shown
 
 FILE = "scope.json"
 MOST_SHOWN = 8  # unknown words in a message
@@ -40,9 +40,8 @@ class Scope:
         if not unknown:
             return None
         rest = ", ..." if len(unknown) > MOST_SHOWN else ""
-        return f"Not among its words: {', '.join(unknown[:MOST_SHOWN])}{rest}. " + " ".join(
-            self.says
-        )
+        listed = several(unknown[:MOST_SHOWN])
+        return f"Not among its words: {listed}{rest}. {' '.join(self.says)}"
 
 
 def words_of(text: str) -> list[str]:
@@ -66,7 +65,7 @@ def read_scope(folder: Path) -> Scope | None:
             f"{path} should hold lists of texts `says` and `words`, but holds {shown(content)}. "
             "Download it again, or remove it."
         )
-    return Scope(tuple(says), frozenset(words))
+    return Scope(tuple(plain(text) for text in says[:MOST_SHOWN]), frozenset(words))
 
 
 def _texts(values: Any) -> list[str] | None:  # noqa: ANN401  any JSON

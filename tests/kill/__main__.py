@@ -9,6 +9,8 @@ from random import Random
 
 import torch
 
+from ming_run.comfyui_process import terminated_as_interrupted
+
 from .forking import kill_often
 from .works import WORKS
 
@@ -22,7 +24,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     for name in args.only or WORKS:
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as place, terminated_as_interrupted():
             work = WORKS[name](Path(place) / "first")
             started = time.monotonic()
             try:
