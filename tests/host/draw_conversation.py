@@ -44,13 +44,13 @@ def seen(browser: Browser, milliseconds: int) -> Frame:
     return shot.resize((FRAME_WIDTH, height), Image.Resampling.LANCZOS), milliseconds
 
 
-def typed(browser: Browser, words: str) -> Iterator[Frame]:
-    """Type a line and send it; yield what is seen meanwhile."""
+def typed(browser: Browser, words: str, *, has_tries: bool = False) -> Iterator[Frame]:
+    """Type a line and send it, once or as four tries; yield what is seen meanwhile."""
     line(browser).click()
     for start in range(0, len(words), LETTERS):
         line(browser).send_keys(words[start : start + LETTERS])
         yield seen(browser, TYPING)
-    line(browser).send_keys(Keys.ENTER)
+    chord(browser, *[Keys.ALT] * has_tries, Keys.ENTER)
     while browser.run(IS_BUSY):
         yield seen(browser, DRAWING)
     browser.run("await wait(700)")
@@ -58,7 +58,7 @@ def typed(browser: Browser, words: str) -> Iterator[Frame]:
 
 
 def conversation(browser: Browser) -> Iterator[Frame]:
-    """Draw, edit, ask, and go back to make a branch."""
+    """Draw, edit, ask, and go back to begin a branch."""
     browser.use(CLASSIC)
     browser.load(EMPTY)
     browser.run(SHOW_SIDEBAR, TAB)
@@ -71,6 +71,14 @@ def conversation(browser: Browser) -> Iterator[Frame]:
     browser.find(f"{SIDE}.ming-turn header")[0].click()
     yield seen(browser, LOOKING)
     yield from typed(browser, "Change the background to yellow.")
+
+
+def kept(browser: Browser) -> Iterator[Frame]:
+    """Draw four tries of an edit, and keep the second."""
+    yield from typed(browser, "Change the circle to a star.", has_tries=True)
+    chord(browser, Keys.ALT, "2")
+    browser.run("await wait(500)")
+    yield seen(browser, LOOKING)
 
 
 def compared(browser: Browser) -> None:
@@ -92,17 +100,23 @@ def main() -> None:
         browser = Browser(server, args.docs, "docs")
         try:
             browser.driver.set_window_size(*WINDOW)
-            frames, durations = zip(*conversation(browser), strict=True)
+            film = list(conversation(browser))
             browser.shoot("timeline")
             compared(browser)
             browser.shoot("compare")
+            browser.press(Keys.ESCAPE)
+            browser.run(
+                "[...document.querySelectorAll(given[0])].at(-1).click()", f"{SIDE}.ming-turn"
+            )
+            film += kept(browser)
         finally:
             browser.close()
             server.stop()
     how = {"save_all": True, "loop": 0, "quality": 60, "method": 4}
-    film = args.docs / "conversation.webp"
-    frames[0].save(film, append_images=frames[1:], duration=list(durations), **how)
-    print(f"{len(frames)} frames, {film.stat().st_size / 1e6:.2f} MB")
+    frames, durations = zip(*film, strict=True)
+    path = args.docs / "conversation.webp"
+    frames[0].save(path, append_images=frames[1:], duration=list(durations), **how)
+    print(f"{len(frames)} frames, {path.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
