@@ -54,7 +54,7 @@ def begin_with(components: Components, folder: Path, vocabulary: dict[str, int])
         weights = known.named()[name].state_dict()
         if name in LAYERS:
             weights = _grown(weights, LAYERS[name], module.get_submodule(LAYERS[name][:-1]))
-        for path in [path for path in weights if path.endswith(WORDS)]:
+        for path in [path for path in weights if path.endswith(WORDS) and vocabulary != before]:
             size = module.get_parameter(path).shape[0]
             weights[path] = grown_rows(weights[path], before, vocabulary, size)
         for path, own in module.state_dict().items():

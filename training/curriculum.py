@@ -67,6 +67,7 @@ RELATIVE_SIZE = {
 }
 # Groups whose pictures are drawn as the plainest words for the same would have them drawn.
 ALIKE = ("asked", "reworded")
+SAID_OTHERWISE = 0.8  # share of their conversations in people's words; the others keep plain ones
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ class BatchMaker:
         shares = [phase.shares[task] for task in tasks]
         chosen = rng.choices(tasks, shares, k=max(1, count))
         if group in ALIKE:
-            return self._alike([self._conversation(task, phase, rng) for task in chosen])
+            return self._alike([self._conversation(task, phase, rng) for task in chosen], rng)
         sequences = []
         for task in chosen:
             conversation = self._conversation(task, phase, rng)
@@ -296,12 +297,15 @@ class BatchMaker:
         batch = collate(sequences, maker.tokenizer.eos, maker.given_tokens)
         return replace(batch, rendered_size=rendered_size)
 
-    def _alike(self, conversations: list[Conversation]) -> Batch:
-        """Return conversations in people's words and, beside them, in the plainest."""
+    def _alike(self, conversations: list[Conversation], rng: random.Random) -> Batch:
+        """Return conversations in people's words, mostly, and, beside them, in the plainest."""
         tokenizer, tokens = self.small.tokenizer, self.small.given_tokens
+        known = [plainly(c) for c in conversations]
+        pairs = zip(conversations, known, strict=True)
+        said = [words if rng.random() < SAID_OTHERWISE else plain for words, plain in pairs]
         batch, plain = (
-            collate([self.small.plain(c) for c in said], tokenizer.eos, tokens)
-            for said in (conversations, [plainly(c) for c in conversations])
+            collate([self.small.plain(c) for c in some], tokenizer.eos, tokens)
+            for some in (said, known)
         )
         return replace(batch, plain=plain, is_learnt=torch.zeros_like(batch.is_learnt))
 

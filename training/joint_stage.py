@@ -66,6 +66,7 @@ class JointStage:
     ) -> None:
         """`size` is the number of steps and of short sequences per step."""
         self.components, self.config, self.tokenizer = components, config, tokenizer
+        self.known = components  # who knows plain words: itself, where a run begins with nobody
         self.settings, self.steps = settings, size[0]
         self.num_tokens = config.language.num_image_tokens
         small = SequenceMaker(tokenizer, self.num_tokens)
@@ -128,14 +129,14 @@ class JointStage:
     def _alike(self, result: Read, batch: Batch) -> Tensor:
         """Ask for the conditions that the plainest words for the same pictures give: 0 to 1.
 
-        Said plainly it is known, so no picture need be tried: a condition tells more than a guess
-        at a noisy time of the flow does.
+        Said plainly it is known to the model that the run began with, so no picture need be tried:
+        a condition tells more than a guess at a noisy time of the flow does.
         """
         assert batch.plain is not None  # noqa: S101
         own = conditions(self.components, result.hidden, batch, self.num_tokens)
         with torch.no_grad():
-            plain = read(self.components, batch.plain, drawn=result.drawn)
-            known = conditions(self.components, plain.hidden, batch.plain, self.num_tokens)
+            plain = read(self.known, batch.plain, drawn=result.drawn)
+            known = conditions(self.known, plain.hidden, batch.plain, self.num_tokens)
         return (own - known).pow(2).mean() / known.var()
 
     def _about_loss(self, result: Read, batch: Batch) -> Tensor:

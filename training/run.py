@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ming_bench.tiny_checkpoint.config import ming_config
+from ming_core.univision.model import Components
 from ming_core.univision.tokenizer import ConversationTokenizer
 
 from .build import begin_with, compile_blocks, fresh_components
@@ -76,7 +77,19 @@ class Run:
             size = (args.decoder_steps, args.tokenizer_batch // args.processes)
             return DecoderStage(self.components, self.settings, *size)
         phases, size = CURRICULA[args.curriculum], (args.joint_steps, args.batch // args.processes)
-        return JointStage(self.components, self.config, self.tokenizer, self.settings, phases, size)
+        about = (self.components, self.config, self.tokenizer, self.settings)
+        stage = JointStage(*about, phases, size)
+        if args.begin_with is not None:
+            stage.known = self._known()
+        return stage
+
+    def _known(self) -> Components:
+        """Return the model that the run begins with, which stays as it was."""
+        known = fresh_components(self.config, self.args.seed)
+        begin_with(known, self.args.begin_with, self.vocabulary)
+        for module in known.named().values():
+            module.to(self.settings.device).requires_grad_(requires_grad=False)
+        return known
 
     def go(self) -> bool:
         """Train what is left; returns whether everything is done."""

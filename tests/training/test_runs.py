@@ -239,7 +239,9 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     assert torch.allclose(painted[1], painted[0], atol=1e-5)
     layers = going_on.components.language_model.transformer.layers
     before = [p.clone() for p in layers.parameters()]
+    known = [p.clone() for p in stage.known.language_model.parameters()]
     train_step(stage, 11)
+    assert all(map(torch.equal, known, stage.known.language_model.parameters()))
     still = [b for b, p in zip(before, layers.parameters(), strict=True) if torch.equal(b, p)]
     assert len(still) < len(before) / 2  # what was silent learns
     monkeypatch.setitem(command.PRESETS, "test", wider)
@@ -343,6 +345,7 @@ def test_blocks_are_traced_whole_whatever_their_length(model):
 def test_people_are_drawn_for_as_plain_words_are(tiny_run):
     """The loss is nothing for the same words, and teaches people's words, not the plain ones."""
     stage = tiny_run("people", curriculum="people", joint_steps=60, batch=6).stage("joint")
+    assert stage.known is stage.components  # nothing was there before it
     steps = [step for step in range(60) if stage.maker.batch(step).plain is not None]
     assert steps
     batch = stage.maker.batch(steps[0])
