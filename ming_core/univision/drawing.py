@@ -76,10 +76,6 @@ class Replay:
         """Feed back all of them."""
         return cls(latents, torch.ones(len(latents), dtype=torch.bool, device=latents.device))
 
-    def into(self, drawn: Tensor) -> Tensor:
-        """Return drawn latents (pictures, N, C) with the replayed ones in their places."""
-        return torch.where(self.is_replayed[:, None], self.latents, drawn)
-
     def at(self, index: Tensor, drawn: Tensor) -> Tensor:
         """Return what is fed back of a token (1,) that was drawn as latents (pictures, C)."""
         is_replayed, latents = (t.index_select(0, index) for t in (self.is_replayed, self.latents))

@@ -183,8 +183,6 @@ def reply_with_pictures(
         for picture, seed in enumerate(seeds[index * own : (index + 1) * own]):
             features, latents = picture_of(model, drawing, picture)
             features = replace(features, frame=frame)
-            if kept is not None:
-                latents = replace(latents, values=kept.into(latents.values))
             how = Settings(seed, image=sampling)
             context = turn.close((Picture(features),), how, picture)
             replies.append(Reply(context, "", features, latents))

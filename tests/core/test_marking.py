@@ -7,12 +7,14 @@ from ming_core import (
     LatentContext,
     MingModel,
     PromptError,
+    Window,
     decode_pixels,
     edit,
     encode_image,
     expand,
     mark,
     region_prompt,
+    trim,
 )
 from ming_core.pixels import MARK
 from ming_core.progress import ProgressBar
@@ -81,6 +83,20 @@ def test_a_mask_takes_the_place_of_the_region_drawn_first(
     assert torch.equal(done.region.values, marked.region.values)
     assert torch.equal(second.pictures[0].features.values, done.features.values)
     assert [len(turn.parts) for turn in (first, second)] == ([1, 1] if goes_on else [2, 1])
+
+
+def test_the_picture_carried_over_by_a_window_is_shown_and_marked(model, drawn, quick, bottom):
+    marked = mark(model, bottom, context=drawn.context)
+    how = {"seed": 4, "sampling": quick, "context": drawn.context, "window": Window(0)}
+    done = edit(model, "make it red", show_region_first=marked, **how)
+    assert [turn.carried is not None for turn in done.context.turns] == [True, False]
+    trimmed = trim(model, drawn.context, Window(0))
+    again = mark(model, bottom, context=trimmed)
+    assert torch.equal(again.region.values, marked.region.values)
+
+
+def test_the_region_is_of_the_size_that_was_given(model, shown, bottom):
+    assert mark(model, bottom, features=shown).region.frame == shown.frame is not None
 
 
 def test_the_region_is_the_picture_under_the_overlay(model: MingModel, shown, bottom, monkeypatch):
