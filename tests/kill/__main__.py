@@ -11,7 +11,7 @@ import torch
 
 from ming_run.comfyui_process import terminated_as_interrupted
 
-from .forking import kill_often
+from .forking import Tally, kill_often
 from .works import WORKS
 
 
@@ -28,7 +28,8 @@ def main() -> int:
             work = WORKS[name](Path(place) / "first")
             started = time.monotonic()
             try:
-                tally = kill_often(work, Path(place) / "killed", args.times, Random(args.seed))
+                dice, killed = Random(args.seed), Path(place) / "killed"
+                tally = kill_often(work, killed, args.times, dice, _tell_how_far)
             finally:
                 work.close()
         spent = time.monotonic() - started
@@ -38,6 +39,10 @@ def main() -> int:
             flush=True,
         )
     return 0
+
+
+def _tell_how_far(tally: Tally) -> None:
+    print(f"  {tally.killed} killed, {tally.finished} carried to its end", file=sys.stderr)
 
 
 if __name__ == "__main__":

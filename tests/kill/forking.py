@@ -37,8 +37,17 @@ class Tally:
     finished: int = 0
 
 
-def kill_often(work: Work, folder: Path, times: int, dice: Random) -> Tally:
-    """Kill so many runs; raises AssertionError where a check fails or the results differ."""
+def kill_often(
+    work: Work,
+    folder: Path,
+    times: int,
+    dice: Random,
+    tell: Callable[[Tally], None] = lambda _tally: None,
+) -> Tally:
+    """Kill so many runs; raises AssertionError where a check fails or the results differ.
+
+    tell  is told how far it has come, each time the work was carried to its end
+    """
     reference, tally, round_ = folder / "whole", Tally(), 0
     reference.mkdir(parents=True)
     begins, takes = _time(work, reference)
@@ -60,6 +69,7 @@ def kill_often(work: Work, folder: Path, times: int, dice: Random) -> Tally:
         names = {name for name in made | expected if made.get(name) != expected.get(name)}
         assert not names, f"{work.name}: other bytes in {sorted(names)}"
         tally.finished += 1
+        tell(tally)
     return tally
 
 
@@ -93,13 +103,17 @@ def _run(work: Work, folder: Path, seconds: float, look: Callable[[], None] = la
     if child == 0:
         _do_and_leave(work, folder)
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            assert status == 0, f"{work.name} failed by itself: {status}, see above"
-            return True
-        look()
-        time.sleep(0.002)
+    try:
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                assert status == 0, f"{work.name} failed by itself: {status}, see above"
+                return True
+            look()
+            time.sleep(0.002)
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        raise
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or status == 0, f"{work.name} failed by itself: {status}"
