@@ -5,6 +5,8 @@ Needs `selenium` (pip) and `chromium` with `chromedriver` (the system's packages
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,7 @@ class Browser:
 
     def __init__(self, server: ComfyServer, shots: Path, name: str, *, is_newer: bool = False):
         self.server, self.shots, self.name = server, shots, name
+        self._holders, self._is_blank = 0, False
         self._noise = NEWER_HOST_NOISE if is_newer else HOST_NOISE
         self.driver = _start_chromium()
         self.driver.set_script_timeout(RUN_SECONDS + 20)
@@ -91,9 +94,22 @@ class Browser:
             "Browser.grantPermissions", {"origin": origin, "permissions": allowed}
         )
 
+    @contextmanager
+    def held(self) -> Iterator["Browser"]:
+        """Show the editor while it is needed, else nothing: an idle one goes on drawing."""
+        if self._is_blank:
+            self.open()
+        self._holders += 1
+        yield self
+        self._holders -= 1
+        if not self._holders:
+            self.driver.get("about:blank")
+            self._is_blank = True
+
     def open(self) -> None:
         """Open the editor anew and wait until it can be used."""
         self.driver.get(f"http://127.0.0.1:{self.server.port}")
+        self._is_blank = False
         ready = (
             "return !!(window.app && app.graph && app.extensionManager && "
             "!document.querySelector('#vue-app .p-progressspinner'))"

@@ -124,17 +124,19 @@ def browser_of(
 
 
 @pytest.fixture(scope="session")
-def browser(comfyui: Path, browser_of: Callable[[Path | str], Browser]) -> Browser:
+def browser(comfyui: Path, browser_of: Callable[[Path | str], Browser]) -> Iterator[Browser]:
     """The frontend that ships with the ComfyUI under test."""
-    return browser_of(comfyui)
+    with browser_of(comfyui).held() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
 def any_browser(
     request: pytest.FixtureRequest, browser_of: Callable[[Path | str], Browser]
-) -> Browser:
+) -> Iterator[Browser]:
     """Every frontend in turn: each host's own, and the newest."""
-    return browser_of(request.param)
+    with browser_of(request.param).held() as browser:
+        yield browser
 
 
 def _newest_frontend(folder: Path) -> Path:
