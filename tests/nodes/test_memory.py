@@ -75,9 +75,9 @@ def test_what_is_asked_aside_changes_no_context(pack, model, talk):
     assert context is talk and text
 
 
-def test_the_new_widgets_come_last_and_are_optional(pack):
+def test_the_new_inputs_come_last_and_are_optional(pack):
     for node, names in (
-        ("EditStep", ["memory"]),
+        ("EditStep", ["memory", "mask"]),
         ("Generate", ["memory"]),
         ("Describe", ["memory", "aside", "min_p", "repetition_penalty"]),
     ):
