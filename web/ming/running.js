@@ -5,6 +5,7 @@ import { rootGraph } from "./graph.js";
 import { text } from "./texts.js";
 
 const ENDS = ["execution_success", "execution_error", "execution_interrupted"];
+const CANCEL_AGAIN = 500; // ms
 
 /**
  * Run what the targets need, and nothing else; resolves to { state, message }.
@@ -88,8 +89,14 @@ async function cancel(prompt, finish) {
   const headers = { "Content-Type": "application/json" };
   try {
     await api.fetchApi("/queue", { method: "POST", headers, body });
-    if ((await queued()).running.includes(prompt)) await api.interrupt(prompt);
-    else finish({ state: "cancelled" });
+    let { running } = await queued();
+    if (!running.includes(prompt)) return finish({ state: "cancelled" });
+    // A host forgets what interrupts a prompt that it has taken up but not begun: asked until it ends.
+    while (running.includes(prompt)) {
+      await api.interrupt(prompt);
+      await new Promise((resolve) => setTimeout(resolve, CANCEL_AGAIN));
+      ({ running } = await queued());
+    }
   } catch {
     finish({ state: "failed", message: text("unreachable") });
   }
