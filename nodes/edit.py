@@ -116,7 +116,8 @@ class EditStep(io.ComfyNode):
             sampling=sampling,
             context=context,
             features=features,
-            show_region_first=marked or show_region_first,
+            show_region_first=show_region_first,
+            marked=marked,
             window=window_of(memory),
             progress=HostProgress(model.pace),
         )

@@ -7,16 +7,14 @@ Without a mask, with its overlay alone (a box around the thing), with all of it,
 the middle of a conversation.
 """
 
-import argparse
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from ming_core import Edit, Features, LatentContext, edit, load_model, mark
+from ming_core import Edit, Features, LatentContext, edit, mark
 
 from ..edits import ASK, COPY
 from ..render import pack, silhouettes
@@ -24,7 +22,7 @@ from ..scene import CELLS, COLOURS, SHAPES, Scene, SceneMaker, SceneStyle, is_ap
 from ..tasks import Shown
 from .judge import Array
 from .measures import mean
-from .player import Player, picture_of
+from .player import Player, picture_of, player_and_cases
 from .verdict import judge_scene, preserved_psnr
 
 MARGIN = 2  # pixels of the box around a thing
@@ -120,19 +118,16 @@ def edited(player: Player, case: Case, seed: int, way: Way) -> Edit:
         case.words,
         context=context,
         features=given,
-        show_region_first=marked or False,
+        marked=marked,
         **how,
     )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--cases", type=int, default=60)
-    args = parser.parse_args()
-    player, rng = Player(load_model(args.folder)), random.Random("masks")
-    cases = [case_of(rng) for _ in range(args.cases)]
+    player, num_cases = player_and_cases(__doc__, 60)
+    rng = random.Random("masks")
+    cases = [case_of(rng) for _ in range(num_cases)]
     for name, way in WAYS.items():
         ends, kept = Counter[str](), list[float]()
         for seed, case in enumerate(cases):

@@ -19,6 +19,7 @@ from ming_core.processor_formats import (
     lay_out_for_processor,
 )
 from ming_core.quantisation import QuantisedExpertLinear, QuantisedLinear, quantised_leaves
+from ming_core.tensor_files import StoredTensor, TensorFiles
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "a"
 MAPS = Path("/proc/self/maps")
@@ -273,6 +274,21 @@ def test_what_is_laid_out_anew_holds_no_mapped_file(tmp_path: Path):
     assert packed and not any(is_mapped(leaf.weight) or is_mapped(leaf.scale) for leaf in packed)
     left = [leaf for leaf in leaves if not isinstance(leaf.form, ProcessorInt4)]
     assert any(is_mapped(leaf.weight) for leaf in left), "8 bits stay where they lie"
+
+
+@needs_int4
+@needs_int8
+def test_of_a_converted_file_stays_only_what_is_not_laid_out_anew(tmp_path: Path, monkeypatch):
+    folder, read, stays = convert(GOLDEN, tmp_path / "ming", quantise="int4"), TensorFiles.read, []
+
+    def noted(files: TensorFiles, stored: StoredTensor, **how: bool) -> Tensor:
+        stays.append((stored.dtype, how.get("stays", False)))
+        return read(files, stored, **how)
+
+    monkeypatch.setattr(TensorFiles, "read", noted)
+    ming_core.load_model(folder, on_processor=True)
+    assert {("I8", True), ("U8", False)} <= set(stays)
+    assert ("U8", True) not in stays, "4 bits are laid out anew: their pages would stay beside them"
 
 
 def test_beside_few_bits_the_pixel_decoder_stays_in_16_bits_and_paints_the_same(tmp_path: Path):

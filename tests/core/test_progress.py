@@ -16,6 +16,7 @@ from ming_core import (
     describe,
     edit,
     generate,
+    mark,
 )
 from ming_core.progress import Preview, ProgressBar
 
@@ -61,6 +62,15 @@ def test_an_edit_with_its_region_is_one_stretch_of_two_pictures(model: MingModel
     how = {"sampling": ONE_STEP, "features": shown, "progress": recorder}
     edit(model, "bluer", seed=1, show_region_first=True, **how)
     assert recorder.reports == counted(72)
+
+
+def test_an_edit_where_a_mask_says_is_one_picture_whatever_is_to_be_shown(model: MingModel, shown):
+    recorder, marking = Recorder(), Recorder()
+    marked = mark(model, torch.ones(96, 96), features=shown, progress=marking)
+    how = {"sampling": ONE_STEP, "features": shown, "progress": recorder}
+    edit(model, "bluer", seed=1, show_region_first=True, marked=marked, **how)
+    assert recorder.reports == counted(36)
+    assert marking.reports == counted(marking.reports[-1][1])
 
 
 def test_text_reports_once_per_token_and_ends_at_the_total(model: MingModel, script):

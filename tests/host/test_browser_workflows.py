@@ -165,6 +165,7 @@ def test_a_blueprint_is_offered_and_is_one_working_node(any_browser: Browser, pa
         (15, CLASSIC, "MingUniVision_SaveImage"),
         (17, NODES_2, "SaveImage"),
         (18, CLASSIC, "PreviewAny"),
+        (19, NODES_2, "SaveImage"),
     ],
 )
 def test_it_is_queued_and_shows_what_it_made(
