@@ -7,10 +7,8 @@ Asked is for the colour of one; told is to change it; the answer, in the size an
 given, is judged as any other.
 """
 
-import argparse
 import random
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +23,6 @@ from ming_core import (
     edit,
     encode_image,
     expand,
-    load_model,
 )
 from ming_core.pixels import FITS, Fit, ImageUse, padded
 
@@ -34,7 +31,7 @@ from ..render import pack, render, to_bytes
 from ..scene import COLOURS, SIDE, Scene, SceneMaker, SceneStyle
 from .judge import Array
 from .measures import mean, psnr
-from .player import MOST_WORDS, Player
+from .player import MOST_WORDS, Player, player_and_cases
 from .verdict import judge_scene
 
 WIDTH, HEIGHT = 144, 96
@@ -110,12 +107,9 @@ def tried(player: Player, case: Case, fit: Fit, seed: int) -> Trial:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--cases", type=int, default=40)
-    args = parser.parse_args()
-    player, rng = Player(load_model(args.folder)), random.Random("fits")
-    cases = [case_of(rng) for _ in range(args.cases)]
+    player, num_cases = player_and_cases(__doc__, 40)
+    rng = random.Random("fits")
+    cases = [case_of(rng) for _ in range(num_cases)]
     for fit in FITS:
         trials = [tried(player, case, fit, seed) for seed, case in enumerate(cases)]
         print(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from ming_core import (
     encode_image,
     expand,
     generate,
+    load_model,
     trim,
 )
 from ming_core.pixels import ImageUse
@@ -104,3 +107,12 @@ def picture_of(shown: Shown) -> Array:
     """Render what is shown as a picture of bytes."""
     rendering = render(pack([shown.scene], [shown.effect], shown.marked))
     return to_bytes(rendering.pixels)[0].numpy()
+
+
+def player_and_cases(purpose: str | None, cases: int) -> tuple[Player, int]:
+    """Read from the command line which checkpoint is measured, and on how many cases."""
+    parser = argparse.ArgumentParser(description=purpose)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cases", type=int, default=cases)
+    args = parser.parse_args()
+    return Player(load_model(args.folder)), args.cases

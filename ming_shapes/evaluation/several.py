@@ -6,21 +6,19 @@ Two pictures of one thing each. Asked is for the colour of either thing; told is
 of the first or of the last picture, or to put what is in both together.
 """
 
-import argparse
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
-from ming_core import Features, TextSampling, describe, edit, load_model
+from ming_core import Features, TextSampling, describe, edit
 from ming_core.pixels import ImageUse
 
 from ..edits import ASK
 from ..scene import COLOURS, Scene, SceneMaker, SceneStyle, grown, is_apart
 from ..tasks import Shown
-from .player import MOST_WORDS, Player, picture_of
+from .player import MOST_WORDS, Player, picture_of, player_and_cases
 from .verdict import judge_scene
 
 STYLE = SceneStyle(outlined=0.0, graded=0.0, combinations="all")
@@ -79,16 +77,13 @@ def tried(player: Player, case: Case, seed: int) -> dict[str, bool]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--cases", type=int, default=40)
-    args = parser.parse_args()
-    player, rng = Player(load_model(args.folder)), random.Random("several")
+    player, num_cases = player_and_cases(__doc__, 40)
+    rng = random.Random("several")
     counts = Counter[str]()
-    for seed in range(args.cases):
+    for seed in range(num_cases):
         counts.update(tried(player, case_of(rng), seed))
     for name, count in counts.items():
-        print(f"{name}: {count} of {args.cases}")
+        print(f"{name}: {count} of {num_cases}")
 
 
 if __name__ == "__main__":
