@@ -135,6 +135,12 @@ class EditMaker:
         made = self.kinds[kind](scene, index)
         if made is None:
             return None
+        return self.worded(kind, scene, index, made)
+
+    def worded(
+        self, kind: str, scene: Scene, index: int, made: tuple[Scene, dict[str, str]]
+    ) -> EditStep:
+        """Put an edit of a thing into words, made as one of `kinds` makes it."""
         after, fill = made
         form_list = ASK[self.phrasing.language][kind]
         is_whole = kind in ("add", "background")

@@ -46,14 +46,10 @@ class ChangeMaker(EditMaker):
         super().__init__(maker, speech.words)
         self.speech = speech
 
-    def edit(self, scene: Scene, kind: str) -> EditStep | None:
-        """Return an edit of a kind, or None when chance makes it impossible."""
-        if not scene.things and kind not in ("add", "background"):
-            return None
-        index = self.rng.randrange(max(1, len(scene.things)))
-        made = self.kinds[kind](scene, index)
-        if made is None:
-            return None
+    def worded(
+        self, kind: str, scene: Scene, index: int, made: tuple[Scene, dict[str, str]]
+    ) -> EditStep:
+        """Put an edit into people's words, and into the plainest."""
         after = made[0]
         about = None if kind in ("add", "background") else index
         if kind == "add":
