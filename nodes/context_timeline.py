@@ -45,7 +45,8 @@ class ContextTimeline(io.ComfyNode):
     ) -> io.NodeOutput:
         show = thumbnails_of(model)
         cards = [_card(turn, show, is_remembered) for turn, is_remembered in context.said]
-        sheet = draw_timeline(cards, f"{len(cards)} turns, {context.num_tokens} tokens")
+        turns = f"{len(cards)} turn{'' if len(cards) == 1 else 's'}"
+        sheet = draw_timeline(cards, f"{turns}, {context.num_tokens} tokens")
         # The sheet is for hosts without a browser; as "images" the node would show both.
         sheets = pictures.preview(sheet, cls.hidden)["images"]
         record = conversation_record(context, show)

@@ -110,8 +110,10 @@ def ask_about_a_photograph(canvas: Canvas) -> None:
     seen = canvas.add("SemanticExpand", (1, 2), model=model, latents=latents["latents"])
     words = {"question": "What colour is the circle?", "max_tokens": 256}
     ask = canvas.add("Describe", (2, 0), "Ask", model=model, features=seen["features"], **words)
-    answer = canvas.add("PreviewAny", (3, 0), "Answer", source=ask["text"])
-    canvas.as_app([(loaded, "image"), (ask, "question")], [answer])
+    canvas.add("PreviewAny", (3, 0), "Answer", source=ask["text"])
+    # An app shows files alone (ComfyUI's frontend 1.49.6), so the answer is read on the sheet.
+    sheet = canvas.add("ContextTimeline", (3, 1), context=ask["context"], model=model)
+    canvas.as_app([(loaded, "image"), (ask, "question")], [sheet])
 
 
 def edit_where_a_mask_says(canvas: Canvas) -> None:

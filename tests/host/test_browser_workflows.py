@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CLASSIC, NODES_2, Browser  # its folder is put on the path by conftest.py
+from browser import (
+    CLASSIC,
+    NODES_2,
+    RUN_SECONDS,
+    Browser,
+)  # its folder is put on the path by conftest.py
 
 from ming_run.prompt_checks import EDITOR_ONLY_INPUTS
 
@@ -47,6 +52,12 @@ return {
     .map((node) => node.widgets.map((widget) => `${widget.value ?? ''}`).join(' ')),
   turns: document.querySelectorAll('.ming-in-node .ming-turn').length,
 };
+"""
+RUN_APP = """
+[...document.querySelectorAll('button')].findLast((b) => b.innerText.trim() === 'Run').click();
+const end = Date.now() + given[1] * 1000;
+do await wait(300); while (!document.body.innerText.includes(given[0]) && Date.now() < end);
+return document.body.innerText;
 """
 
 
@@ -182,7 +193,7 @@ def test_it_is_queued_and_shows_what_it_made(
     assert max(shown["pictures"], shown["drawn"]) >= (1 if renderer == NODES_2 else num_pictures)
     assert all(text.strip() for text in shown["texts"])
     assert len(shown["texts"]) == kinds.count("PreviewAny")
-    assert shown["turns"] == {3: 3, 8: 4}.get(number, 0)
+    assert shown["turns"] == {3: 3, 8: 4, 18: 1}.get(number, 0)
     assert not browser.errors()
 
 
@@ -194,18 +205,24 @@ def test_our_save_nodes_fill_in_file_names_as_the_hosts_own(browser: Browser):
 
 
 @pytest.mark.parametrize(
-    ("number", "fields"),
-    [(17, ["prompt", "instruction", "seed", "steps"]), (18, ["image", "question"])],
+    ("number", "fields", "shown"),
+    [
+        (17, ["prompt", "instruction", "seed", "steps"], "17_changed"),
+        (18, ["image", "question"], "ming_timeline"),
+    ],
 )
-def test_an_app_shows_its_fields(any_browser: Browser, number: int, fields: list[str]):
+def test_an_app_shows_its_fields_and_what_came_of_them(
+    any_browser: Browser, number: int, fields: list[str], shown: str
+):
     if any_browser.name == FLOOR:
         pytest.skip("the floor's frontend has no apps")
     any_browser.load(workflow_of(numbered(number)), as_app=True)
     words = any_browser.run("await wait(1500); return document.body.innerText").split("\n")
+    after = any_browser.run(RUN_APP, shown, RUN_SECONDS)
     any_browser.shoot(f"{any_browser.name} app {number}")
     any_browser.open()
     assert [word for word in words if word in fields] == fields
-    assert "Run" in words
+    assert shown in after
 
 
 def assert_apart(boxes: list[tuple[str, list[float]]]) -> None:
