@@ -116,8 +116,7 @@ class EditStep(io.ComfyNode):
             sampling=sampling,
             context=context,
             features=features,
-            show_region_first=show_region_first,
-            marked=marked,
+            show_region_first=marked or show_region_first,
             window=window_of(memory),
             progress=HostProgress(model.pace),
         )

@@ -90,16 +90,15 @@ def edit(
     sampling: ImageSampling | None = None,
     context: LatentContext | None = None,
     features: Features | None = None,
-    show_region_first: bool = False,
-    marked: Marked | None = None,
+    show_region_first: bool | Marked = False,
     window: Window = ALL,
     progress: Progress | None = None,
 ) -> Edit:
     """Edit the picture of a context, or a given one, as instructed.
 
     With `show_region_first` a turn before it draws the region concerned: the visual chain of
-    thought of the paper. Where a person has `marked` it, that is the region, and all else stays
-    as it is. A `window` says how much of the context the edit follows on. Raises
+    thought of the paper. Where a person has said it (by `mark`), that is the region, and all else
+    stays as it is. A `window` says how much of the context the edit follows on. Raises
     PromptError when there is no picture, or no instruction.
     """
     if not instruction.strip():
@@ -112,7 +111,9 @@ def edit(
         )
     sampling = sampling or ImageSampling()
     tokens = model.config.language.num_image_tokens
-    bar = ProgressBar(progress, tokens * (2 if show_region_first and marked is None else 1))
+    marked = show_region_first if isinstance(show_region_first, Marked) else None
+    kept = None if marked is None else marked.kept
+    bar = ProgressBar(progress, tokens * (2 if show_region_first and kept is None else 1))
 
     def after(
         start: LatentContext, words: str, shown: Features | None, kept: Replay | None = None
@@ -121,9 +122,8 @@ def edit(
         return reply_with_pictures([turn], [seed], sampling, kept, picture.frame)[0].context
 
     start = windowed(model, context or LatentContext(model.identity), window, bar)
-    region = kept = None
-    if marked is not None:
-        region, kept = marked.region, marked.kept
+    region = None if marked is None else marked.region
+    if region is not None:
         parts = parts_of(model, features, region_prompt(instruction))
         start, features = with_reply(model, start, parts, region, bar), None
     elif show_region_first:

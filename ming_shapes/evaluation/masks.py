@@ -118,7 +118,7 @@ def edited(player: Player, case: Case, seed: int, way: Way) -> Edit:
         case.words,
         context=context,
         features=given,
-        marked=marked,
+        show_region_first=marked or False,
         **how,
     )
 

@@ -36,7 +36,7 @@ def test_patches_that_a_mask_does_not_touch_stay_as_they_are(model, shown, quick
     marked = mark(model, bottom, features=shown)
     assert marked.kept.is_replayed.tolist() == [True] * 24 + [False] * 12
     how = {"seed": 4, "sampling": quick, "features": shown}
-    masked = edit(model, "make it red", marked=marked, **how).features.values
+    masked = edit(model, "make it red", show_region_first=marked, **how).features.values
     latents = encode_image(model, decode_pixels(model, shown), "edit")
     own = expand(model, latents).values
     kept, drawn = (
@@ -51,7 +51,7 @@ def test_what_a_mask_touches_follows_on_what_stays(model, shown, quick, bottom):
     """Whatever follows, in the picture and in the conversation, has read what was kept."""
     full = torch.ones(96, 96)
     made = [
-        edit(model, "red", seed=4, sampling=quick, features=shown, marked=marked)
+        edit(model, "red", seed=4, sampling=quick, features=shown, show_region_first=marked)
         for marked in (mark(model, bottom, features=shown), mark(model, full, features=shown))
     ]
     assert not torch.allclose(made[0].features.values[:, 24:], made[1].features.values[:, 24:])
@@ -76,7 +76,7 @@ def test_a_mask_takes_the_place_of_the_region_drawn_first(
 ):
     given = {"context": drawn.context} if goes_on else {"features": shown}
     marked = mark(model, bottom, **given)
-    done = edit(model, "make it red", seed=4, sampling=quick, marked=marked, **given)
+    done = edit(model, "make it red", seed=4, sampling=quick, show_region_first=marked, **given)
     first, second = done.context.turns[-2:]
     assert first.prompt_text == region_prompt("make it red")
     assert torch.equal(first.pictures[0].features.values, marked.region.values)
@@ -88,7 +88,7 @@ def test_a_mask_takes_the_place_of_the_region_drawn_first(
 def test_the_picture_carried_over_by_a_window_is_shown_and_marked(model, drawn, quick, bottom):
     marked = mark(model, bottom, context=drawn.context)
     how = {"seed": 4, "sampling": quick, "context": drawn.context, "window": Window(0)}
-    done = edit(model, "make it red", marked=marked, **how)
+    done = edit(model, "make it red", show_region_first=marked, **how)
     assert [turn.carried is not None for turn in done.context.turns] == [True, False]
     trimmed = trim(model, drawn.context, Window(0))
     again = mark(model, bottom, context=trimmed)

@@ -64,11 +64,11 @@ def test_an_edit_with_its_region_is_one_stretch_of_two_pictures(model: MingModel
     assert recorder.reports == counted(72)
 
 
-def test_an_edit_where_a_mask_says_is_one_picture_whatever_is_to_be_shown(model: MingModel, shown):
+def test_an_edit_where_a_mask_says_is_one_picture(model: MingModel, shown):
     recorder, marking = Recorder(), Recorder()
     marked = mark(model, torch.ones(96, 96), features=shown, progress=marking)
     how = {"sampling": ONE_STEP, "features": shown, "progress": recorder}
-    edit(model, "bluer", seed=1, show_region_first=True, marked=marked, **how)
+    edit(model, "bluer", seed=1, show_region_first=marked, **how)
     assert recorder.reports == counted(36)
     assert marking.reports == counted(marking.reports[-1][1])
 
