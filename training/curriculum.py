@@ -36,7 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "asked": ("asked_for_one", "asked_for_two", "asked_for_several", "asked_for_related"),
     "reworded": ("reworded",),
-    "read": ("ask", "describe", "asked_about", "told_of"),
+    "read": ("ask", "describe", "asked_about", "told_of", "strange"),
     "quiz": ("quiz",),
     "edit": (
         "copy",
@@ -52,7 +52,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "copied",
         "cleared",
     ),
-    "long": ("region", "chain", "draw_then_edit", "matting", "restore_then_edit"),
+    "long": (
+        "region",
+        "chain",
+        "draw_then_edit",
+        "matting",
+        "restore_then_edit",
+        "talk_of_given",
+    ),
     "talk": ("talk",),
 }
 RELATIVE_SIZE = {
@@ -66,8 +73,10 @@ RELATIVE_SIZE = {
     "talk": 0.35,
 }
 # Groups whose pictures are drawn as the plainest words for the same would have them drawn.
-ALIKE = ("asked", "reworded")
-SAID_OTHERWISE = 0.8  # share of their conversations in people's words; the others keep plain ones
+ALIKE = ("asked", "reworded", "talk")
+SAID_OTHERWISE = 0.8  # share of their requests in people's words; the others keep plain ones
+# The group that is drawn as it was by the model that people's lessons begin with.
+KEPT = "draw"
 
 
 @dataclass(frozen=True)
@@ -205,17 +214,19 @@ LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
 
 # How people talk and what they bring; the rest keeps what was learnt before.
 HEARD = {
-    "asked_for_one": 0.13,
-    "asked_for_two": 0.13,
-    "asked_for_several": 0.07,
-    "asked_for_related": 0.09,
-    "asked_about": 0.1,
-    "told_of": 0.04,
-    "reworded": 0.12,
-    "changed": 0.07,
-    "copied": 0.01,
-    "cleared": 0.03,
-    "talk": 0.03,
+    "asked_for_one": 0.1,
+    "asked_for_two": 0.14,
+    "asked_for_several": 0.08,
+    "asked_for_related": 0.1,
+    "asked_about": 0.12,
+    "told_of": 0.06,
+    "strange": 0.02,
+    "reworded": 0.1,
+    "changed": 0.12,
+    "copied": 0.03,
+    "cleared": 0.06,
+    "talk": 0.13,
+    "talk_of_given": 0.03,
 }
 
 
@@ -284,7 +295,8 @@ class BatchMaker:
         shares = [phase.shares[task] for task in tasks]
         chosen = rng.choices(tasks, shares, k=max(1, count))
         if group in ALIKE:
-            return self._alike([self._conversation(task, phase, rng) for task in chosen], rng)
+            heard = [self._conversation(task, phase, rng) for task in chosen]
+            return self._alike(heard, rng)
         sequences = []
         for task in chosen:
             conversation = self._conversation(task, phase, rng)
@@ -295,17 +307,22 @@ class BatchMaker:
                 other = self._conversation(task, phase, rng).turns[-1]
                 sequences.append(maker.guided(conversation, other, branch))
         batch = collate(sequences, maker.tokenizer.eos, maker.given_tokens)
-        return replace(batch, rendered_size=rendered_size)
+        batch = replace(batch, rendered_size=rendered_size)
+        is_kept = group == KEPT and "asked_for_one" in phase.shares
+        return replace(batch, plain=batch) if is_kept else batch
 
     def _alike(self, conversations: list[Conversation], rng: random.Random) -> Batch:
-        """Return conversations in people's words, mostly, and, beside them, in the plainest."""
+        """Return conversations in people's words, mostly, and, beside them, every picture of theirs
+        by itself in the plainest."""
         tokenizer, tokens = self.small.tokenizer, self.small.given_tokens
-        known = [plainly(c) for c in conversations]
-        pairs = zip(conversations, known, strict=True)
-        said = [words if rng.random() < SAID_OTHERWISE else plain for words, plain in pairs]
+        known = [plainly(conversation) for conversation in conversations]
+        said = [
+            plain[0] if len(c.turns) == 1 and rng.random() >= SAID_OTHERWISE else c
+            for c, plain in zip(conversations, known, strict=True)
+        ]
         batch, plain = (
             collate([self.small.plain(c) for c in some], tokenizer.eos, tokens)
-            for some in (said, known)
+            for some in (said, [one for alone in known for one in alone])
         )
         return replace(batch, plain=plain, is_learnt=torch.zeros_like(batch.is_learnt))
 

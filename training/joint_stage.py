@@ -104,10 +104,12 @@ class JointStage:
             balance = balance_loss(language.transformer)
             about = self._about_loss(result, batch)
             flow = plan = alike = torch.zeros((), device=device)
-            if batch.plain is not None:
-                alike = self._alike(result, batch)
-            elif result.drawn is not None:
+            z = None
+            if result.drawn is not None:
                 z = conditions(self.components, result.hidden, batch, self.num_tokens)
+            if batch.plain is not None and z is not None:
+                alike = self._alike(z, result, batch.plain)
+            if z is not None and result.drawn is not None and batch.is_learnt.any():
                 learnt = batch.is_learnt.to(device)
                 flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
                 truth = {name: known[learnt] for name, known in result.drawn.truth.items()}
@@ -126,17 +128,15 @@ class JointStage:
         model.device = self.settings.device
         return probation(model, folder)
 
-    def _alike(self, result: Read, batch: Batch) -> Tensor:
+    def _alike(self, own: Tensor, result: Read, batch: Batch) -> Tensor:
         """Ask for the conditions that the plainest words for the same pictures give: 0 to 1.
 
         Said plainly it is known to the model that the run began with, so no picture need be tried:
         a condition tells more than a guess at a noisy time of the flow does.
         """
-        assert batch.plain is not None  # noqa: S101
-        own = conditions(self.components, result.hidden, batch, self.num_tokens)
         with torch.no_grad():
-            plain = read(self.known, batch.plain, drawn=result.drawn)
-            known = conditions(self.known, plain.hidden, batch.plain, self.num_tokens)
+            plain = read(self.known, batch, drawn=result.drawn)
+            known = conditions(self.known, plain.hidden, batch, self.num_tokens)
         return (own - known).pow(2).mean() / known.var()
 
     def _about_loss(self, result: Read, batch: Batch) -> Tensor:

@@ -10,6 +10,7 @@ from ming_shapes.people.pictures import loosened
 from ming_shapes.people.queries import describe_request, question
 from ming_shapes.people.requests import request
 from ming_shapes.people.speech import Speech
+from ming_shapes.people.strangers import ANSWER, chatter, strange_change, strange_request
 from ming_shapes.prompts import Spec, counted, draw_order, related, say_spec, settled, spec_of
 from ming_shapes.questions import description, plain_phrasing
 from ming_shapes.scene import SIZES, Scene
@@ -23,6 +24,8 @@ SIZELESS = 0.6  # share of requests for numbers that say no size
 BROUGHT = 0.7  # share of given pictures whose things lie anywhere
 WORN, SQUASHED = 0.5, 0.25  # shares of given pictures that are worn, and of those read, squashed
 MOST_TURNS = 8
+TALKS_FROM_WORDS = 0.65  # share of talks that begin with words alone
+STRANGE_REQUESTS, STRANGE_CHANGES = 0.7, 0.2  # shares of what is asked for that cannot be drawn
 
 
 def speech_of(sampler: TaskSampler) -> Speech:
@@ -101,17 +104,42 @@ def cleared(sampler: TaskSampler) -> Conversation:
     return Conversation("cleared", (Say(words, Shown(scene), given, "superres"),))
 
 
-def talk(sampler: TaskSampler) -> Conversation:
-    """Draw or bring a picture, then edit it several times, with questions in between."""
-    rng = sampler.rng
-    turns: list[Say] = []
-    if rng.random() < 0.6:
-        start = rng.choice((asked_for_one, asked_for_two, asked_for_two))(sampler)
-        turns += start.turns
-        scene, given = start.turns[0].answer.scene, None  # type: ignore[union-attr]
-    else:
+def strange(sampler: TaskSampler) -> Conversation:
+    """Be asked for what is not of the drawn world, and say so."""
+    rng, speech = sampler.rng, speech_of(sampler)
+    given: Shown | None = None
+    chosen = rng.random()
+    if chosen < STRANGE_REQUESTS:
+        words = strange_request(speech)
+    elif chosen < STRANGE_REQUESTS + STRANGE_CHANGES:
         given = brought(sampler)
-        scene = given.scene
+        words = strange_change(speech, given.scene)
+    else:
+        words = chatter(speech)
+    return Conversation("strange", (Say(words, ANSWER[speech.language], given, "strange"),))
+
+
+def talk(sampler: TaskSampler) -> Conversation:
+    """Draw or show a picture of the drawn world, then edit it several times, with questions."""
+    turns: list[Say] = []
+    if sampler.rng.random() < TALKS_FROM_WORDS:
+        start = sampler.rng.choice((asked_for_one, asked_for_two, asked_for_two))(sampler)
+        turns += start.turns
+        return _talk("talk", sampler, turns, start.turns[0].answer.scene, None)  # type: ignore[union-attr]
+    scene = sampler.scene()
+    return _talk("talk", sampler, turns, scene, Shown(scene))
+
+
+def talk_of_given(sampler: TaskSampler) -> Conversation:
+    """Bring a picture, then edit it several times, with questions in between."""
+    given = brought(sampler)
+    return _talk("talk_of_given", sampler, [], given.scene, given)
+
+
+def _talk(
+    task: str, sampler: TaskSampler, turns: list[Say], scene: Scene, given: Shown | None
+) -> Conversation:
+    rng = sampler.rng
     length = rng.choice((2, 3, 3, 4, 5, 6, MOST_TURNS))
     curious = rng.choice((0.0, 0.3, 0.5))
     while len(turns) < length:
@@ -120,13 +148,20 @@ def talk(sampler: TaskSampler) -> Conversation:
         given = None
     if isinstance(turns[-1].answer, str):
         turns.append(_changed(sampler, scene, given))
-    return Conversation("talk", tuple(turns))
+    return Conversation(task, tuple(turns))
 
 
-def plainly(conversation: Conversation) -> Conversation:
-    """Return the same conversation in the plainest words."""
-    turns = tuple(replace(turn, words=turn.plain) for turn in conversation.turns)
-    return replace(conversation, turns=turns)
+def plainly(conversation: Conversation) -> list[Conversation]:
+    """Return every picture of a conversation as the plainest words alone would have it drawn: from
+    the picture before it, with nothing said in between."""
+    alone, before = [], None
+    for turn in conversation.turns:
+        before = turn.given or before
+        if isinstance(turn.answer, Shown):
+            turns = (replace(turn, words=turn.plain, given=before),)
+            alone.append(replace(conversation, turns=turns))
+            before = Shown(turn.answer.scene)
+    return alone
 
 
 def _talked(
@@ -217,5 +252,7 @@ PEOPLE: dict[str, Callable[[TaskSampler], Conversation]] = {
     "reworded": reworded,
     "copied": copied,
     "cleared": cleared,
+    "strange": strange,
     "talk": talk,
+    "talk_of_given": talk_of_given,
 }

@@ -2,17 +2,20 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from ming_core import GENERATE_PREFIX
+from ming_core.univision.tokenizer import ConversationTokenizer
 from ming_shapes.people.change_words import CHANGES
 from ming_shapes.people.changes import ChangeMaker
 from ming_shapes.people.pictures import RADII, loosened
 from ming_shapes.people.queries import ASK, DESCRIBE, question
 from ming_shapes.people.requests import BEHIND, OPENERS, request
 from ming_shapes.people.speech import KEPT_OUT, Speech
+from ming_shapes.people.strangers import ANSWER, STRANGERS
 from ming_shapes.prompts import Spec
 from ming_shapes.questions import COMPARING, conclusion, description, things_seen
 from ming_shapes.render import pack, render
@@ -32,9 +35,11 @@ from ming_shapes.scene import (
 from ming_shapes.tasks import Conversation, Shown, TaskSampler
 from ming_shapes.wear import Wear, worn
 from ming_shapes.words import COLOUR_WORDS, SHAPE_WORDS, Mention
-from training.curriculum import CURRICULA, GROUPS
+from training.curriculum import CURRICULA, GROUPS, BatchMaker
 from training.lessons import TASKS
-from training.people import MOST_TURNS, PEOPLE, plainly, talk
+from training.people import MOST_TURNS, PEOPLE, plainly, strange, talk
+from training.sequences import SequenceMaker
+from training.stage import Settings
 
 EVERYTHING = SceneStyle(colours=ALL_COLOURS)
 
@@ -187,6 +192,58 @@ def test_talks_are_long_and_their_descriptions_are_of_what_is_there_then():
     assert max(lengths) in (MOST_TURNS, MOST_TURNS + 1)
 
 
+def test_every_picture_of_a_talk_is_known_from_the_one_before_it():
+    """Its plain twin is no conversation: it begins with the picture that the edit is of."""
+    edits = 0
+    for seed in range(60):
+        conversation = talk(TaskSampler(random.Random(seed), EVERYTHING))
+        pictures = [turn for turn in conversation.turns if isinstance(turn.answer, Shown)]
+        shown = next((turn.given for turn in conversation.turns if turn.given), None)
+        twins = plainly(conversation)
+        assert len(twins) == len(pictures)
+        for (twin,), turn in zip((alone.turns for alone in twins), pictures, strict=True):
+            assert twin.answer == turn.answer and twin.words == turn.plain
+            assert (twin.given and twin.given.scene) == (shown and shown.scene)
+            shown, edits = turn.answer, edits + (twin.given is not None)
+    assert edits > 100
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_not_of_the_drawn_world_is_answered_in_the_language_asked_in(language: str):
+    rng = random.Random(8)
+    kinds = set()
+    for _ in range(200):
+        sampler = TaskSampler(rng, EVERYTHING, chinese=float(language == "zh"))
+        (turn,) = strange(sampler).turns
+        assert turn.answer == ANSWER[language]
+        kinds.add(turn.given is None)
+    assert kinds == {False, True}
+    known = {
+        word
+        for table in (SHAPE_WORDS, COLOUR_WORDS)
+        for ws in table[language].values()
+        for word in ws
+    }
+    assert not known & {*STRANGERS[language]}
+
+
+def test_what_was_known_is_kept_beside_peoples_lessons(tmp_path: Path, vocabulary):
+    """Pictures asked for in the first grammar are compared with those of the model before."""
+    small = SequenceMaker(ConversationTokenizer.load(vocabulary[0]), 36)
+    makers = [
+        BatchMaker(CURRICULA[name], 200, 8, Settings(tmp_path), small, small)
+        for name in ("people", "last")
+    ]
+    people, last = ([maker.batch(step) for step in range(60)] for maker in makers)
+    assert all(batch.plain is None for batch in last)
+    kept = [b for b in people if b.plain is not None and b.is_learnt.any()]
+    heard = [b for b in people if b.plain is not None and not b.is_learnt.any()]
+    assert kept and heard
+    assert all(batch.plain.ids is batch.ids for batch in kept)
+    assert all(batch.plain.drawn == batch.drawn for batch in heard)
+    assert any(len(batch.plain.ids) > len(batch.ids) for batch in heard), "no talk among them"
+
+
 def test_wear_follows_from_its_seed_and_blur_takes_more_away():
     scene = Scene("white", (placed(Thing("star", "black", "large", 0, 0, 15.1), (1, 1)),))
     pixels = render(pack([scene])).pixels[0]
@@ -214,7 +271,8 @@ def test_what_is_drawn_alike_is_said_plainly_in_full():
     for number in range(300):
         (turn,) = PEOPLE[names[number % 5]](TaskSampler(rng, EVERYTHING)).turns
         assert turn.plain.isascii() and turn.plain.endswith(".")
-        assert plainly(Conversation("", (turn,))).turns[0].words == turn.plain
+        (alone,) = plainly(Conversation("", (turn,)))
+        assert alone.turns[0].words == turn.plain and alone.turns[0].given == turn.given
         scene = turn.answer.scene
         if turn.spec is not None:
             assert turn.plain.startswith(GENERATE_PREFIX)
