@@ -21,7 +21,6 @@ from .sequences import Batch, SequenceMaker, collate
 from .stage import Settings
 
 GUIDED = 0.1  # share of drawing sequences that train a guidance branch
-LARGE = 0.5  # share of reading batches whose pictures are given at twice the size, as Describe does
 EXACT = 0.5  # share of batches whose given pictures are rendered at the size they are given at
 RENDERED = (SIDE, 2 * SIDE, 3 * SIDE)  # sides of the others: a user's pictures are resized
 # Tasks that are alike in length share batches, so that little is padded.
@@ -74,6 +73,7 @@ RELATIVE_SIZE = {
 }
 # Groups whose pictures are drawn as the plainest words for the same would have them drawn.
 ALIKE = ("asked", "reworded", "talk")
+COPIES = ("copy", "copied")
 SAID_OTHERWISE = 0.8  # share of their requests in people's words; the others keep plain ones
 # The group that is drawn as it was by the model that people's lessons begin with.
 KEPT = "draw"
@@ -92,6 +92,8 @@ class Phase:
     # Copied pictures are crowded: where most patches are background, the patch before tells what
     # the next one is, and nothing is learnt of tying given patches to drawn ones.
     most_copied: int = 5
+    # Share of reading batches whose pictures are given at twice the size, as Describe does.
+    large: float = 0.5
 
 
 EASY = SceneStyle(outlined=0.05, graded=0.05, colours=ALL_COLOURS)
@@ -218,13 +220,13 @@ HEARD = {
     "asked_for_two": 0.14,
     "asked_for_several": 0.08,
     "asked_for_related": 0.1,
-    "asked_about": 0.12,
-    "told_of": 0.06,
+    "asked_about": 0.14,
+    "told_of": 0.1,
     "strange": 0.02,
     "reworded": 0.1,
-    "changed": 0.12,
-    "copied": 0.03,
-    "cleared": 0.06,
+    "changed": 0.17,
+    "copied": 0.16,
+    "cleared": 0.08,
     "talk": 0.13,
     "talk_of_given": 0.03,
 }
@@ -234,7 +236,9 @@ def people(until: float, kept: float = 0.4) -> Phase:
     """Return the phase in which people are understood; `kept` are the shares of the last lessons
     beside those of people's."""
     shares = {task: share * kept for task, share in LAST.items()}
-    return replace(LAST_PHASE, until=until, shares=HEARD | shares, plain=0.1)
+    return replace(
+        LAST_PHASE, until=until, shares=HEARD | shares, plain=0.1, most_copied=5, large=0.7
+    )
 
 
 def nested(until: float) -> Phase:
@@ -286,7 +290,7 @@ class BatchMaker:
             weights[group] = share / RELATIVE_SIZE[group]
         group = rng.choices(list(weights), list(weights.values()))[0]
         tasks = [task for task in GROUPS[group] if task in names]
-        is_large = group in ("read", "quiz") and rng.random() < LARGE
+        is_large = group in ("read", "quiz") and rng.random() < phase.large
         rendered_size = 0 if rng.random() < EXACT else rng.choice(RENDERED)
         maker = self.large if is_large else self.small
         # All processes have the same kind of work; what it is about is each one's own.
@@ -331,7 +335,7 @@ class BatchMaker:
             rng,
             phase.style,
             chinese=phase.chinese,
-            most_things=phase.most_copied if task == "copy" else phase.most_things,
+            most_things=phase.most_copied if task in COPIES else phase.most_things,
             is_plain=rng.random() < phase.plain,
         )
         return (TASKS | PEOPLE)[task](sampler)

@@ -74,7 +74,10 @@ class JointStage:
         self.maker = BatchMaker(phases, size[0], size[1], settings, small, large)
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
-        self.probes = Probes(config.flow.width, DRAWING_HEADS).to(settings.device)
+        # Of a picture that lies before the model, what is to be drawn is known to the last number:
+        # asked for it at no noise at all, it learns to copy what no word could name.
+        heads = DRAWING_HEADS | {"latents": config.mingtok.latent_size}
+        self.probes = Probes(config.flow.width, heads).to(settings.device)
         told = config.language.num_kv_heads * config.language.head_size
         asked = range(config.language.num_layers // 2, config.language.num_layers)
         self.about = nn.ModuleList(Probes(told, ABOUT_HEADS) for _ in asked).to(settings.device)
@@ -112,7 +115,8 @@ class JointStage:
             if z is not None and result.drawn is not None and batch.is_learnt.any():
                 learnt = batch.is_learnt.to(device)
                 flow = flow_loss(language.velocity, z, result.drawn, learnt, FlowDraws(), generator)
-                truth = {name: known[learnt] for name, known in result.drawn.truth.items()}
+                truth = result.drawn.truth | {"latents": result.drawn.latents}
+                truth = {name: known[learnt] for name, known in truth.items()}
                 plan = probe_loss(self.probes(z[learnt]), truth)
         loss = flow + PLAN * plan + ABOUT * about
         loss = loss + SAID_ALIKE * alike + WORDS * answers + COURSE * course + BALANCE * balance

@@ -48,7 +48,14 @@ ABOUT_HEADS = {
     "outlined": 1,
     "number": MOST + 1,
 }
-WEIGHTS = {"index": 1.0, "row": 0.5, "column": 0.5, "offset": 1.0, "background": 0.5}
+WEIGHTS = {
+    "index": 1.0,
+    "row": 0.5,
+    "column": 0.5,
+    "offset": 1.0,
+    "background": 0.5,
+    "latents": 8.0,
+}
 # Heads that are asked of some patches alone: those that show a thing, and those where a smaller one
 # lies in front of it, which no head of the larger one would ever ask for.
 ASKED_OF = {
@@ -154,6 +161,8 @@ def probe_loss(said: dict[str, Tensor], truth: dict[str, Tensor]) -> Tensor:
             continue
         if name == "offset":
             loss = F.l1_loss(logits, target)
+        elif name == "latents":
+            loss = F.mse_loss(logits, target)
         elif logits.shape[-1] == 1:
             loss = F.binary_cross_entropy_with_logits(logits[..., 0], target)
         else:
