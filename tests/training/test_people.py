@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ming_core import GENERATE_PREFIX
+from ming_core import GENERATE_PREFIX, ImageSampling, TextSampling, generate, load_model
 from ming_core.univision.tokenizer import ConversationTokenizer
 from ming_shapes.people.change_words import CHANGES
 from ming_shapes.people.changes import ChangeMaker
@@ -15,7 +15,7 @@ from ming_shapes.people.pictures import RADII, loosened
 from ming_shapes.people.queries import ASK, DESCRIBE, question
 from ming_shapes.people.requests import BEHIND, OPENERS, request
 from ming_shapes.people.speech import KEPT_OUT, Speech
-from ming_shapes.people.strangers import ANSWER, STRANGERS
+from ming_shapes.people.strangers import ANSWER, STRANGERS, strange_request
 from ming_shapes.prompts import Spec
 from ming_shapes.questions import COMPARING, conclusion, description, things_seen
 from ming_shapes.render import pack, render
@@ -37,11 +37,13 @@ from ming_shapes.wear import Wear, worn
 from ming_shapes.words import COLOUR_WORDS, SHAPE_WORDS, Mention
 from training.curriculum import CURRICULA, GROUPS, BatchMaker
 from training.lessons import TASKS
-from training.people import MOST_TURNS, PEOPLE, plainly, strange, talk
+from training.people import MOST_TURNS, PEOPLE, asked_for_one, plainly, strange, talk
 from training.sequences import SequenceMaker
 from training.stage import Settings
 
 EVERYTHING = SceneStyle(colours=ALL_COLOURS)
+BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
+ASKED, LEAST_SAID, LEAST_DRAWN = 20, 16, 19
 
 
 def lessons(seed: int, count: int, **specs) -> list[Conversation]:
@@ -284,3 +286,24 @@ def test_what_is_drawn_alike_is_said_plainly_in_full():
             assert turn.plain.endswith(f" to {thing.colour}.")
         elif turn.kind == "add":
             assert scene.things[-1].size in turn.plain
+
+
+@pytest.mark.slow
+def test_the_bundled_model_says_so_when_it_is_asked_for_what_it_cannot_draw():
+    """Where the model decides: a sentence for things of no lesson, a picture for what it knows."""
+    model = load_model(BUNDLED)
+    rng = random.Random(11)
+    text, sampling = TextSampling(max_tokens=40), ImageSampling(steps=1)
+    said = drawn = 0
+    for seed in range(ASKED):
+        speech = Speech(rng, ("en", "zh")[seed % 2], is_held_out=True)
+        strange_words = strange_request(speech).removeprefix(GENERATE_PREFIX)
+        (known,) = asked_for_one(TaskSampler(rng, is_held_out=True)).turns
+        one, other = (
+            generate(model, words, seeds=[seed], text=text, sampling=sampling)[0]
+            for words in (strange_words, known.words)
+        )
+        said += one.latents is None and one.text in ANSWER.values()
+        drawn += other.latents is not None
+    assert said >= LEAST_SAID
+    assert drawn >= LEAST_DRAWN
