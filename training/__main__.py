@@ -62,6 +62,12 @@ def main() -> None:
         "a larger --size adds layers to it",
     )
     parser.add_argument(
+        "--known",
+        type=Path,
+        help="a checkpoint that knows the plain words which people's are compared with; default: "
+        "the one that --begin-with names",
+    )
+    parser.add_argument(
         "--rate", type=float, default=1.0, help="share of the full learning rates; 0.3 to go on"
     )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")

@@ -216,18 +216,18 @@ LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
 
 # How people talk and what they bring; the rest keeps what was learnt before.
 HEARD = {
-    "asked_for_one": 0.12,
+    "asked_for_one": 0.18,
     "asked_for_two": 0.18,
     "asked_for_several": 0.08,
-    "asked_for_related": 0.14,
-    "asked_about": 0.14,
-    "told_of": 0.1,
+    "asked_for_related": 0.08,
+    "asked_about": 0.11,
+    "told_of": 0.08,
     "strange": 0.02,
-    "reworded": 0.14,
-    "changed": 0.1,
-    "copied": 0.04,
-    "cleared": 0.03,
-    "talk": 0.13,
+    "reworded": 0.16,
+    "changed": 0.08,
+    "copied": 0.03,
+    "cleared": 0.02,
+    "talk": 0.2,
     "talk_of_given": 0.03,
 }
 

@@ -84,9 +84,9 @@ class Run:
         return stage
 
     def _known(self) -> Components:
-        """Return the model that the run begins with, which stays as it was."""
+        """Return the model that knows plain words, which stays as it was."""
         known = fresh_components(self.config, self.args.seed)
-        begin_with(known, self.args.begin_with, self.vocabulary)
+        begin_with(known, self.args.known or self.args.begin_with, self.vocabulary)
         for module in known.named().values():
             module.to(self.settings.device).requires_grad_(requires_grad=False)
         return known

@@ -36,9 +36,9 @@ SPOTS: dict[str, dict[Cell, tuple[str, ...]]] = {
 }
 SIZE_WORDS = {
     "en": {
-        "small": ("small", "little", "tiny"),
-        "medium": ("medium", "medium-sized", "medium sized", "normal", "average"),
-        "large": ("large", "big", "huge"),
+        "small": ("small", "small", "little", "tiny", "mini"),
+        "medium": ("medium", "medium-sized", "medium sized", "normal", "average", "mid-sized"),
+        "large": ("large", "large", "big", "huge", "giant", "enormous"),
     },
     "zh": {
         "small": ("小", "小小", "很小"),

@@ -1,6 +1,7 @@
 """What people say and bring: said rightly, apart from what is kept out, and what stays in place."""
 
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from ming_core import GENERATE_PREFIX, ImageSampling, TextSampling, generate, load_model
 from ming_core.univision.tokenizer import ConversationTokenizer
+from ming_shapes.people.briefly import FAMILIAR_SHAPES, briefly
 from ming_shapes.people.change_words import CHANGES
 from ming_shapes.people.changes import ChangeMaker
 from ming_shapes.people.pictures import RADII, loosened
@@ -16,7 +18,7 @@ from ming_shapes.people.queries import ASK, DESCRIBE, question
 from ming_shapes.people.requests import BEHIND, OPENERS, request
 from ming_shapes.people.speech import KEPT_OUT, Speech
 from ming_shapes.people.strangers import ANSWER, STRANGERS, strange_request
-from ming_shapes.prompts import Spec
+from ming_shapes.prompts import Spec, spec_of
 from ming_shapes.questions import COMPARING, conclusion, description, things_seen
 from ming_shapes.render import pack, render
 from ming_shapes.scene import (
@@ -42,6 +44,7 @@ from training.sequences import SequenceMaker
 from training.stage import Settings
 
 EVERYTHING = SceneStyle(colours=ALL_COLOURS)
+COLOURS = {"en": ("red", "blue"), "zh": ("红", "蓝")}
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
 ASKED, LEAST_SAID, LEAST_DRAWN = 20, 16, 19
 
@@ -95,6 +98,22 @@ def test_every_form_can_be_filled(language: str):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_asked_briefly_is_tidy_whatever_is_left_open(language: str):
+    """No sign stands alone where a word was not said, and all that is said is there."""
+    rng = random.Random(12)
+    maker = SceneMaker(rng, EVERYTHING)
+    for _ in range(400):
+        scene = maker.scene(rng.choice((1, 2)))
+        spec = spec_of(scene, rng, openness=rng.choice((0.0, 0.5, 1.0)))
+        text = briefly(Speech(rng, language), spec)
+        assert not re.search(r"\(\)|\( | \)|,,|，，|的的|  |\{|^[,;:，的]|: ,", text), text
+        for said in spec.mentions:
+            names = {*SHAPE_WORDS[language][said.shape]}
+            names |= {*FAMILIAR_SHAPES[said.shape]} if language == "zh" else set()
+            assert any(name in text for name in names), text
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("is_held_out", [False, True])
 def test_a_request_says_all_that_is_required(language: str, is_held_out: bool):
     rng = random.Random(7)
@@ -103,9 +122,11 @@ def test_a_request_says_all_that_is_required(language: str, is_held_out: bool):
     for _ in range(300):
         speech = Speech(rng, language, is_held_out)
         text = request(speech, Spec((said,), "blue")).removeprefix(GENERATE_PREFIX).lower()
-        for words in (SHAPE_WORDS[language]["star"], COLOUR_WORDS[language]["red"]):
-            assert any(word in text for word in words), text
-        assert COLOUR_WORDS[language]["blue"][0] in text, text
+        shapes, (red, blue) = {*SHAPE_WORDS[language]["star"]}, COLOURS[language]
+        if language == "zh":
+            shapes |= {*FAMILIAR_SHAPES["star"]}
+        assert any(word in text for word in shapes), text
+        assert red in text and blue in text, text
         assert {"en": "right", "zh": "右"}[language] in text, text
         several = Spec((Mention("heart", "green", number=2),))
         text = request(speech, several).removeprefix(GENERATE_PREFIX).lower()
