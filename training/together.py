@@ -6,6 +6,7 @@ On a CPU two processes of one thread each do nearly twice the work of one; two t
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
 import tempfile
@@ -43,7 +44,9 @@ def _join(
     finally:
         distributed.destroy_process_group()
     # A thread of gloo's may still hold the last tensor: to let go of it in an interpreter that is
-    # ending aborts the process, seldom, on a busy machine (pytorch/pytorch#179291). So none ends.
+    # ending aborts the process, seldom, on a busy machine (pytorch/pytorch#179291). So what others
+    # left for the end is done, and the interpreter itself does not end.
+    atexit._run_exitfuncs()  # noqa: SLF001
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
