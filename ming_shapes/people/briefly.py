@@ -94,9 +94,10 @@ def briefly(speech: Speech, spec: Spec) -> str:
 
 def _thing(speech: Speech, said: Mention) -> str:
     language = speech.language
-    words = [said.size and _size(speech, said.size)]
-    words += [said.is_outlined and OUTLINED[language][0] + ("的" if language == "zh" else "")]
-    size = (" " if language == "en" else "").join(word for word in words if word)
+    words = [_size(speech, said.size)] if said.size else []
+    if said.is_outlined:
+        words.append(OUTLINED[language][0] + ("的" if language == "zh" else ""))
+    size = (" " if language == "en" else "").join(words)
     number = ""
     if said.number > 1:
         number = speech.rng.choice(NUMBERS[language][said.number])
