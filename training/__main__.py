@@ -61,12 +61,7 @@ def main() -> None:
         help="a checkpoint that the joint stage goes on from, such as `bundled`; "
         "a larger --size adds layers to it",
     )
-    parser.add_argument(
-        "--known",
-        type=Path,
-        help="a checkpoint that knows the plain words which people's are compared with; default: "
-        "the one that --begin-with names",
-    )
+    parser.add_argument("--known", type=Path, help="who knows plain words; default: --begin-with")
     parser.add_argument(
         "--rate", type=float, default=1.0, help="share of the full learning rates; 0.3 to go on"
     )
