@@ -47,7 +47,15 @@ REPOSITORY = "owner/tiny"
 TINY_RUN = {
     **{"size": "test", "curriculum": "full", "tokenizer_steps": 4, "tokenizer_batch": 8},
     **{"joint_steps": 4, "refine_steps": 4, "decoder_steps": 4, "batch": 3, "minutes": None},
-    **{"seed": 1, "rate": 1.0, "begin_with": None, "device": "cpu", "workers": 0, "rank": 0},
+    **{
+        "seed": 1,
+        "rate": 1.0,
+        "begin_with": None,
+        "known": None,
+        "device": "cpu",
+        "workers": 0,
+        "rank": 0,
+    },
     **{"measure_every": 1000, "compile": False, "processes": 1},
 }
 SMALL_POOLS = {

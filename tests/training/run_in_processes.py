@@ -61,6 +61,7 @@ if __name__ == "__main__":
         seed=1,
         rate=1.0,
         begin_with=None,
+        known=None,
         device="cpu",
         workers=0,
         threads=1,

@@ -43,6 +43,7 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "seed": 1,
         "rate": 1.0,
         "begin_with": None,
+        "known": None,
         "device": "cpu",
         "workers": 0,
         "measure_every": 1000,
