@@ -144,6 +144,18 @@ def test_ci_runs_the_one_command():
     assert "quickstart.py test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+def test_every_decision_that_is_named_has_a_page():
+    """Pages have been put together before: what named the old numbers led nowhere."""
+    pages = {page.name[:4] for page in (ROOT / "docs" / "decisions").glob("*.md")}
+    texts = [*SOURCES, *(ROOT / "training").glob("*.py"), *PAGES, *ROOT.glob("bundled/*.md")]
+    texts += (ROOT / "training").glob("*.md")
+    for path in texts:
+        text = path.read_text(encoding="utf-8")
+        named_there = re.findall(r"[Dd]ecisions?\s+(\d{4})(?:\s+and\s+(\d{4}))?", text)
+        missing = {number for pair in named_there for number in pair if number} - pages
+        assert not missing, f"{named(path)} names decisions that have no page: {sorted(missing)}"
+
+
 def test_decisions_are_numbered_without_gaps_and_say_why():
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))

@@ -21,8 +21,8 @@ from .together import launch
 from .tokenizer import bring_people, write_tokenizer
 
 
-def main() -> None:
-    """Read the command line and train."""
+def command_line() -> argparse.ArgumentParser:
+    """Return what the command understands."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the run lives; run again to go on")
     parser.add_argument("--size", choices=sorted(PRESETS), default="full")
@@ -66,6 +66,12 @@ def main() -> None:
         "--rate", type=float, default=1.0, help="share of the full learning rates; 0.3 to go on"
     )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
+    return parser
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = command_line()
     args = parser.parse_args()
     least = min(args.batch, args.tokenizer_batch)
     if not 1 <= args.processes <= least:
@@ -74,7 +80,11 @@ def main() -> None:
         parser.error(f"--rate must be above 0 and at most 1; it is {args.rate:g}")
     if args.refine_steps and args.begin_with is None:
         parser.error("--refine-steps goes on from a model; name it with --begin-with")
+    if args.known is not None and (args.begin_with is None or args.curriculum != "people"):
+        parser.error("--known is asked in a run that goes on: --curriculum people --begin-with ...")
     try:
+        if args.known is not None:
+            find_checkpoint(args.known)
         _bring_words(args)
         launch(train, args)
     except CheckpointError as error:

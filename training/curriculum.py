@@ -47,19 +47,17 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "redraw_first",
         "segment",
         "keep_only",
-        "changed",
-        "copied",
-        "cleared",
     ),
+    "given": ("changed", "copied", "cleared"),
     "long": (
         "region",
         "chain",
         "draw_then_edit",
         "matting",
         "restore_then_edit",
-        "talk_of_given",
     ),
     "talk": ("talk",),
+    "talk_of_given": ("talk_of_given",),
 }
 RELATIVE_SIZE = {
     "draw": 1.0,
@@ -68,15 +66,15 @@ RELATIVE_SIZE = {
     "read": 1.0,
     "quiz": 0.6,
     "edit": 0.75,
+    "given": 0.75,
     "long": 0.4,
     "talk": 0.35,
+    "talk_of_given": 0.35,
 }
 # Groups whose pictures are drawn as the plainest words for the same would have them drawn.
 ALIKE = ("asked", "reworded", "talk")
-COPIES = ("copy", "copied")
 SAID_OTHERWISE = 0.8  # share of their requests in people's words; the others keep plain ones
-# The group that is drawn as it was by the model that people's lessons begin with.
-KEPT = "draw"
+COPIES = ("copy", "copied")
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,8 @@ class Phase:
     most_copied: int = 5
     # Share of reading batches whose pictures are given at twice the size, as Describe does.
     large: float = 0.5
+    # Groups drawn as they were by the model that knows plain words.
+    kept: tuple[str, ...] = ()
 
 
 EASY = SceneStyle(outlined=0.05, graded=0.05, colours=ALL_COLOURS)
@@ -216,28 +216,33 @@ LAST_PHASE = Phase(1.0, LAST, 3, HOLLOW, chinese=0.3, plain=0.2, most_copied=3)
 
 # How people talk and what they bring; the rest keeps what was learnt before.
 HEARD = {
-    "asked_for_one": 0.18,
-    "asked_for_two": 0.18,
-    "asked_for_several": 0.08,
+    "asked_for_one": 0.15,
+    "asked_for_two": 0.15,
+    "asked_for_several": 0.06,
     "asked_for_related": 0.08,
-    "asked_about": 0.11,
-    "told_of": 0.08,
+    "asked_about": 0.1,
+    "told_of": 0.07,
     "strange": 0.02,
-    "reworded": 0.16,
-    "changed": 0.08,
-    "copied": 0.03,
+    "reworded": 0.15,
+    "changed": 0.05,
+    "copied": 0.02,
     "cleared": 0.02,
-    "talk": 0.2,
-    "talk_of_given": 0.03,
+    "talk": 0.16,
+    "talk_of_given": 0.01,
 }
 
 
-def people(until: float, kept: float = 0.4) -> Phase:
-    """Return the phase in which people are understood; `kept` are the shares of the last lessons
+def people(until: float, rest: float = 0.7) -> Phase:
+    """Return the phase in which people are understood; `rest` are the shares of the last lessons
     beside those of people's."""
-    shares = {task: share * kept for task, share in LAST.items()}
     return replace(
-        LAST_PHASE, until=until, shares=HEARD | shares, plain=0.1, most_copied=5, large=0.7
+        LAST_PHASE,
+        until=until,
+        shares=HEARD | {task: share * rest for task, share in LAST.items()},
+        plain=0.1,
+        most_copied=5,
+        large=0.7,
+        kept=("draw", "edit", "long"),
     )
 
 
@@ -312,8 +317,7 @@ class BatchMaker:
                 sequences.append(maker.guided(conversation, other, branch))
         batch = collate(sequences, maker.tokenizer.eos, maker.given_tokens)
         batch = replace(batch, rendered_size=rendered_size)
-        is_kept = group == KEPT and "asked_for_one" in phase.shares
-        return replace(batch, plain=batch) if is_kept else batch
+        return replace(batch, plain=batch) if group in phase.kept else batch
 
     def _alike(self, conversations: list[Conversation], rng: random.Random) -> Batch:
         """Return conversations in people's words, mostly, and, beside them, every picture of theirs

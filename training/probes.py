@@ -2,9 +2,9 @@
 
 Asked of the tokenizer's features they are our stand-in for the published teacher: without them
 features hold pixels but no meaning, and the language model learns to see colours only. Asked of the
-flow head's conditions they make the language model know what it is about to draw (decision 0027),
-what lies in front of something else, too (decision 0037); asked of the token before an answer, what
-the question or the instruction is about (decisions 0032 and 0033).
+flow head's conditions they make the language model know what it is about to draw (decision 0021),
+what lies in front of something else, too; asked of the token before an answer, what the question or
+the instruction is about.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from ming_core import (
 )
 from ming_core.component_files import COMPONENTS_NAME
 from ming_run.comfyui_process import find_comfyui
+from training.__main__ import command_line
 from training.tokenizer import write_tokenizer
 
 from .forking import Work
@@ -45,18 +46,8 @@ JOURNAL, PROMPTS = "ming-batch.jsonl", "a circle\na square\na star\ntwo squares\
 WORKFLOW = ROOT / "workflows" / "01 Text to image.json"
 REPOSITORY = "owner/tiny"
 TINY_RUN = {
-    **{"size": "test", "curriculum": "full", "tokenizer_steps": 4, "tokenizer_batch": 8},
-    **{"joint_steps": 4, "refine_steps": 4, "decoder_steps": 4, "batch": 3, "minutes": None},
-    **{
-        "seed": 1,
-        "rate": 1.0,
-        "begin_with": None,
-        "known": None,
-        "device": "cpu",
-        "workers": 0,
-        "rank": 0,
-    },
-    **{"measure_every": 1000, "compile": False, "processes": 1},
+    **{"size": "test", "tokenizer_steps": 4, "tokenizer_batch": 8, "joint_steps": 4},
+    **{"refine_steps": 4, "decoder_steps": 4, "batch": 3, "seed": 1, "device": "cpu", "rank": 0},
 }
 SMALL_POOLS = {
     "tokenizer_stage": {"POOL": 32, "LARGE_POOL": 16, "MEASURED": 12},
@@ -237,7 +228,8 @@ def _tiny_run(place: Path):  # noqa: ANN202  of a package that is imported only 
 
     warnings.simplefilter("ignore")
     with mock.patch.object(command, "Settings", often):
-        return command.Run(argparse.Namespace(folder=place, **TINY_RUN))
+        args = vars(command_line().parse_args([str(place)]))
+        return command.Run(argparse.Namespace(**{**args, **TINY_RUN}))
 
 
 WORKS: Mapping[str, Callable[[Path], Work]] = {

@@ -12,6 +12,7 @@ import torch
 
 from ming_bench.tiny_checkpoint.config import Sizes
 from training import decoder_stage, probation, rich_pictures, run, tokenizer_stage
+from training.__main__ import command_line
 from training.together import launch
 from training.tokenizer import write_tokenizer
 
@@ -46,9 +47,8 @@ def train_tiny(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     where = Path(sys.argv[1])
     write_tokenizer(where / "tokenizer")
-    settings = argparse.Namespace(
-        folder=where,
-        processes=int(sys.argv[2]),
+    settings = command_line().parse_args([str(where), "--processes", sys.argv[2]])
+    vars(settings).update(
         size="test",
         curriculum="short",
         tokenizer_steps=3,
@@ -59,14 +59,8 @@ if __name__ == "__main__":
         batch=4,
         minutes=20.0,
         seed=1,
-        rate=1.0,
-        begin_with=None,
-        known=None,
         device="cpu",
-        workers=0,
         threads=1,
         measure_every=2,
-        compile=False,
-        publish=False,
     )
     launch(train_tiny, settings)

@@ -251,7 +251,7 @@ def test_what_is_not_of_the_drawn_world_is_answered_in_the_language_asked_in(lan
 
 
 def test_what_was_known_is_kept_beside_peoples_lessons(tmp_path: Path, vocabulary):
-    """Pictures asked for in the first grammar are compared with those of the model before."""
+    """Pictures of the first grammar, drawn and edited, are compared with the model before."""
     small = SequenceMaker(ConversationTokenizer.load(vocabulary[0]), 36)
     makers = [
         BatchMaker(CURRICULA[name], 200, 8, Settings(tmp_path), small, small)
@@ -263,6 +263,7 @@ def test_what_was_known_is_kept_beside_peoples_lessons(tmp_path: Path, vocabular
     heard = [b for b in people if b.plain is not None and not b.is_learnt.any()]
     assert kept and heard
     assert all(batch.plain.ids is batch.ids for batch in kept)
+    assert {bool(batch.given) for batch in kept} == {False, True}
     assert all(batch.plain.drawn == batch.drawn for batch in heard)
     assert any(len(batch.plain.ids) > len(batch.ids) for batch in heard), "no talk among them"
 

@@ -10,6 +10,7 @@ import torch
 
 from ming_core import load_model
 from ming_core.univision.key_map import expected_tensors
+from training.__main__ import command_line
 from training.stage import train_step
 
 
@@ -30,32 +31,24 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
     monkeypatch.setattr(probation, "PICTURES", 1)
     monkeypatch.setattr(probation, "QUESTIONS", 1)
     monkeypatch.setitem(command.PRESETS, "test", Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1))
-    defaults = {
+    small = {
         "size": "test",
-        "curriculum": "full",
         "tokenizer_steps": 4,
         "tokenizer_batch": 8,
         "joint_steps": 4,
         "refine_steps": 4,
         "decoder_steps": 4,
         "batch": 3,
-        "minutes": None,
         "seed": 1,
-        "rate": 1.0,
-        "begin_with": None,
-        "known": None,
         "device": "cpu",
-        "workers": 0,
-        "measure_every": 1000,
-        "compile": False,
         "rank": 0,
-        "processes": 1,
     }
 
     def make(name: str, **changes) -> command.Run:
         folder = tmp_path / name
         shutil.copytree(vocabulary[0], folder / "tokenizer", dirs_exist_ok=True)
-        return command.Run(argparse.Namespace(folder=folder, **{**defaults, **changes}))
+        args = vars(command_line().parse_args([str(folder)]))
+        return command.Run(argparse.Namespace(**{**args, **small, **changes}))
 
     return make
 
@@ -259,6 +252,12 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
         (["--rate", "3"], "at most 1"),
         (["--refine-steps", "5"], "name it with --begin-with"),
         (["--begin-with", "nowhere"], "nowhere is no folder"),
+        (["--known", "bundled"], "--curriculum people --begin-with"),
+        (["--known", "bundled", "--begin-with", "bundled"], "--curriculum people --begin-with"),
+        (
+            ["--known", "gone", "--begin-with", "bundled", "--curriculum", "people"],
+            "gone is no folder",
+        ),
         (["--begin-with", "bundled", "--size", "full"], "Choose a deeper --size"),
     ],
 )
