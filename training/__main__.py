@@ -20,6 +20,8 @@ from .sizes import PRESETS
 from .together import launch
 from .tokenizer import bring_people, write_tokenizer
 
+PEOPLES = ("people", "brought")  # curricula with words of people's
+
 
 def command_line() -> argparse.ArgumentParser:
     """Return what the command understands."""
@@ -65,6 +67,14 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", type=float, default=1.0, help="share of the full learning rates; 0.3 to go on"
     )
+    parser.add_argument(
+        "--frozen",
+        nargs="+",
+        default=[],
+        metavar="PART",
+        help="parts of the language model that stay as they are, such as `transformer` or "
+        "`transformer.layers.0.attention`",
+    )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     return parser
 
@@ -80,7 +90,7 @@ def main() -> None:
         parser.error(f"--rate must be above 0 and at most 1; it is {args.rate:g}")
     if args.refine_steps and args.begin_with is None:
         parser.error("--refine-steps goes on from a model; name it with --begin-with")
-    if args.known is not None and (args.begin_with is None or args.curriculum != "people"):
+    if args.known is not None and (args.begin_with is None or args.curriculum not in PEOPLES):
         parser.error("--known is asked in a run that goes on: --curriculum people --begin-with ...")
     try:
         if args.known is not None:
@@ -100,7 +110,7 @@ def _bring_words(args: argparse.Namespace) -> None:
         write_tokenizer(words)
     else:
         copy_tokenizer(find_checkpoint(args.begin_with).univision, words)
-        if args.curriculum == "people":
+        if args.curriculum in PEOPLES:
             bring_people(words)
 
 

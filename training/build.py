@@ -16,6 +16,7 @@ from ming_core.univision.model import Components
 from .experts import make_balanced
 from .new_words import grown_rows
 from .tokenizer import vocabulary_of
+from .wider import widened, width
 
 SMALL = 0.02
 LAYERS = {"language_model": "transformer.layers.", "pixel_decoder": "blocks."}  # that may be added
@@ -38,15 +39,18 @@ def fresh_components(config: MingConfig, seed: int) -> Components:
     return components
 
 
-def begin_with(components: Components, folder: Path, vocabulary: dict[str, int]) -> None:
-    """Take the weights of a checkpoint; layers it lacks follow copies of themselves, silently.
+def begin_with(components: Components, folder: Path, vocabulary: dict[str, int]) -> bool:
+    """Take the weights of a checkpoint; return whether the language model is wider than it.
+
+    Layers that it lacks follow copies of themselves, silently.
 
     The model's vocabulary may hold more words than the checkpoint's (`new_words.py`).
 
     A layer that is new has the weights of the one before it and writes nothing yet, so that a
-    deeper model begins as good as the one it grew from (Net2Net, Chen et al. 2016).
+    deeper model begins as good as the one it grew from (Net2Net, Chen et al. 2016). So does a wider
+    language model (`wider.py`).
 
-    Raises CheckpointError where the checkpoint has other widths, or more layers.
+    Raises CheckpointError where the checkpoint is wider or deeper, or of another kind.
     """
     known = load_model(folder).parts
     before = vocabulary_of(find_checkpoint(folder).univision)
@@ -57,6 +61,8 @@ def begin_with(components: Components, folder: Path, vocabulary: dict[str, int])
         for path in [path for path in weights if path.endswith(WORDS) and vocabulary != before]:
             size = module.get_parameter(path).shape[0]
             weights[path] = grown_rows(weights[path], before, vocabulary, size)
+        if name == "language_model":
+            weights = widened(weights, known.language_model, components.language_model)
         for path, own in module.state_dict().items():
             if path not in weights or weights[path].shape != own.shape:
                 seen = tuple(weights[path].shape) if path in weights else "missing"
@@ -67,6 +73,7 @@ def begin_with(components: Components, folder: Path, vocabulary: dict[str, int])
         module.load_state_dict(weights)
     for stage in (components.low_level_encoder, components.semantic_decoder):
         stage.mean, stage.scale = known.semantic_decoder.mean, known.semantic_decoder.scale
+    return width(components.language_model) > width(known.language_model)
 
 
 def _grown(weights: dict[str, Tensor], layers: str, own: nn.Module) -> dict[str, Tensor]:

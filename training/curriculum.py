@@ -246,6 +246,20 @@ def people(until: float, rest: float = 0.7) -> Phase:
     )
 
 
+def brought(until: float, rest: float = 0.5) -> Phase:
+    """Return the phase in which it is learnt to leave a brought picture as it is (decision 0032).
+
+    Nothing in it asks for conditions as they were where a picture lies before the model.
+    """
+    shares = {task: share for task, share in HEARD.items() if task not in ("reworded", "talk")}
+    shares |= {"changed": 0.22, "copied": 0.2, "cleared": 0.12}
+    return replace(
+        people(until),
+        shares=shares | {task: share * rest for task, share in LAST.items()},
+        kept=("draw",),
+    )
+
+
 def nested(until: float) -> Phase:
     """Return the phase in which one thing inside another is learnt (decision 0021)."""
     return replace(LAST_PHASE, until=until, shares=NESTED)
@@ -260,7 +274,7 @@ SHORT_PHASES = (
     nested(0.88),
     LAST_PHASE,
 )
-# The last five are for a model that goes on from a checkpoint.
+# The last six are for a model that goes on from a checkpoint.
 CURRICULA = {
     "full": FULL_PHASES,
     "short": SHORT_PHASES,
@@ -269,6 +283,7 @@ CURRICULA = {
     "nested": (nested(0.5), LAST_PHASE),
     "last": (LAST_PHASE,),
     "people": (people(1.0),),
+    "brought": (brought(1.0),),
 }
 
 

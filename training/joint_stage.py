@@ -24,6 +24,7 @@ from .probes import ABOUT_HEADS, DRAWING_HEADS, Probes, about_loss, probe_loss
 from .sequences import Batch, SequenceMaker
 from .stage import Measures, Settings, autocast
 from .teacher import FlowDraws, Read, conditions, flow_loss, read, word_losses
+from .wider import keep_clear
 
 # Words at full weight have several times the gradients of pictures, and are learnt first anyway.
 WORDS, COURSE, BALANCE = 0.4, 0.007, 0.003
@@ -74,6 +75,10 @@ class JointStage:
         self.maker = BatchMaker(phases, size[0], size[1], settings, small, large)
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
+        for part in settings.frozen:
+            components.language_model.get_submodule(part).requires_grad_(requires_grad=False)
+        if "connector" in settings.frozen:
+            keep_clear(components.language_model, config.mingtok.latent_size)
         # Of a picture that lies before the model, what is to be drawn is known to the last number:
         # asked for it at no noise at all, it learns to copy what no word could name.
         heads = DRAWING_HEADS | {"latents": config.mingtok.latent_size}
@@ -85,7 +90,7 @@ class JointStage:
         for silent in (*self.probes.parameters(), *self.about.parameters()):
             nn.init.zeros_(silent)
         parts = (components.language_model, self.probes, self.about)
-        named = [named for part in parts for named in part.named_parameters()]
+        named = [(n, p) for part in parts for n, p in part.named_parameters() if p.requires_grad]
         self.optimiser = Optimiser(named, replace(Rates(), adam=1.5e-3))
         self._ahead: tuple[int, object] | None = None
 

@@ -23,6 +23,7 @@ from .stage import Journal, Settings, Stage, StopWatch, load_state, save_state, 
 from .together import from_first
 from .tokenizer import vocabulary_of
 from .tokenizer_stage import TokenizerStage
+from .wider import carry_latents
 
 log = logging.getLogger("ming.training")
 
@@ -49,6 +50,7 @@ class Run:
             measure_every=args.measure_every,
             rank=args.rank,
             rate=args.rate,
+            frozen=tuple(args.frozen),
         )
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
@@ -110,7 +112,8 @@ class Run:
         if not path.is_file():
             if self.args.begin_with is None:
                 return self.stage(TokenizerStage.name), 0
-            begin_with(self.components, self.args.begin_with, self.vocabulary)
+            if begin_with(self.components, self.args.begin_with, self.vocabulary):
+                carry_latents(self.components, self.tokenizer.image, self.args.seed)
             first = RefineStage if self.args.refine_steps else JointStage
             return self.stage(first.name), 0
         state = torch.load(path, map_location="cpu", weights_only=True)

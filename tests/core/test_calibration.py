@@ -147,4 +147,4 @@ def test_the_bundled_model_ships_with_its_own():
     model = load_model(BUNDLED)
     assert isinstance(model.schedules, Schedules)
     assert sorted(model.schedules.by_steps) == list(range(4, 13))
-    assert model.schedules.by_steps[7].error < model.schedules.rounding
+    assert model.schedules.by_steps[6].error < model.schedules.rounding

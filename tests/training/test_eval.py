@@ -28,7 +28,7 @@ from ming_shapes.tasks import Conversation, Say, Shown
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
 LEAST_RIGHT, LEAST_DESCRIBED, LEAST_COPIED = 18, 9, 40.0  # of 20, of 10, dB
-LEAST_EDITED, LEAST_PRESERVED = 16, 42.0  # of 20, dB
+LEAST_EDITED, LEAST_PRESERVED = 16, 44.0  # of 20, dB
 
 
 def played_rightly(conversation: Conversation) -> Played:

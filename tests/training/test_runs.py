@@ -205,9 +205,14 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     assert run.go()
     folder = run.folder / "checkpoint"
     publish(run.components, run.sizes, run.folder / "tokenizer", folder)
-    same, deeper, wider = (
+    same, deeper, wider, narrower = (
         dataclasses.replace(run.sizes, **change)
-        for change in ({}, {"layers": 2 * run.sizes.layers + 1, "pixel_depth": 5}, {"hidden": 64})
+        for change in (
+            {},
+            {"layers": 2 * run.sizes.layers + 1, "pixel_depth": 5},
+            {"hidden": 2 * run.sizes.hidden},
+            {"hidden": run.sizes.hidden // 2},
+        )
     )
     hidden, painted = [], []
     features = torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(4))
@@ -239,8 +244,11 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     still = [b for b, p in zip(before, layers.parameters(), strict=True) if torch.equal(b, p)]
     assert len(still) < len(before) / 2  # what was silent learns
     monkeypatch.setitem(command.PRESETS, "test", wider)
-    with pytest.raises(CheckpointError, match=r"expected \("):
+    with pytest.raises(CheckpointError, match="heads 32 wide"):
         tiny_run("wider", begin_with=folder).adopt()
+    monkeypatch.setitem(command.PRESETS, "test", narrower)
+    with pytest.raises(CheckpointError, match=r"expected \("):
+        tiny_run("narrower", begin_with=folder).adopt()
     monkeypatch.setitem(command.PRESETS, "test", dataclasses.replace(same, layers=1))
     with pytest.raises(CheckpointError, match="deeper"):
         tiny_run("less", begin_with=folder).adopt()

@@ -1,0 +1,104 @@
+"""A wider language model begins as good as the one it grew from, and brings latents along."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ming_bench.tiny_checkpoint.config import LATENT, Sizes, ming_config
+from ming_core.univision.model import Components
+from ming_core.univision.tokenizer import ConversationTokenizer
+from training.build import begin_with, fresh_components
+from training.curriculum import LAST_PHASE, BatchMaker
+from training.sequences import Batch, SequenceMaker
+from training.sizes import PRESETS
+from training.stage import Settings
+from training.teacher import conditions, encode, read
+from training.tokenizer import vocabulary_of
+from training.wider import BROUGHT, carry_latents, keep_clear
+
+BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
+WORDS = BUNDLED / "Ming-UniVision"
+TOKENS = 36
+
+
+def begun(sizes: Sizes) -> tuple[Components, bool]:
+    vocabulary = vocabulary_of(WORDS)
+    components = fresh_components(ming_config(sizes, vocabulary), 1)
+    return components, begin_with(components, BUNDLED, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Components:
+    components, is_wider = begun(PRESETS["deep"])
+    assert not is_wider
+    return components
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> ConversationTokenizer:
+    return ConversationTokenizer.load(WORDS)
+
+
+def batch(tokenizer: ConversationTokenizer, task: str, count: int = 8) -> Batch:
+    phase = replace(LAST_PHASE, shares={task: 1.0})
+    makers = (SequenceMaker(tokenizer, TOKENS), SequenceMaker(tokenizer, TOKENS, 4 * TOKENS))
+    return BatchMaker((phase,), 10, count, Settings(Path(), seed=5), *makers).batch(0)
+
+
+@torch.no_grad()
+def known(components: Components, some: Batch) -> Tensor:
+    return conditions(components, read(components, some).hidden, some, TOKENS)
+
+
+@pytest.fixture(scope="module")
+def carrying(tokenizer: ConversationTokenizer) -> Components:
+    components, _ = begun(PRESETS["wide"])
+    carry_latents(components, tokenizer.image, 1)
+    return components
+
+
+@pytest.mark.parametrize("task", ["draw_two", "edit", "chain", "talk"])
+def test_a_wider_model_has_the_same_conditions(narrow, carrying, tokenizer, task):
+    wider, is_wider = begun(PRESETS["wide"])
+    assert is_wider
+    some = batch(tokenizer, task)
+    expected = known(narrow, some)
+    assert (known(wider, some) - expected).abs().max() < 1e-3 * expected.std()
+    # What is carried is told in directions that conditions used least.
+    assert (known(carrying, some) - expected).pow(2).mean() < 0.05 * expected.var()
+
+
+@torch.no_grad()
+def test_the_latents_of_a_given_picture_are_brought_to_where_each_patch_is_drawn(
+    carrying, tokenizer
+):
+    some = batch(tokenizer, "copied", 64)
+    after: list[Tensor] = []
+    layer = carrying.language_model.transformer.layers[0]
+    hook = layer.register_forward_hook(lambda *about: after.append(about[-1]))
+    read(carrying, some)
+    hook.remove()
+    side = carrying.low_level_encoder.trained_grid[0]
+    given = encode(carrying, some.given, side * 16, rendered_size=some.rendered_size).latents
+    slots = (some.drawn_slots[:, None] - 1 + torch.arange(TOKENS)).flatten()
+    brought = after[0].flatten(0, 1)[slots, -LATENT:].unflatten(0, (-1, TOKENS)) / BROUGHT
+    assert (brought - given).pow(2).mean() < 0.25 * given.var()
+    elsewhere = brought.roll(1, dims=1)
+    assert (elsewhere - given).pow(2).mean() > 2 * (brought - given).pow(2).mean()
+
+
+def test_no_layer_learns_to_write_where_latents_are_carried(tokenizer):
+    components, _ = begun(PRESETS["wide"])
+    language = components.language_model
+    language.connector.requires_grad_(requires_grad=False)
+    keep_clear(language, LATENT)
+    some = batch(tokenizer, "edit")
+    conditions(components, read(components, some).hidden, some, TOKENS).square().mean().backward()
+    layer = language.transformer.layers[3]
+    for weight in (layer.attention.dense.weight, layer.mlp.down.weight):
+        assert weight.grad is not None
+        assert weight.grad[..., : -2 * LATENT, :].abs().max() > 0
+        assert weight.grad[..., -2 * LATENT :, :].abs().max() == 0
