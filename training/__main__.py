@@ -14,6 +14,7 @@ from ming_core import CheckpointError
 from ming_core.univision.folders import find_checkpoint
 
 from .curriculum import CURRICULA
+from .joint_stage import FROZEN
 from .publish import copy_tokenizer
 from .run import train
 from .sizes import PRESETS
@@ -69,11 +70,9 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--frozen",
-        nargs="+",
-        default=[],
-        metavar="PART",
-        help="parts of the language model that stay as they are, such as `transformer` or "
-        "`transformer.layers.0.attention`",
+        choices=sorted(FROZEN),
+        default="",
+        help="what of a model that carries latents stays as it is (--size wide)",
     )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     return parser
@@ -92,6 +91,11 @@ def main() -> None:
         parser.error("--refine-steps goes on from a model; name it with --begin-with")
     if args.known is not None and (args.begin_with is None or args.curriculum not in PEOPLES):
         parser.error("--known is asked in a run that goes on: --curriculum people --begin-with ...")
+    if args.size == "wide" and args.begin_with is not None and not args.frozen:
+        parser.error(
+            "--size wide brings latents along by parts that training washes out; keep them with "
+            "--frozen all-but-head, and when the flow head reads them, with --frozen carrying"
+        )
     try:
         if args.known is not None:
             find_checkpoint(args.known)

@@ -32,6 +32,12 @@ PLAN = 0.04  # of what the probes say is about to be drawn: gradients as long as
 ABOUT = 0.15  # of what the token before an answer must tell of the things it is about
 SAID_ALIKE = 10.0  # of how far conditions are from plain words': 0.08 at first, of pictures' 1
 LEARNING = "language_model"
+# Parts of a language model that carries latents which stay as they are (decision 0032): the way by
+# which they come, or all but the flow head that is to read them.
+FROZEN = {
+    "carrying": ("connector", "transformer.layers.0.attention"),
+    "all-but-head": ("connector", "transformer"),
+}
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
 
@@ -75,9 +81,9 @@ class JointStage:
         self.maker = BatchMaker(phases, size[0], size[1], settings, small, large)
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
-        for part in settings.frozen:
-            components.language_model.get_submodule(part).requires_grad_(requires_grad=False)
-        if "connector" in settings.frozen:
+        if settings.frozen:
+            for part in FROZEN[settings.frozen]:
+                components.language_model.get_submodule(part).requires_grad_(requires_grad=False)
             keep_clear(components.language_model, config.mingtok.latent_size)
         # Of a picture that lies before the model, what is to be drawn is known to the last number:
         # asked for it at no noise at all, it learns to copy what no word could name.

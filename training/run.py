@@ -50,7 +50,7 @@ class Run:
             measure_every=args.measure_every,
             rank=args.rank,
             rate=args.rate,
-            frozen=tuple(args.frozen),
+            frozen=args.frozen,
         )
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]

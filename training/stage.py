@@ -33,7 +33,7 @@ class Settings:
     measure_every: int = 500  # steps
     rank: int = 0  # which of the processes that train together this one is
     rate: float = 1.0  # share of the full rates, where a trained model goes on
-    frozen: tuple[str, ...] = ()  # parts of the language model that stay as they are
+    frozen: str = ""  # which parts of the language model stay as they are (`FROZEN`)
 
     def draw_of(self, step: int) -> int:
         """Return a number that is this process's alone at a step, to draw random numbers from.

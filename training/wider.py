@@ -45,16 +45,25 @@ def widened(
     """Return a language model's weights for a wider one of as many layers.
 
     New channels are written by nothing and read by nothing; new heads look where the first ones do
-    and write nothing.
+    and write nothing. What differs in anything else stays as it is, and does not fit. Raises
+    CheckpointError where what is new has no room for latents to be carried.
     """
     share = width(before) / width(now)
-    if share >= 1:
+    was, new = (_first_layer(model).attention for model in (before, now))
+    if share >= 1 or was.head_size != new.head_size:
         return weights
-    own, heads = now.state_dict(), [_first_layer(model).attention for model in (before, now)]
-    result: dict[str, Tensor] = {}
+    room = 2 * now.velocity.final_linear.out_features
+    if width(now) - width(before) < room or new.heads[1] == was.heads[1]:
+        raise CheckpointError(
+            f"a wider model needs {room} channels and a key head more than the checkpoint: it has "
+            f"{width(before)} channels and {was.heads[1]} key heads, this size {width(now)} and "
+            f"{new.heads[1]}. Choose the --size that it was trained with, or `wide` for `deep`."
+        )
+    own, result = now.state_dict(), dict[str, Tensor]()
+    grown = {(width(before), width(now)), (was.dense.in_features, new.dense.in_features)}
     for path, tensor in weights.items():
-        known = _with_heads(tensor, *heads) if path.endswith(OF_HEADS) else tensor
-        result[path] = _padded(known, own[path].shape)
+        known = _with_heads(tensor, was, new) if path.endswith(OF_HEADS) else tensor
+        result[path] = _padded(known, own[path].shape, grown)
         if path.startswith("transformer") and path.endswith("norm.weight"):
             # The mean square is taken over more channels, of which the new ones are nothing.
             result[path] *= share**0.5
@@ -67,8 +76,8 @@ def carry_latents(components: Components, image: int, seed: int) -> None:
     """Let the channels beyond those that a model grew from carry latents (decision 0032).
 
     image  the id of the token after which a picture begins
-    The last channels, two for each of a latent's numbers, and the last head must be new. Raises
-    CheckpointError for heads that are too narrow to tell patches apart.
+    The last channels, two for each of a latent's numbers, and the last key head must be new: what
+    they did is overwritten. Raises CheckpointError for heads that cannot tell all patches apart.
     """
     language = components.language_model
     sampler = TaskSampler(random.Random(seed), SceneStyle(colours=ALL_COLOURS))
@@ -245,7 +254,9 @@ def _with_heads(weight: Tensor, before: Attention, now: Attention) -> Tensor:
     return torch.cat(added).flatten(0, 1)
 
 
-def _padded(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Add zeros after what there is, up to a shape."""
-    missing = [after - before for before, after in zip(tensor.shape, shape, strict=True)]
-    return F.pad(tensor, [n for size in reversed(missing) for n in (0, size)])
+def _padded(tensor: Tensor, shape: torch.Size, grown: set[tuple[int, int]]) -> Tensor:
+    """Add zeros up to a shape, if all that differs are sizes that have grown."""
+    pairs = list(zip(tensor.shape, shape, strict=True))
+    if any(before != after and (before, after) not in grown for before, after in pairs):
+        return tensor
+    return F.pad(tensor, [n for before, after in reversed(pairs) for n in (0, after - before)])

@@ -244,8 +244,12 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     still = [b for b, p in zip(before, layers.parameters(), strict=True) if torch.equal(b, p)]
     assert len(still) < len(before) / 2  # what was silent learns
     monkeypatch.setitem(command.PRESETS, "test", wider)
-    with pytest.raises(CheckpointError, match="heads 32 wide"):
+    with pytest.raises(CheckpointError, match="64 channels and a key head more"):
         tiny_run("wider", begin_with=folder).adopt()
+    roomy = dataclasses.replace(same, hidden=96, heads=6, kv_heads=3)
+    monkeypatch.setitem(command.PRESETS, "test", roomy)
+    with pytest.raises(CheckpointError, match="heads 32 wide"):
+        tiny_run("roomy", begin_with=folder).adopt()
     monkeypatch.setitem(command.PRESETS, "test", narrower)
     with pytest.raises(CheckpointError, match=r"expected \("):
         tiny_run("narrower", begin_with=folder).adopt()
@@ -267,6 +271,7 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
             "gone is no folder",
         ),
         (["--begin-with", "bundled", "--size", "full"], "Choose a deeper --size"),
+        (["--begin-with", "bundled", "--size", "wide"], "--frozen all-but-head"),
     ],
 )
 def test_the_command_says_what_cannot_be_gone_on_from(

@@ -1,5 +1,6 @@
 """A wider language model begins as good as the one it grew from, and brings latents along."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from ming_bench.tiny_checkpoint.config import LATENT, Sizes, ming_config
 from ming_core.univision.model import Components
 from ming_core.univision.tokenizer import ConversationTokenizer
 from training.build import begin_with, fresh_components
-from training.curriculum import LAST_PHASE, BatchMaker
+from training.curriculum import CURRICULA, LAST_PHASE, BatchMaker
+from training.joint_stage import FROZEN, JointStage
 from training.sequences import Batch, SequenceMaker
 from training.sizes import PRESETS
-from training.stage import Settings
+from training.stage import Settings, train_step
 from training.teacher import conditions, encode, read
 from training.tokenizer import vocabulary_of
-from training.wider import BROUGHT, carry_latents, keep_clear
+from training.wider import BROUGHT, carry_latents
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
 WORDS = BUNDLED / "Ming-UniVision"
@@ -90,15 +92,24 @@ def test_the_latents_of_a_given_picture_are_brought_to_where_each_patch_is_drawn
     assert (elsewhere - given).pow(2).mean() > 2 * (brought - given).pow(2).mean()
 
 
-def test_no_layer_learns_to_write_where_latents_are_carried(tokenizer):
-    components, _ = begun(PRESETS["wide"])
+@pytest.mark.parametrize("frozen", sorted(FROZEN))
+def test_nothing_that_carries_latents_learns(carrying, tokenizer, tmp_path, frozen):
+    components = copy.deepcopy(carrying)
+    config = ming_config(PRESETS["wide"], vocabulary_of(WORDS))
+    settings = Settings(tmp_path, frozen=frozen)
+    stage = JointStage(components, config, tokenizer, settings, CURRICULA["brought"], (10, 4))
     language = components.language_model
-    language.connector.requires_grad_(requires_grad=False)
-    keep_clear(language, LATENT)
-    some = batch(tokenizer, "edit")
-    conditions(components, read(components, some).hidden, some, TOKENS).square().mean().backward()
-    layer = language.transformer.layers[3]
-    for weight in (layer.attention.dense.weight, layer.mlp.down.weight):
-        assert weight.grad is not None
-        assert weight.grad[..., : -2 * LATENT, :].abs().max() > 0
-        assert weight.grad[..., -2 * LATENT :, :].abs().max() == 0
+    before = {path: weight.detach().clone() for path, weight in language.named_parameters()}
+    step = next(step for step in range(10) if stage.maker.batch(step).drawn)
+    train_step(stage, step)
+    kept = FROZEN[frozen]
+    for path, weight in language.named_parameters():
+        is_kept = path.startswith(tuple(f"{part}." for part in kept))
+        if is_kept:
+            assert torch.equal(weight, before[path]), path
+        elif path.endswith(("attention.dense.weight", "mlp.down.weight", "down_proj.weight")):
+            moved = (weight - before[path]).abs()
+            assert moved[..., : -2 * LATENT, :].max() > 0, path
+            assert moved[..., -2 * LATENT :, :].max() == 0, path
+    head = "velocity.final_linear.weight"
+    assert not torch.equal(language.get_parameter(head), before[head])
