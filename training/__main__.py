@@ -1,8 +1,8 @@
 """One command from scratch to checkpoint: `python -m training FOLDER`. Run it again to go on.
 
-Tokenizer stage (or, of a model that goes on, refine stage), joint stage, decoder stage; FOLDER
-holds `state.pt` (everything needed to go on, on any machine), `journal.jsonl`, `curves.png`, sample
-sheets, and at the end the checkpoint.
+Tokenizer stage (or, of a model that goes on, refine stage), joint stage, head stage if asked for,
+decoder stage; FOLDER holds `state.pt` (everything needed to go on, on any machine),
+`journal.jsonl`, `curves.png`, sample sheets, and at the end the checkpoint.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ming_core import CheckpointError
 from ming_core.univision.folders import find_checkpoint
 
 from .curriculum import CURRICULA
-from .joint_stage import FROZEN
 from .publish import copy_tokenizer
 from .run import train
 from .sizes import PRESETS
 from .together import launch
 from .tokenizer import bring_people, write_tokenizer
 
-PEOPLES = ("people", "brought")  # curricula with words of people's
+LEAST_ROWS = 8  # of the head stage: some that show a thing, and some that do not
+PEOPLES = ("people", "carried")  # curricula with words of people's
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -39,6 +39,10 @@ def command_line() -> argparse.ArgumentParser:
         help="of the whole tokenizer, near what it was, when --begin-with goes on from a model",
     )
     parser.add_argument("--joint-steps", type=int, default=20000)
+    parser.add_argument(
+        "--head-steps", type=int, default=0, help="of the flow head alone, after the joint stage"
+    )
+    parser.add_argument("--head-batch", type=int, default=2048, help="patches per head step")
     parser.add_argument("--decoder-steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=96, help="short sequences per joint step")
     parser.add_argument("--minutes", type=float, help="stop after so long; run again to go on")
@@ -68,12 +72,6 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rate", type=float, default=1.0, help="share of the full learning rates; 0.3 to go on"
     )
-    parser.add_argument(
-        "--frozen",
-        choices=sorted(FROZEN),
-        default="",
-        help="what of a model that carries latents stays as it is (--size wide)",
-    )
     parser.add_argument("--publish", action="store_true", help="only write the checkpoint")
     return parser
 
@@ -82,6 +80,18 @@ def main() -> None:
     """Read the command line and train."""
     parser = command_line()
     args = parser.parse_args()
+    _refuse_what_does_not_go(parser, args)
+    try:
+        if args.known is not None:
+            find_checkpoint(args.known)
+        _bring_words(args)
+        launch(train, args)
+    except CheckpointError as error:
+        parser.error(str(error))
+
+
+def _refuse_what_does_not_go(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Say what of the arguments cannot be trained with, and what to do."""
     least = min(args.batch, args.tokenizer_batch)
     if not 1 <= args.processes <= least:
         parser.error(f"--processes must be 1 to {least}, the smaller batch; it is {args.processes}")
@@ -91,18 +101,13 @@ def main() -> None:
         parser.error("--refine-steps goes on from a model; name it with --begin-with")
     if args.known is not None and (args.begin_with is None or args.curriculum not in PEOPLES):
         parser.error("--known is asked in a run that goes on: --curriculum people --begin-with ...")
-    if args.size == "wide" and args.begin_with is not None and not args.frozen:
+    if args.head_steps and args.head_batch < LEAST_ROWS * args.processes:
+        parser.error(f"--head-batch must be {LEAST_ROWS} for each process; it is {args.head_batch}")
+    if args.size == "wide" and (args.begin_with is None or args.refine_steps):
         parser.error(
-            "--size wide brings latents along by parts that training washes out; keep them with "
-            "--frozen all-but-head, and when the flow head reads them, with --frozen carrying"
+            "--size wide grows from a trained model whose tokenizer stays as it is: name it with "
+            "--begin-with, and leave --refine-steps out"
         )
-    try:
-        if args.known is not None:
-            find_checkpoint(args.known)
-        _bring_words(args)
-        launch(train, args)
-    except CheckpointError as error:
-        parser.error(str(error))
 
 
 def _bring_words(args: argparse.Namespace) -> None:

@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "segment",
         "keep_only",
     ),
-    "given": ("changed", "copied", "cleared"),
+    "given": ("changed", "sized", "copied", "cleared"),
     "long": (
         "region",
         "chain",
@@ -225,6 +225,7 @@ HEARD = {
     "strange": 0.02,
     "reworded": 0.15,
     "changed": 0.05,
+    "sized": 0.05,
     "copied": 0.02,
     "cleared": 0.02,
     "talk": 0.16,
@@ -246,17 +247,23 @@ def people(until: float, rest: float = 0.7) -> Phase:
     )
 
 
-def brought(until: float, rest: float = 0.5) -> Phase:
-    """Return the phase in which it is learnt to leave a brought picture as it is (decision 0032).
-
-    Nothing in it asks for conditions as they were where a picture lies before the model.
-    """
-    shares = {task: share for task, share in HEARD.items() if task not in ("reworded", "talk")}
-    shares |= {"changed": 0.22, "copied": 0.2, "cleared": 0.12}
+def carried(until: float, rest: float = 0.5) -> Phase:
+    """Return the phase in which a model that carries latents learns to edit brought pictures."""
+    shares = HEARD | {
+        "asked_for_one": 0.1,
+        "asked_for_two": 0.1,
+        "asked_for_several": 0.04,
+        "asked_for_related": 0.05,
+        "reworded": 0.13,
+        "changed": 0.25,
+        "sized": 0.1,
+        "copied": 0.05,
+        "cleared": 0.08,
+        "talk": 0.14,
+        "talk_of_given": 0.05,
+    }
     return replace(
-        people(until),
-        shares=shares | {task: share * rest for task, share in LAST.items()},
-        kept=("draw",),
+        people(until), shares=shares | {task: share * rest for task, share in LAST.items()}
     )
 
 
@@ -283,7 +290,7 @@ CURRICULA = {
     "nested": (nested(0.5), LAST_PHASE),
     "last": (LAST_PHASE,),
     "people": (people(1.0),),
-    "brought": (brought(1.0),),
+    "carried": (carried(1.0),),
 }
 
 

@@ -32,12 +32,12 @@ PLAN = 0.04  # of what the probes say is about to be drawn: gradients as long as
 ABOUT = 0.15  # of what the token before an answer must tell of the things it is about
 SAID_ALIKE = 10.0  # of how far conditions are from plain words': 0.08 at first, of pictures' 1
 LEARNING = "language_model"
-# Parts of a language model that carries latents which stay as they are (decision 0032): the way by
-# which they come, or all but the flow head that is to read them.
-FROZEN = {
-    "carrying": ("connector", "transformer.layers.0.attention"),
-    "all-but-head": ("connector", "transformer"),
-}
+# The way by which latents come in a model that carries them stays as it is (decision 0032).
+CARRYING = (
+    "connector",
+    "transformer.layers.0.input_layernorm",
+    "transformer.layers.0.attention",
+)
 FEEDBACK = 0.3  # most noise on latents that are fed back
 FED_CLEAN = 0.3  # share of pictures fed back without noise
 
@@ -81,10 +81,10 @@ class JointStage:
         self.maker = BatchMaker(phases, size[0], size[1], settings, small, large)
         for name, module in components.named().items():
             module.requires_grad_(name == LEARNING)
-        if settings.frozen:
-            for part in FROZEN[settings.frozen]:
+        if settings.is_carrying:
+            for part in CARRYING:
                 components.language_model.get_submodule(part).requires_grad_(requires_grad=False)
-            keep_clear(components.language_model, config.mingtok.latent_size)
+            keep_clear(components.language_model)
         # Of a picture that lies before the model, what is to be drawn is known to the last number:
         # asked for it at no noise at all, it learns to copy what no word could name.
         heads = DRAWING_HEADS | {"latents": config.mingtok.latent_size}
@@ -113,7 +113,7 @@ class JointStage:
         )
         language = self.components.language_model
         with autocast(device):
-            result = read(self.components, batch, self._feedback(len(batch.drawn), generator))
+            result = read(self.components, batch, self.feedback(len(batch.drawn), generator))
             answers, course = word_losses(self.components, result.hidden, batch)
             balance = balance_loss(language.transformer)
             about = self._about_loss(result, batch)
@@ -164,7 +164,7 @@ class JointStage:
                 total = total + about_loss(probes(layer), batch.about) / len(told)
         return total
 
-    def _feedback(self, count: int, generator: torch.Generator) -> Tensor | None:
+    def feedback(self, count: int, generator: torch.Generator) -> Tensor | None:
         """Noise on the latents that are fed back, which at generation are never quite right."""
         if not count:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ming_shapes.edits import ASK
 from ming_shapes.people.changes import ChangeMaker
 from ming_shapes.people.pictures import loosened
 from ming_shapes.people.queries import describe_request, question
@@ -24,6 +25,11 @@ SIZELESS = 0.6  # share of requests for numbers that say no size
 BROUGHT = 0.7  # share of given pictures whose things lie anywhere
 WORN, SQUASHED = 0.5, 0.25  # shares of given pictures that are worn, and of those read, squashed
 MOST_TURNS = 8
+SAID_PLAINLY = 0.4  # share of changes of size in the plainest words
+KINDS = tuple(ASK["en"])
+SIZES_TOO = ("resize",) * 2  # twice more among the kinds of edits: their words are the hardest
+# In plain words, too, every third change of size went wrong: nobody knows them but the truth.
+BUT_SIZES = tuple(kind for kind in KINDS if kind != "resize")
 TALKS_FROM_WORDS = 0.65  # share of talks that begin with words alone
 STRANGE_REQUESTS, STRANGE_CHANGES = 0.7, 0.2  # shares of what is asked for that cannot be drawn
 
@@ -79,13 +85,29 @@ def told_of(sampler: TaskSampler) -> Conversation:
 def changed(sampler: TaskSampler) -> Conversation:
     """Edit a picture somebody brought; all else stays where it is."""
     given = brought(sampler)
-    return Conversation("changed", (_changed(sampler, given.scene, given),))
+    kinds = (*KINDS, *SIZES_TOO)
+    turn = _changed(sampler, given.scene, given, kinds=kinds, is_brought=True)
+    return Conversation("changed", (turn,))
 
 
 def reworded(sampler: TaskSampler) -> Conversation:
     """Edit a picture of the drawn world as a person asks for it."""
     scene = sampler.scene()
     return Conversation("reworded", (_changed(sampler, scene, Shown(scene)),))
+
+
+def sized(sampler: TaskSampler) -> Conversation:
+    """Change the size of a thing of the drawn world, as a person asks for it or plainly."""
+    maker = ChangeMaker(sampler.maker, speech_of(sampler), is_brought=True)
+    step = None
+    while step is None:
+        scene = sampler.scene()
+        step = maker.edit(scene, "resize") if scene.things else None
+    thing = step.after.things[step.index or 0]
+    is_plain = thing.radius == SIZES[thing.size] and sampler.rng.random() < SAID_PLAINLY
+    words = step.plain if is_plain else step.words
+    turn = Say(words, edited(scene, step), Shown(scene), step.kind, edit=step, plain=step.plain)
+    return Conversation("sized", (turn,))
 
 
 def copied(sampler: TaskSampler) -> Conversation:
@@ -142,12 +164,13 @@ def _talk(
     rng = sampler.rng
     length = rng.choice((2, 3, 3, 4, 5, 6, MOST_TURNS))
     curious = rng.choice((0.0, 0.3, 0.5))
+    kinds = BUT_SIZES if task == "talk" else KINDS
     while len(turns) < length:
-        turn, scene = _talked(sampler, scene, given, curious)
+        turn, scene = _talked(sampler, scene, given, curious, kinds)
         turns.append(turn)
         given = None
     if isinstance(turns[-1].answer, str):
-        turns.append(_changed(sampler, scene, given))
+        turns.append(_changed(sampler, scene, given, kinds=kinds))
     return Conversation(task, tuple(turns))
 
 
@@ -165,7 +188,11 @@ def plainly(conversation: Conversation) -> list[Conversation]:
 
 
 def _talked(
-    sampler: TaskSampler, scene: Scene, given: Shown | None, curious: float
+    sampler: TaskSampler,
+    scene: Scene,
+    given: Shown | None,
+    curious: float,
+    kinds: tuple[str, ...],
 ) -> tuple[Say, Scene]:
     """Return the next turn of a conversation and the scene after it."""
     rng = sampler.rng
@@ -174,7 +201,7 @@ def _talked(
             return _described(sampler, scene, given), scene
         asked = question(speech_of(sampler), scene, sampler.style)
         return asked_turn(asked, given), scene
-    turn = _changed(sampler, scene, given)
+    turn = _changed(sampler, scene, given, kinds=kinds)
     return turn, turn.answer.scene  # type: ignore[union-attr]
 
 
@@ -183,8 +210,16 @@ def _described(sampler: TaskSampler, scene: Scene, given: Shown | None) -> Say:
     return Say(describe_request(speech), description(scene, speech.language), given, "describe")
 
 
-def _changed(sampler: TaskSampler, scene: Scene, given: Shown | None) -> Say:
-    step = ChangeMaker(sampler.maker, speech_of(sampler)).any_edit(scene)
+def _changed(
+    sampler: TaskSampler,
+    scene: Scene,
+    given: Shown | None,
+    *,
+    kinds: tuple[str, ...] = BUT_SIZES,
+    is_brought: bool = False,
+) -> Say:
+    maker = ChangeMaker(sampler.maker, speech_of(sampler), is_brought=is_brought)
+    step = maker.any_edit(scene, kinds)
     return Say(step.words, edited(scene, step), given, step.kind, edit=step, plain=step.plain)
 
 
@@ -249,6 +284,7 @@ PEOPLE: dict[str, Callable[[TaskSampler], Conversation]] = {
     "asked_about": asked_about,
     "told_of": told_of,
     "changed": changed,
+    "sized": sized,
     "reworded": reworded,
     "copied": copied,
     "cleared": cleared,

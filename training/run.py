@@ -16,6 +16,7 @@ from ming_core.univision.tokenizer import ConversationTokenizer
 from .build import begin_with, compile_blocks, fresh_components
 from .curriculum import CURRICULA
 from .decoder_stage import DecoderStage, RefineStage
+from .head_stage import HeadStage
 from .joint_stage import JointStage
 from .publish import publish
 from .sizes import PRESETS
@@ -33,6 +34,7 @@ GATES = {
     "joint": {"copy_psnr": 30.0},
     "refine": {"small": 0.95},
     "decoder": {"small": 0.95},
+    "head": {"copy_psnr": 30.0},
 }
 
 
@@ -50,7 +52,7 @@ class Run:
             measure_every=args.measure_every,
             rank=args.rank,
             rate=args.rate,
-            frozen=args.frozen,
+            is_carrying=args.size == "wide",
         )
         self.folder: Path = args.folder
         self.sizes = PRESETS[args.size]
@@ -81,6 +83,8 @@ class Run:
         phases, size = CURRICULA[args.curriculum], (args.joint_steps, args.batch // args.processes)
         about = (self.components, self.config, self.tokenizer, self.settings)
         stage = JointStage(*about, phases, size)
+        if name == HeadStage.name:
+            return HeadStage(stage, args.head_steps, args.head_batch // args.processes)
         if args.begin_with is not None:
             stage.known = self._known()
         return stage
@@ -88,14 +92,17 @@ class Run:
     def _known(self) -> Components:
         """Return the model that knows plain words, which stays as it was."""
         known = fresh_components(self.config, self.args.seed)
-        begin_with(known, self.args.known or self.args.begin_with, self.vocabulary)
+        if begin_with(known, self.args.known or self.args.begin_with, self.vocabulary):
+            # Told by one that carries nothing, it would learn to carry nothing.
+            carry_latents(known, self.tokenizer.image, self.args.seed)
         for module in known.named().values():
             module.to(self.settings.device).requires_grad_(requires_grad=False)
         return known
 
     def go(self) -> bool:
         """Train what is left; returns whether everything is done."""
-        names = [TokenizerStage.name, RefineStage.name, JointStage.name, DecoderStage.name]
+        kinds = (TokenizerStage, RefineStage, JointStage, HeadStage, DecoderStage)
+        names = [kind.name for kind in kinds]
         stage, start = self.adopt()
         for name in names[names.index(stage.name) :]:
             if name != stage.name:

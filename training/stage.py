@@ -33,7 +33,7 @@ class Settings:
     measure_every: int = 500  # steps
     rank: int = 0  # which of the processes that train together this one is
     rate: float = 1.0  # share of the full rates, where a trained model goes on
-    frozen: str = ""  # which parts of the language model stay as they are (`FROZEN`)
+    is_carrying: bool = False  # whether the way by which latents are carried stays as it is
 
     def draw_of(self, step: int) -> int:
         """Return a number that is this process's alone at a step, to draw random numbers from.

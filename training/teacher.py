@@ -244,13 +244,20 @@ def flow_loss(
     x0, z, busy, nested = (t[is_learnt].flatten(0, 1) for t in known)
     repeats = torch.where(nested, draws.nested, torch.where(busy, draws.busy, draws.plain))
     rows = torch.repeat_interleave(torch.arange(len(x0), device=x0.device), repeats)
-    noise = torch.randn(len(rows), x0.shape[-1], generator=generator).to(x0.device)
-    t = torch.sigmoid(torch.randn(len(rows), generator=generator)).to(x0.device)
-    x_t = (1 - t[:, None]) * x0[rows] + t[:, None] * noise
-    times = network.time_embed(t, z.dtype)
-    modulation = network.modulate(times + network.cond_embed(z)[rows])
-    errors = (network(x_t, modulation) - (x0[rows] - noise)).pow(2).mean(-1)
+    errors = flow_errors(network, x0[rows], network.cond_embed(z)[rows], generator)
     return (errors / repeats[rows]).sum() / len(x0)
+
+
+def flow_errors(
+    network: VelocityNetwork, x0: Tensor, embedded: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Squared errors (n) of the velocity at random times of latents (n, C), under embedded
+    conditions (n, W)."""
+    noise = torch.randn(x0.shape, generator=generator).to(x0.device)
+    t = torch.sigmoid(torch.randn(len(x0), generator=generator)).to(x0.device)
+    x_t = (1 - t[:, None]) * x0 + t[:, None] * noise
+    modulation = network.modulate(network.time_embed(t, embedded.dtype) + embedded)
+    return (network(x_t, modulation) - (x0 - noise)).pow(2).mean(-1)
 
 
 def word_losses(components: Components, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

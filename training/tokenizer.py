@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from ming_bench.tiny_checkpoint.tokenizer import write_files
 from ming_core.scope import FILE as SCOPE_FILE
-from ming_core.scope import words_of
+from ming_core.scope import Scope, read_scope, words_of
 from ming_shapes.questions import ASK, DESCRIBE
 from ming_shapes.scene import ALL_COLOURS, SceneStyle
 from ming_shapes.tasks import TaskSampler
@@ -62,15 +62,20 @@ def make_tokenizer() -> Tokenizer:
     return with_people(tokenizer)
 
 
-def with_people(tokenizer: Tokenizer) -> Tokenizer:
+def with_people(tokenizer: Tokenizer, known: Scope | None = None) -> Tokenizer:
     """Return a tokenizer that reads other words as taught ones, and has words for what people say.
 
-    What was one token stays one, so a model that knew the tokenizer before goes on with it.
+    What was one token stays one, so a model that knew it before goes on with it. Where it
+    has people's words already, `known`, only texts with other words bring new tokens, and
+    all is read as before: however the samples of a lesson fall, what is cut otherwise is new to it.
     """
     said, heard = sorted({*corpus()}), [*people_corpus()]
-    calm = (text for text in heard if not text.split(". ")[-1].isupper())
-    tokenizer.normalizer = normalizer(taught_words(iter(said)), taught_words(calm))
-    return with_words(tokenizer, said, heard)
+    if known is None:
+        calm = (text for text in heard if not text.split(". ")[-1].isupper())
+        tokenizer.normalizer = normalizer(taught_words(iter(said)), taught_words(calm))
+    new = [text for text in heard if known is None or known.unknown(text)]
+    old = [text for text in heard if known is not None and not known.unknown(text)]
+    return with_words(tokenizer, said + old, new)
 
 
 def corpus() -> Iterator[str]:
@@ -104,8 +109,9 @@ def people_corpus() -> tuple[str, ...]:
 
 def bring_people(folder: Path) -> None:
     """Give the tokenizer in a folder words for what people say, and note that it knows them."""
-    write_files(with_people(Tokenizer.from_file(str(folder / "tokenizer.json"))), folder)
-    write_scope(folder)
+    tokenizer, known = Tokenizer.from_file(str(folder / "tokenizer.json")), read_scope(folder)
+    write_files(with_people(tokenizer, known), folder)
+    write_scope(folder, known.words if known else frozenset())
 
 
 def write_tokenizer(folder: Path) -> dict[str, int]:
@@ -115,9 +121,9 @@ def write_tokenizer(folder: Path) -> dict[str, int]:
     return vocabulary
 
 
-def write_scope(folder: Path) -> None:
+def write_scope(folder: Path, known: frozenset[str] = frozenset()) -> None:
     """Write what the model knows: what is said where it is used, and every word of its lessons."""
-    words = {word for text in (*corpus(), *people_corpus()) for word in words_of(text)}
+    words = known | {word for text in (*corpus(), *people_corpus()) for word in words_of(text)}
     content = {"says": SAYS, "words": sorted(words)}
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     (folder / SCOPE_FILE).write_text(text, encoding="utf-8")

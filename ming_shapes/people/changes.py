@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from ..edits import ASK, EditMaker, EditStep
-from ..scene import SIZES, Scene, SceneMaker, Thing, is_apart
+from ..scene import SIDE, SIZES, Scene, SceneMaker, Thing, is_apart
 from ..words import Mention, Phrasing, pointing_at
 from ..words import a_thing as plain_thing
 from ..words import the_thing as the_plain_thing
@@ -17,6 +17,10 @@ from .speech import Speech
 PRONOUNS = {"en": ("it", "it", "this"), "zh": ("它",)}
 ORDERED = tuple(SIZES)
 OPEN_SIZE = 0.5  # share of things added whose size is not said
+BEYOND = 0.25  # share of sizes of brought things in their places that go beyond what words name
+BY_A_FACTOR = 0.7  # the same of things of any size
+GROWTH = 1.35  # of the radius of what is to be larger
+RADIUS = (4.5, 30.0)  # of things, whatever is asked for: a patch, and five eighths of the side
 
 
 def plain_words(kind: str, scene: Scene, after: Scene, index: int, rng: random.Random) -> str:
@@ -42,9 +46,9 @@ def plain_words(kind: str, scene: Scene, after: Scene, index: int, rng: random.R
 class ChangeMaker(EditMaker):
     """Invents edits of scenes and says them as people do."""
 
-    def __init__(self, maker: SceneMaker, speech: Speech) -> None:
+    def __init__(self, maker: SceneMaker, speech: Speech, *, is_brought: bool = False) -> None:
         super().__init__(maker, speech.words)
-        self.speech = speech
+        self.speech, self.is_brought = speech, is_brought
 
     def worded(
         self, kind: str, scene: Scene, index: int, made: tuple[Scene, dict[str, str]]
@@ -58,7 +62,8 @@ class ChangeMaker(EditMaker):
             words = self.asked("background", self._coloured(after.background))
         else:
             words = self._about(kind, scene, after, index)
-        plain = plain_words(kind, scene, after, index, self.rng)
+        is_named = kind != "resize" or after.things[index].radius in SIZES.values()
+        plain = plain_words(kind, scene, after, index, self.rng) if is_named else ""
         return EditStep(kind, after, words, about, plain)
 
     def point(self, scene: Scene, index: int) -> str:
@@ -76,6 +81,25 @@ class ChangeMaker(EditMaker):
         if text.endswith("?"):
             lead, closer = "", ""
         return speech.typed(lead + text + closer)
+
+    def _resize(self, scene: Scene, index: int) -> tuple[Scene, dict[str, str]] | None:
+        """Let a brought thing grow or shrink by a factor, too: people do not ask by our names."""
+        if not self.is_brought:
+            return super()._resize(scene, index)
+        thing, rng = scene.things[index], self.rng
+        is_named = thing.radius == SIZES[thing.size]
+        if rng.random() >= (BEYOND if is_named else BY_A_FACTOR):
+            return super()._resize(scene, index)
+        ways = (GROWTH, 1 / GROWTH)
+        if is_named:  # one step as far as there are names for it
+            ways = {"small": ways[1:], "large": ways[:1]}.get(thing.size, ())
+        if not ways or not RADIUS[0] <= (radius := thing.radius * rng.choice(ways)) <= RADIUS[1]:
+            return None
+        far = SIDE - 0.9 * radius
+        x, y = (min(far, max(SIDE - far, place)) for place in (thing.x, thing.y))
+        size = min(SIZES, key=lambda name: abs(SIZES[name] - radius))
+        after = self._changed(scene, index, replace(thing, size=size, radius=radius, x=x, y=y))
+        return after and (after, {})
 
     def _about(self, kind: str, scene: Scene, after: Scene, index: int) -> str:
         """Ask for a change of one thing."""
@@ -97,8 +121,9 @@ class ChangeMaker(EditMaker):
     def _resized(self, before: Thing, thing: Thing, fill: dict[str, str]) -> str:
         """Ask for another size, or for one step up or down."""
         steps = ORDERED.index(thing.size) - ORDERED.index(before.size)
-        if abs(steps) == 1 and self.speech.often(0.6):
-            return self.asked("grow" if steps > 0 else "shrink", fill)
+        is_named = thing.radius == SIZES[thing.size]
+        if not is_named or abs(steps) == 1 and self.speech.often(0.6):
+            return self.asked("grow" if thing.radius > before.radius else "shrink", fill)
         return self.asked("resize", {**fill, "s": self.speech.size(thing.size)})
 
     def _coloured(self, colour: str) -> dict[str, str]:

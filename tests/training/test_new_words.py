@@ -1,5 +1,6 @@
 """A tokenizer and a model that get new words keep the old ones; slips are read as was meant."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ from tokenizers import Tokenizer
 from ming_bench.tiny_checkpoint.config import ming_config
 from ming_bench.tiny_checkpoint.tokenizer import write_files
 from ming_core import load_model
+from ming_core.scope import read_scope
+from training import tokenizer as tokenizer_module
 from training.build import begin_with, fresh_components
 from training.new_words import grown_rows, with_words
 from training.sizes import PRESETS
-from training.tokenizer import corpus, people_corpus, vocabulary_of
+from training.tokenizer import bring_people, corpus, people_corpus, vocabulary_of
 
 BUNDLED = Path(__file__).resolve().parents[2] / "bundled"
 SAID = ["kindly sketch a circle", "kindly sketch the star", "kindly sketch", "咋样有星形", "咋样"]
@@ -40,6 +43,25 @@ def test_new_words_become_tokens_and_old_texts_are_cut_as_ever(
     for text in SAID:
         assert more.decode(more.encode(text).ids) == text
     assert with_words(more, known, SAID).get_vocab() == more.get_vocab()
+
+
+def test_a_tokenizer_with_peoples_words_gets_only_those_it_lacks(tmp_path, monkeypatch):
+    """However the lessons' samples fall: what is cut otherwise is new to the model."""
+    for file in (BUNDLED / "Ming-UniVision").glob("*.json"):
+        shutil.copy(file, tmp_path / file.name)
+    before = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    scope = read_scope(tmp_path)
+    assert scope is not None
+    said = [*people_corpus(), "could you embroider a circle", "please embroider the star"]
+    monkeypatch.setattr(tokenizer_module, "people_corpus", lambda: tuple(said))
+    bring_people(tmp_path)
+    after, grown = Tokenizer.from_file(str(tmp_path / "tokenizer.json")), read_scope(tmp_path)
+    assert grown is not None and scope.words < grown.words and "embroider" in grown.words
+    assert len(after.encode(" embroider").tokens) < len(before.encode(" embroider").tokens)
+    texts = [text for text in said if not scope.unknown(text)]
+    assert len(texts) > 1000
+    for text in texts:
+        assert after.encode(text).tokens == before.encode(text).tokens, text
 
 
 def test_what_people_say_is_short_in_the_tokenizer_of_a_new_run(vocabulary):

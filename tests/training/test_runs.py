@@ -20,7 +20,7 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
     import shutil
 
     from ming_bench.tiny_checkpoint.config import Sizes
-    from training import decoder_stage, probation, rich_pictures, tokenizer_stage
+    from training import decoder_stage, head_stage, probation, rich_pictures, tokenizer_stage
     from training import run as command
 
     monkeypatch.setattr(tokenizer_stage, "POOL", 32)
@@ -28,6 +28,7 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
     monkeypatch.setattr(tokenizer_stage, "MEASURED", 12)
     monkeypatch.setattr(decoder_stage, "MEASURED", 12)
     monkeypatch.setattr(rich_pictures, "CHUNK", 16)
+    monkeypatch.setattr(head_stage, "PATCHES", 100)
     monkeypatch.setattr(probation, "PICTURES", 1)
     monkeypatch.setattr(probation, "QUESTIONS", 1)
     monkeypatch.setitem(command.PRESETS, "test", Sizes(32, 2, 4, 2, 8, 4, 2, 16, 32, 1, 64, 1))
@@ -37,6 +38,8 @@ def tiny_run(monkeypatch, tmp_path, vocabulary):
         "tokenizer_batch": 8,
         "joint_steps": 4,
         "refine_steps": 4,
+        "head_steps": 4,
+        "head_batch": 64,
         "decoder_steps": 4,
         "batch": 3,
         "seed": 1,
@@ -61,7 +64,7 @@ def weights_of(run) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("after", ["tokenizer", "refine", "joint", "decoder"])
+@pytest.mark.parametrize("after", ["tokenizer", "refine", "joint", "head", "decoder"])
 def test_a_run_in_parts_gives_the_same_weights(tiny_run, after: str, monkeypatch):
     whole = tiny_run("whole")
     assert whole.go()
@@ -137,6 +140,19 @@ def test_the_decoder_stage_trains_the_pixel_decoder_alone(tiny_run):
     assert changed
     assert all(name.startswith("pixel_decoder.") for name in changed)
     assert set(stage.measure(run.folder)) == {"psnr", "small", "medium", "large", "inside"}
+
+
+def test_the_head_stage_trains_the_flow_head_alone(tiny_run):
+    run = tiny_run("head", head_steps=1)
+    assert run.go()
+    before = {n: t.clone() for n, t in weights_of(run).items()}
+    stage = run.stage("head")
+    losses = [float(train_step(stage, 0)["loss"]) for _ in range(6)]
+    assert losses[-1] < losses[0]  # the same rows every time
+    stage.optimiser.settle()
+    changed = {n for n, t in weights_of(run).items() if not torch.equal(t, before[n])}
+    assert changed
+    assert all(name.startswith("language_model.velocity.") for name in changed)
 
 
 def test_a_refined_tokenizer_stays_near_what_it_was(tiny_run, monkeypatch):
@@ -244,9 +260,9 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
     still = [b for b, p in zip(before, layers.parameters(), strict=True) if torch.equal(b, p)]
     assert len(still) < len(before) / 2  # what was silent learns
     monkeypatch.setitem(command.PRESETS, "test", wider)
-    with pytest.raises(CheckpointError, match="64 channels and a key head more"):
+    with pytest.raises(CheckpointError, match="89 channels and a key head more"):
         tiny_run("wider", begin_with=folder).adopt()
-    roomy = dataclasses.replace(same, hidden=96, heads=6, kv_heads=3)
+    roomy = dataclasses.replace(same, hidden=128, heads=6, kv_heads=3)
     monkeypatch.setitem(command.PRESETS, "test", roomy)
     with pytest.raises(CheckpointError, match="heads 32 wide"):
         tiny_run("roomy", begin_with=folder).adopt()
@@ -271,7 +287,9 @@ def test_a_run_goes_on_from_a_checkpoint_and_a_deeper_one_begins_as_good(tiny_ru
             "gone is no folder",
         ),
         (["--begin-with", "bundled", "--size", "full"], "Choose a deeper --size"),
-        (["--begin-with", "bundled", "--size", "wide"], "--frozen all-but-head"),
+        (["--size", "wide"], "name it with --begin-with"),
+        (["--size", "wide", "--begin-with", "bundled", "--refine-steps", "2"], "leave --refine"),
+        (["--head-steps", "2", "--head-batch", "3"], "must be 8 for each process"),
     ],
 )
 def test_the_command_says_what_cannot_be_gone_on_from(
