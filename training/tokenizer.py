@@ -65,17 +65,16 @@ def make_tokenizer() -> Tokenizer:
 def with_people(tokenizer: Tokenizer, known: Scope | None = None) -> Tokenizer:
     """Return a tokenizer that reads other words as taught ones, and has words for what people say.
 
-    What was one token stays one, so a model that knew it before goes on with it. Where it
-    has people's words already, `known`, only texts with other words bring new tokens, and
-    all is read as before: however the samples of a lesson fall, what is cut otherwise is new to it.
+    What was one token stays one, so a model that knew it before goes on with it. Where it has
+    people's words already, `known`, texts of these are read and cut as before: however the samples
+    of a lesson fall, what is cut otherwise is new to the model.
     """
     said, heard = sorted({*corpus()}), [*people_corpus()]
     if known is None:
         calm = (text for text in heard if not text.split(". ")[-1].isupper())
         tokenizer.normalizer = normalizer(taught_words(iter(said)), taught_words(calm))
-    new = [text for text in heard if known is None or known.unknown(text)]
     old = [text for text in heard if known is not None and not known.unknown(text)]
-    return with_words(tokenizer, said + old, new)
+    return with_words(tokenizer, said + old, heard)
 
 
 def corpus() -> Iterator[str]:
